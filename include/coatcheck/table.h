@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COATCHECK_TABLE_H
+#define COATCHECK_TABLE_H
+
+/**
+ * The node table as its readers see it: sessions of this machine in shared memory, written by
+ * the daemon only, read without connection, lock, allocation or system call.
+ *
+ * The reader answers by itself when a session is live and nothing is due; it refuses what this
+ * installation never issued; for everything else it says ASK: the daemon decides.
+ * Threads: one coat_table may be shared by any number of threads. Source: ARCHITECTURE.md
+ * "Node table".
+ */
+
+#include <coatcheck/judge.h>
+
+typedef struct coat_table coat_table;
+
+typedef enum coat_table_verdict {
+    COAT_TABLE_ASK = 0,    /* cannot tell: ask the daemon (never "not logged in") */
+    COAT_TABLE_REFUSE = 1, /* malformed or not issued here: no session, ask nobody */
+    COAT_TABLE_LIVE = 2,   /* live, nothing due */
+} coat_table_verdict;
+
+typedef struct coat_table_query {
+    coat_span token;      /* cookie value as received */
+    int64_t now_ms;
+    int64_t max_age_ms;   /* step-up demand; not met: ASK */
+    uint64_t context;     /* coat_table_context(); 0: do not compare. Differs: ASK */
+    bool background;      /* do not note activity */
+} coat_table_query;
+
+/** Set in full on every return; zeroed it means ASK. Spans point into `identity`. */
+typedef struct coat_table_answer {
+    coat_table_verdict verdict;
+    coat_handle handle;
+    coat_span user, roles, methods;
+    int64_t created_ms, auth_ms, ends_ms;
+    bool remember;
+    char identity[COAT_USER_MAX + COAT_ROLES_MAX + COAT_METHODS_MAX + 1];
+} coat_table_answer;
+
+/**
+ * Map the table at path (activity lies beside it, path ".seen") for reading.
+ * @retval COAT_IO  not there, not readable, not a table; try again later
+ * @retval COAT_NEWER_FORMAT
+ */
+COAT_API coat_err coat_table_open(const char *path, coat_table **out) COAT_MUST_USE;
+COAT_API void coat_table_close(coat_table *table);
+
+COAT_API void coat_table_check(const coat_table *table, const coat_table_query *query,
+                               coat_table_answer *out) COAT_NONNULL;
+
+/**
+ * True when the daemon has replaced the file: open anew, then close this one. One memory read;
+ * coat_table_check answers ASK meanwhile.
+ */
+COAT_API bool coat_table_stale(const coat_table *table);
+
+/** Keyed hash of client context, for query.context; never 0. */
+COAT_API uint64_t coat_table_context(const coat_table *table, const coat_context *context);
+
+#endif
