@@ -69,7 +69,7 @@ typedef struct coat_judgement {
     int64_t absolute_end_ms;
     int64_t ends_ms;         /* the earlier of both */
     int64_t auth_age_ms;     /* since authentication; -1: nobody signed in */
-    int64_t next_due_ms;     /* from when the current bearer has something due */
+    int64_t next_due_ms;     /* from when the current secret is due for ROTATE */
 } coat_judgement;
 
 /**

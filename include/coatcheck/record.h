@@ -76,7 +76,11 @@ COAT_API coat_err coat_record_view(coat_span bytes, coat_record *out) COAT_MUST_
 /** Encoded size, without seal. 0 if a part is over its limit. */
 COAT_API size_t coat_record_size(const coat_record *record);
 
-/** @retval COAT_TOO_LARGE  cap or a part's limit exceeded; nothing useful written */
+/**
+ * What a flag declares absent (pending, previous) must be zero, and no time negative.
+ * @retval COAT_TOO_LARGE  cap or a part's limit exceeded; nothing useful written
+ * @retval COAT_INVALID    not a record that coat_record_view() would accept; nothing written
+ */
 COAT_API coat_err coat_record_encode(const coat_record *record, uint8_t *buf, size_t cap,
                                      size_t *len) COAT_MUST_USE;
 

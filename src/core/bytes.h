@@ -2,7 +2,10 @@
 #ifndef COAT_CORE_BYTES_H
 #define COAT_CORE_BYTES_H
 
-/** Little- and big-endian integers, and small helpers on spans. */
+/**
+ * Little- and big-endian integers, and small helpers on spans. Written without loops: that is
+ * what compilers turn into one load or store.
+ */
 
 #include <coatcheck/base.h>
 #include <string.h>
@@ -28,11 +31,7 @@ coat_load64(const uint8_t *p)
 static inline uint64_t
 coat_load64be(const uint8_t *p)
 {
-    uint64_t v = 0;
-
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | p[i];
-    return v;
+    return __builtin_bswap64(coat_load64(p));
 }
 
 static inline void
@@ -45,22 +44,23 @@ coat_store16(uint8_t *p, uint16_t v)
 static inline void
 coat_store32(uint8_t *p, uint32_t v)
 {
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(v >> 8 * i);
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
 }
 
 static inline void
 coat_store64(uint8_t *p, uint64_t v)
 {
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> 8 * i);
+    coat_store32(p, (uint32_t)v);
+    coat_store32(p + 4, (uint32_t)(v >> 32));
 }
 
 static inline void
 coat_store64be(uint8_t *p, uint64_t v)
 {
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (56 - 8 * i));
+    coat_store64(p, __builtin_bswap64(v));
 }
 
 static inline coat_span

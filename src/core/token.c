@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/b64url.h"
+#include "core/taint.h"
+
+#include <assert.h>
+#include <coatcheck/token.h>
+#include <sodium.h>
+
+/* The wire form is the struct, byte for byte. */
+static_assert(sizeof(coat_token) == COAT_TOKEN_BYTES, "no padding");
+static_assert(offsetof(coat_token, secret) == COAT_HANDLE_BYTES, "handle, secret");
+static_assert(offsetof(coat_token, tag) == COAT_HANDLE_BYTES + COAT_SECRET_BYTES, "tag last");
+static_assert(crypto_shorthash_BYTES == COAT_TAG_BYTES, "SipHash-2-4");
+static_assert(crypto_shorthash_KEYBYTES == COAT_TAG_KEY_BYTES, "SipHash-2-4");
+
+enum {
+    TAGGED_BYTES = COAT_HANDLE_BYTES + COAT_SECRET_BYTES,
+    BLOCKS = (COAT_TOKEN_CHARS + COAT_B64URL_BLOCK_CHARS - 1) / COAT_B64URL_BLOCK_CHARS,
+    SERIAL_TIME_BITS = 44,
+    SERIAL_RANDOM_BITS = 20,
+};
+
+/** The token of text in raw[0..39]. @return whether it is canonical; raw is to be wiped */
+static bool
+decode(coat_span text, uint8_t raw[static BLOCKS * COAT_B64URL_BLOCK_BYTES + 2])
+{
+    uint8_t chars[BLOCKS * COAT_B64URL_BLOCK_CHARS];
+    uint64_t refused;
+    coat_v16 bad = {0};
+
+    if (text.len != COAT_TOKEN_CHARS)
+        return false;
+    memcpy(chars, text.ptr, COAT_TOKEN_CHARS);
+    memset(chars + COAT_TOKEN_CHARS, 'A', sizeof chars - COAT_TOKEN_CHARS);
+    for (size_t i = 0; i < BLOCKS; i++)
+        coat_b64url_decode_block(chars + i * COAT_B64URL_BLOCK_CHARS,
+                                 raw + i * COAT_B64URL_BLOCK_BYTES, &bad);
+    sodium_memzero(chars, sizeof chars);
+
+    /* The last character has four bits too many; set, they would be a second spelling. */
+    refused = coat_b64url_any(bad) | coat_load64(raw + COAT_TOKEN_BYTES);
+    coat_reveal(&refused, sizeof refused);
+    return refused == 0;
+}
+
+static bool
+tag_fits(const uint8_t token[static COAT_TOKEN_BYTES], const coat_tag_keys *keys)
+{
+    uint8_t tag[COAT_TAG_BYTES];
+    uint32_t count = keys->count < 2 ? keys->count : 2;
+    int differs = -1;
+
+    for (uint32_t i = 0; i < count && differs != 0; i++) {
+        (void)crypto_shorthash(tag, token, TAGGED_BYTES, keys->key[i]);
+        differs = sodium_memcmp(tag, token + TAGGED_BYTES, COAT_TAG_BYTES);
+        coat_reveal(&differs, sizeof differs);
+    }
+    /* For a wrong token this is the tag it would need. */
+    sodium_memzero(tag, sizeof tag);
+    return differs == 0;
+}
+
+coat_err
+coat_token_decode(coat_span text, coat_token *out)
+{
+    uint8_t raw[BLOCKS * COAT_B64URL_BLOCK_BYTES + 2];
+    coat_err err = COAT_NO_SESSION;
+
+    if (decode(text, raw)) {
+        memcpy(out, raw, sizeof *out);
+        err = COAT_OK;
+    }
+    sodium_memzero(raw, sizeof raw);
+    return err;
+}
+
+coat_err
+coat_token_open(coat_span text, const coat_tag_keys *keys, coat_token *out)
+{
+    uint8_t raw[BLOCKS * COAT_B64URL_BLOCK_BYTES + 2];
+    coat_err err = COAT_NO_SESSION;
+
+    if (decode(text, raw) && tag_fits(raw, keys)) {
+        memcpy(out, raw, sizeof *out);
+        err = COAT_OK;
+    }
+    sodium_memzero(raw, sizeof raw);
+    return err;
+}
+
+void
+coat_token_tag(coat_token *token, const coat_tag_keys *keys)
+{
+    (void)crypto_shorthash(token->tag, (const uint8_t *)token, TAGGED_BYTES, keys->key[0]);
+}
+
+void
+coat_token_encode(const coat_token *token, char text[COAT_TOKEN_CHARS])
+{
+    coat_b64url_encode((const uint8_t *)token, sizeof *token, text);
+}
+
+coat_err
+coat_token_mint(coat_owner owner, int64_t now_ms, const coat_tag_keys *keys, coat_rng_fn rng,
+                void *rng_ctx, coat_token *out)
+{
+    uint8_t random[4 + COAT_SECRET_BYTES];
+    const int64_t last_ms = ((int64_t)1 << SERIAL_TIME_BITS) - 1;
+    uint64_t serial;
+    coat_token token;
+
+    if (keys->count == 0)
+        return COAT_INVALID; /* its tag would be refused everywhere */
+    if (rng(rng_ctx, random, sizeof random) != COAT_OK) {
+        sodium_memzero(random, sizeof random);
+        return COAT_RNG_FAILED;
+    }
+    now_ms = now_ms < 0 ? 0 : now_ms > last_ms ? last_ms : now_ms;
+    serial = (uint64_t)now_ms << SERIAL_RANDOM_BITS |
+             (coat_load32(random) & (((uint32_t)1 << SERIAL_RANDOM_BITS) - 1));
+    coat_store64be(token.handle.bytes, serial);
+    memcpy(token.handle.bytes + 8, owner.bytes, COAT_OWNER_BYTES);
+    memcpy(token.secret, random + 4, COAT_SECRET_BYTES);
+    coat_token_tag(&token, keys);
+    *out = token;
+    sodium_memzero(random, sizeof random);
+    coat_token_wipe(&token);
+    return COAT_OK;
+}
+
+void
+coat_secret_digest(const uint8_t secret[COAT_SECRET_BYTES], uint8_t out[COAT_DIGEST_BYTES])
+{
+    (void)crypto_generichash(out, COAT_DIGEST_BYTES, secret, COAT_SECRET_BYTES, NULL, 0);
+}
+
+void
+coat_token_wipe(coat_token *token)
+{
+    sodium_memzero(token, sizeof *token);
+}
+
+void
+coat_handle_encode(const coat_handle *handle, char text[COAT_HANDLE_CHARS])
+{
+    coat_b64url_encode(handle->bytes, sizeof handle->bytes, text);
+}
+
+coat_err
+coat_handle_decode(coat_span text, coat_handle *out)
+{
+    return coat_b64url_decode(text, out->bytes, sizeof out->bytes);
+}
+
+coat_owner
+coat_handle_owner(const coat_handle *handle)
+{
+    coat_owner owner;
+
+    memcpy(owner.bytes, handle->bytes + 8, sizeof owner.bytes);
+    return owner;
+}
+
+int64_t
+coat_handle_time_ms(const coat_handle *handle)
+{
+    return (int64_t)(coat_load64be(handle->bytes) >> SERIAL_RANDOM_BITS);
+}
+
+bool
+coat_handle_equal(const coat_handle *a, const coat_handle *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
