@@ -135,6 +135,7 @@ typedef struct coat_store_stats {
     uint64_t bytes_used, bytes_map; /* 0 if unknown */
     uint64_t operations[16];        /* by coat_op, since open */
     bool full;                      /* INSERT is refused */
+    uint64_t unreadable; /* values met that could not be decoded: denied, kept; since open */
 } coat_store_stats;
 
 struct coat_watch_event {
