@@ -64,10 +64,12 @@ COAT_API void coat_cookie_find(const coat_cookie_conf *conf, const coat_span *li
                                size_t line_count, coat_cookie_found *out);
 
 /**
- * Serialize one Set-Cookie field value (no field name, no CRLF).
+ * Serialize one Set-Cookie field value (no field name, no CRLF), NUL-terminated; len counts
+ * without the NUL. At most COAT_COOKIE_LINE_MAX bytes.
  * @param max_age_s  < 0: a cookie for the browser session (no Max-Age, no Expires); capped at
  *                   400 days; 0 is refused, use coat_cookie_delete
  * @retval COAT_TOO_LARGE
+ * @retval COAT_MALFORMED  an empty value, or one with a byte that cookies cannot hold
  */
 COAT_API coat_err coat_cookie_set(const coat_cookie_conf *conf, coat_span value,
                                   int64_t max_age_s, char *buf, size_t cap,

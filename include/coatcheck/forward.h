@@ -73,6 +73,7 @@ COAT_API coat_err coat_forward_read(const coat_forward_conf *conf, const coat_ad
 
 /**
  * Encode a value for an identity header (FA-5): visible ASCII but '%' stays, all else is %XX.
+ * NUL-terminated; len counts without the NUL.
  * @retval COAT_TOO_LARGE  over 1 KiB encoded
  */
 #define COAT_IDENTITY_MAX 1024

@@ -47,8 +47,9 @@ COAT_API bool coat_method_is_safe(coat_span method);
 
 /**
  * May this request change state, judging by where it comes from? Safe methods: yes. Else
- * Sec-Fetch-Site decides (cross-site, same-site: no), then Origin, then Referer; with neither,
- * only application/json without any Sec-Fetch-* field.
+ * Sec-Fetch-Site decides (cross-site, same-site: no), then Origin, then Referer; with neither
+ * (or Origin "null"), Sec-Fetch-Site: same-origin, or application/json without any Sec-Fetch-*
+ * field. A request that coat_cors_decide() found ACTUAL is not ours and not asked about here.
  * @retval COAT_DENIED
  */
 COAT_API coat_err coat_site_check(const coat_site_facts *facts,
@@ -64,6 +65,14 @@ typedef struct coat_cors_policy {
     const char *exposed;       /* may be empty */
     int32_t max_age_s;         /* at most 600 */
 } coat_cors_policy;
+
+/**
+ * Check a configured policy (CO-1): canonical origins, no patterns, no "*" in any list, max-age
+ * within its limit.
+ * @param message  at least 160 bytes: what is wrong and what would be right
+ */
+COAT_API coat_err coat_cors_check(const coat_cors_policy *policy, char *message,
+                                  size_t cap) COAT_MUST_USE;
 
 typedef enum coat_cors_verdict {
     COAT_CORS_REFUSED = 0,   /* foreign origin: 403, no CORS headers, no side effect */
