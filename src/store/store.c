@@ -6,8 +6,8 @@
 enum { STORES_MAX = 8 };
 
 /* Written before threads start only, see coat_store_register(). */
-static const struct coat_store_ops *stores[STORES_MAX] = {&coat_memory_ops};
-static size_t store_count = 1;
+static const struct coat_store_ops *stores[STORES_MAX] = {&coat_memory_ops, &coat_lmdb_ops};
+static size_t store_count = 2;
 
 static const struct coat_store_ops *
 find_store(coat_span scheme)
