@@ -13,20 +13,47 @@
 enum { COAT_B64URL_BLOCK_CHARS = 16, COAT_B64URL_BLOCK_BYTES = 12 };
 
 typedef uint8_t coat_v16 __attribute__((vector_size(16)));
+typedef int8_t coat_v16s __attribute__((vector_size(16)));
+typedef uint16_t coat_v8x16 __attribute__((vector_size(16)));
+typedef uint32_t coat_v4x32 __attribute__((vector_size(16)));
+typedef uint64_t coat_v2x64 __attribute__((vector_size(16)));
 
 /** Values of 16 characters; lanes of *bad become non-zero where a character is foreign. */
 static inline coat_v16
-coat_b64url_values(coat_v16 c, coat_v16 *bad)
+coat_b64url_values(coat_v16 text, coat_v16 *bad)
 {
-    coat_v16 upper = (coat_v16)((c >= 'A') & (c <= 'Z'));
-    coat_v16 lower = (coat_v16)((c >= 'a') & (c <= 'z'));
-    coat_v16 digit = (coat_v16)((c >= '0') & (c <= '9'));
-    coat_v16 minus = (coat_v16)(c == '-');
-    coat_v16 under = (coat_v16)(c == '_');
+    /* Signed, since that is the comparison that SSE2 has. Bytes from 0x80 are below all. */
+    coat_v16s c = (coat_v16s)text;
+    coat_v16s upper = (c > 'A' - 1) & (c < 'Z' + 1);
+    coat_v16s lower = (c > 'a' - 1) & (c < 'z' + 1);
+    coat_v16s digit = (c > '0' - 1) & (c < '9' + 1);
+    coat_v16s minus = c == '-';
+    coat_v16s under = c == '_';
+    coat_v16s shift = (upper & -'A') | (lower & (26 - 'a')) | (digit & (52 - '0')) |
+                      (minus & (62 - '-')) | (under & (63 - '_'));
 
-    *bad |= ~(upper | lower | digit | minus | under);
-    return (upper & (c - 'A')) | (lower & (c - ('a' - 26))) | (digit & (c + (52 - '0'))) |
-           (minus & 62) | (under & 63);
+    *bad |= (coat_v16) ~(upper | lower | digit | minus | under);
+    return (coat_v16)(c + shift);
+}
+
+/* Of two neighbours in a lane, the one that comes first in memory, and the other. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define COAT_FIRST(lanes, bits) ((lanes) & ((1U << ((bits)-1) << 1) - 1))
+#define COAT_SECOND(lanes, bits) ((lanes) >> (bits))
+#else
+#define COAT_FIRST(lanes, bits) ((lanes) >> (bits))
+#define COAT_SECOND(lanes, bits) ((lanes) & ((1U << ((bits)-1) << 1) - 1))
+#endif
+
+/** 16 values of six bits to two words of 48. */
+static inline coat_v2x64
+coat_b64url_pack(coat_v16 values)
+{
+    coat_v8x16 a = (coat_v8x16)values;
+    coat_v4x32 b = (coat_v4x32)(COAT_FIRST(a, 8) << 6 | COAT_SECOND(a, 8));
+    coat_v2x64 c = (coat_v2x64)(COAT_FIRST(b, 16) << 12 | COAT_SECOND(b, 16));
+
+    return COAT_FIRST(c, 32) << 24 | COAT_SECOND(c, 32);
 }
 
 static inline coat_v16
@@ -41,15 +68,7 @@ coat_b64url_chars(coat_v16 v)
     return c;
 }
 
-/** Eight values of six bits, first in the highest byte, to 48 bits. */
-static inline uint64_t
-coat_b64url_pack(uint64_t v)
-{
-    v = (v & 0x3f003f003f003f00U) >> 2 | (v & 0x003f003f003f003fU);
-    v = (v & 0x0fff00000fff0000U) >> 4 | (v & 0x00000fff00000fffU);
-    return (v & 0x00ffffff00000000U) >> 8 | (v & 0x0000000000ffffffU);
-}
-
+/** 48 bits to eight values of six bits, the first in the highest byte. */
 static inline uint64_t
 coat_b64url_unpack(uint64_t v)
 {
@@ -58,18 +77,27 @@ coat_b64url_unpack(uint64_t v)
     return (v & 0x0fc00fc00fc00fc0U) << 2 | (v & 0x003f003f003f003fU);
 }
 
+/** 16 characters to two words of 48 bits. */
+static inline void
+coat_b64url_words(coat_v16 text, uint64_t word[2], coat_v16 *bad)
+{
+    coat_v2x64 packed = coat_b64url_pack(coat_b64url_values(text, bad));
+
+    word[0] = packed[0];
+    word[1] = packed[1];
+}
+
 /** 16 characters to 12 bytes; writes 14, so that whole words are stored. */
 static inline void
 coat_b64url_decode_block(const uint8_t text[16], uint8_t out[14], coat_v16 *bad)
 {
-    uint8_t values[16];
+    uint64_t word[2];
     coat_v16 v;
 
     memcpy(&v, text, sizeof v);
-    v = coat_b64url_values(v, bad);
-    memcpy(values, &v, sizeof v);
-    coat_store64be(out, coat_b64url_pack(coat_load64be(values)) << 16);
-    coat_store64be(out + 6, coat_b64url_pack(coat_load64be(values + 8)) << 16);
+    coat_b64url_words(v, word, bad);
+    coat_store64be(out, word[0] << 16);
+    coat_store64be(out + 6, word[1] << 16);
 }
 
 /** 12 bytes to 16 characters; reads 14. */

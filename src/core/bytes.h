@@ -2,65 +2,81 @@
 #ifndef COAT_CORE_BYTES_H
 #define COAT_CORE_BYTES_H
 
-/**
- * Little- and big-endian integers, and small helpers on spans. Written without loops: that is
- * what compilers turn into one load or store.
- */
+/** Little- and big-endian integers at any alignment, and small helpers on spans. */
 
 #include <coatcheck/base.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define COAT_LE(bits, v) (v)
+#define COAT_BE(bits, v) __builtin_bswap##bits(v)
+#else
+#define COAT_LE(bits, v) __builtin_bswap##bits(v)
+#define COAT_BE(bits, v) (v)
+#endif
+
 static inline uint16_t
 coat_load16(const uint8_t *p)
 {
-    return (uint16_t)(p[0] | p[1] << 8);
+    uint16_t v;
+
+    memcpy(&v, p, sizeof v);
+    return COAT_LE(16, v);
 }
 
 static inline uint32_t
 coat_load32(const uint8_t *p)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    uint32_t v;
+
+    memcpy(&v, p, sizeof v);
+    return COAT_LE(32, v);
 }
 
 static inline uint64_t
 coat_load64(const uint8_t *p)
 {
-    return (uint64_t)coat_load32(p) | (uint64_t)coat_load32(p + 4) << 32;
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return COAT_LE(64, v);
 }
 
 static inline uint64_t
 coat_load64be(const uint8_t *p)
 {
-    return __builtin_bswap64(coat_load64(p));
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return COAT_BE(64, v);
 }
 
 static inline void
 coat_store16(uint8_t *p, uint16_t v)
 {
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
+    v = COAT_LE(16, v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void
 coat_store32(uint8_t *p, uint32_t v)
 {
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-    p[2] = (uint8_t)(v >> 16);
-    p[3] = (uint8_t)(v >> 24);
+    v = COAT_LE(32, v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void
 coat_store64(uint8_t *p, uint64_t v)
 {
-    coat_store32(p, (uint32_t)v);
-    coat_store32(p + 4, (uint32_t)(v >> 32));
+    v = COAT_LE(64, v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void
 coat_store64be(uint8_t *p, uint64_t v)
 {
-    coat_store64(p, __builtin_bswap64(v));
+    v = COAT_BE(64, v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline coat_span
