@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_CORE_KEYS_H
+#define COAT_CORE_KEYS_H
+
+/** What keys.c and keyfile.c share. */
+
+#include <coatcheck/keys.h>
+
+enum { COAT_KEY_USES = 10 }; /* numbers of coat_key_use are below this */
+
+typedef struct coat_key_live {
+    uint8_t key[COAT_KEY_BYTES];
+    int64_t created_ms;
+    uint32_t id; /* never 0 */
+} coat_key_live;
+
+/** The content of a key file. live[0] is the newest. Secret: lives in guarded memory. */
+typedef struct coat_key_set {
+    uint8_t root[COAT_KEY_BYTES];
+    coat_key_live live[COAT_KEYS_LIVE];
+    uint32_t count;
+} coat_key_set;
+
+struct coat_keys {
+    coat_key_set set;
+    coat_tag_keys tags;
+    uint8_t root[COAT_KEY_USES][COAT_KEY_BYTES];
+    uint8_t live[COAT_KEYS_LIVE][COAT_KEY_USES][COAT_KEY_BYTES];
+};
+
+/** A writable coat_keys of zeros in guarded memory; NULL: no memory. */
+coat_keys *coat_keys_alloc(void) COAT_MUST_USE;
+
+/**
+ * What makes a set usable: ids above 0 that fall with age, and no key of zeros or used twice
+ * (ST-2: one key, one purpose). @return NULL, or what is wrong
+ */
+const char *coat_key_set_wrong(const coat_key_set *set);
+
+/** Derive all keys from keys->set and make the memory read-only. */
+coat_err coat_keys_seal_memory(coat_keys *keys) COAT_MUST_USE;
+
+#endif
