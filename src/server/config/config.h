@@ -82,7 +82,7 @@ typedef struct coat_config {
 #define COAT_FIELD_STRINGS coat_strings
 #define COAT_FIELD_ORIGINS coat_strings
 #define COAT_FIELD_LISTENERS coat_listeners
-#define SECTION(name, title)
+#define SECTION(first, title)
 #define KEY(type, field, path, initial, least, most, reload, words, text)                      \
     COAT_FIELD_##type field;
 #include "server/config/keys.def"
@@ -134,7 +134,8 @@ bool coat_config_is_flag(const char *argument);
 
 /** One key, for `config show` and for comparing. */
 typedef struct coat_config_item {
-    const char *path, *text, *initial, *env;
+    const char *path, *text, *initial;
+    char env[64];      /* name of its environment variable */
     const char *value; /* effective, as it could be written in the file's short form */
     coat_config_source source;
     char where[300]; /* "default", "/etc/...yaml:3:7", "COATCHECK_...", "--..." */
