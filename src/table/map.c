@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/out.h"
+#include "table/layout.h"
+#include "table/writer.h"
+
+#include <sys/mman.h>
+
+static uint64_t
+prints_at(void)
+{
+    return COAT_TABLE_PAGE;
+}
+
+static uint64_t
+slots_at(coat_table_geometry geometry)
+{
+    return prints_at() + (uint64_t)geometry.slots * sizeof(uint32_t);
+}
+
+static uint64_t
+arena_at(coat_table_geometry geometry)
+{
+    return slots_at(geometry) + (uint64_t)geometry.slots * sizeof(coat_table_slot);
+}
+
+coat_err
+coat_table_size(coat_table_geometry geometry, size_t *table, size_t *seen)
+{
+    uint64_t total = arena_at(geometry) + geometry.arena;
+
+    if (geometry.slots == 0 || geometry.slots % COAT_TABLE_WAYS != 0 ||
+        geometry.slots > COAT_TABLE_SLOTS_MAX || geometry.arena % COAT_TABLE_CELL != 0)
+        return COAT_INVALID;
+    if (total > PTRDIFF_MAX)
+        return COAT_INVALID;
+    *table = (size_t)total;
+    *seen = sizeof(coat_table_seen_head) + (size_t)geometry.slots * sizeof(uint32_t);
+    return COAT_OK;
+}
+
+void
+coat_table_attach(coat_table *table)
+{
+    uint8_t *map = table->map;
+
+    table->head = table->map;
+    table->geometry = table->head->geometry;
+    table->sets = table->geometry.slots / COAT_TABLE_WAYS;
+    table->mode = table->head->mode;
+    table->base_s = table->head->base_s;
+    memcpy(table->hash_key, table->head->hash_key, sizeof table->hash_key);
+    memcpy(table->context_key, table->head->context_key, sizeof table->context_key);
+    table->prints = (const void *)(map + prints_at());
+    table->slot = (const void *)(map + slots_at(table->geometry));
+    table->arena = (const void *)(map + arena_at(table->geometry));
+    table->seen = (void *)((uint8_t *)table->seen_map + sizeof(coat_table_seen_head));
+}
+
+coat_err
+coat_table_head_check(const coat_table_head *head, size_t file_len)
+{
+    size_t table, seen;
+
+    if (head->magic != COAT_TABLE_MAGIC)
+        return COAT_IO;
+    if (head->format != COAT_TABLE_FORMAT)
+        return head->format > COAT_TABLE_FORMAT ? COAT_NEWER_FORMAT : COAT_IO;
+    if (head->mode != COAT_TABLE_EMBEDDED && head->mode != COAT_TABLE_SHARED)
+        return COAT_IO;
+    if (coat_table_size(head->geometry, &table, &seen) != COAT_OK || table != file_len)
+        return COAT_IO;
+    /* Keeps every sum with an activity second in range. */
+    if (head->base_s < 0 || head->base_s > INT64_MAX / 4000)
+        return COAT_IO;
+    return COAT_OK;
+}
+
+bool
+coat_table_seen_path(const char *path, char *buf, size_t cap)
+{
+    coat_out out = coat_out_init(buf, cap);
+
+    coat_out_str(&out, path);
+    coat_out_str(&out, ".seen");
+    return coat_out_end(&out);
+}
+
+void
+coat_table_detach(coat_table *table)
+{
+    if (table->map != NULL)
+        (void)munmap(table->map, table->map_len);
+    if (table->seen_map != NULL)
+        (void)munmap(table->seen_map, table->seen_len);
+    table->map = NULL;
+    table->seen_map = NULL;
+}
