@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/http/internal.h"
+
+static const char *const method_names[] = {"",    "GET",   "HEAD",   "POST",
+                                           "PUT", "PATCH", "DELETE", "OPTIONS"};
+
+/* One segment of the pattern against one of the path; both stand at its first byte. */
+static bool
+match_segment(const char **pattern, const uint8_t **path, const uint8_t *end,
+              coat_http_request *req)
+{
+    const uint8_t *start = *path;
+
+    if (**pattern != '{') {
+        while (**pattern != '\0' && **pattern != '/') {
+            if (*path == end || *(*path)++ != (uint8_t) * (*pattern)++)
+                return false;
+        }
+        return *path == end || **path == '/';
+    }
+    while (*path < end && **path != '/')
+        (*path)++;
+    while (**pattern != '\0' && **pattern != '/')
+        (*pattern)++;
+    if (*path == start || req->capture_count == COAT_HTTP_CAPTURES_MAX)
+        return false;
+    req->captures[req->capture_count++] = (coat_span){start, (size_t)(*path - start)};
+    return true;
+}
+
+static bool
+match_pattern(const char *pattern, coat_span rest, coat_http_request *req)
+{
+    const uint8_t *path = rest.ptr, *end = rest.ptr + rest.len;
+
+    req->capture_count = 0;
+    while (*pattern == '/') {
+        if (path == end || *path != '/')
+            return false;
+        pattern++;
+        path++;
+        if (!match_segment(&pattern, &path, end, req))
+            return false;
+    }
+    return *pattern == '\0' && path == end;
+}
+
+/* "/ext/" followed by "*": whatever comes behind it, not decoded and not looked at. */
+static bool
+match_raw(const char *pattern, coat_span rest)
+{
+    size_t len = strlen(pattern);
+
+    return len > 0 && pattern[len - 1] == '*' && rest.len >= len - 1 &&
+           memcmp(rest.ptr, pattern, len - 1) == 0;
+}
+
+static bool
+below_prefix(const coat_http_router *router, coat_span path, coat_span *rest)
+{
+    size_t len = strlen(router->prefix);
+
+    if (path.len < len || memcmp(path.ptr, router->prefix, len) != 0)
+        return false;
+    *rest = (coat_span){path.ptr + len, path.len - len};
+    return true;
+}
+
+static bool
+serves(const coat_http_route *route, coat_http_method method)
+{
+    return route->method == method ||
+           (route->method == COAT_HTTP_GET && method == COAT_HTTP_HEAD);
+}
+
+/** Methods of all routes that match the path, as a set; route if the method is among them. */
+static uint32_t
+find_route(const coat_http_router *router, coat_span path, bool raw, coat_http_request *req)
+{
+    uint32_t methods = 0;
+    coat_span rest;
+
+    if (!below_prefix(router, path, &rest))
+        return 0;
+    for (size_t i = 0; i < router->count; i++) {
+        const coat_http_route *route = &router->routes[i];
+
+        if (((route->flags & COAT_HTTP_RAW_REST) != 0) != raw ||
+            !(raw ? match_raw(route->pattern, rest) : match_pattern(route->pattern, rest, req)))
+            continue;
+        if (serves(route, req->method)) {
+            req->route = route;
+            return 1;
+        }
+        methods |= 1u << route->method;
+        if (route->method == COAT_HTTP_GET)
+            methods |= 1u << COAT_HTTP_HEAD;
+    }
+    return methods;
+}
+
+static void
+answer_method(coat_http_request *req, uint32_t methods)
+{
+    char text[64];
+    coat_out out = coat_out_init(text, sizeof text);
+    coat_http_response *res = coat_http_reply(req, 405);
+
+    for (size_t i = 1; i < sizeof method_names / sizeof method_names[0]; i++) {
+        if ((methods & 1u << i) == 0)
+            continue;
+        if (out.len > 0)
+            coat_out_str(&out, ", ");
+        coat_out_str(&out, method_names[i]);
+    }
+    coat_http_field(res, "Allow", (coat_span){(const uint8_t *)text, out.len});
+    coat_http_send_error(res, "method_not_allowed");
+}
+
+/* What came as body, and may it? 0 or the status of the refusal (CS-7, RX-6). */
+static unsigned
+check_body(coat_exchange *ex, uint32_t flags)
+{
+    const coat_http_request *req = &ex->req;
+    bool takes = (flags & (COAT_HTTP_TAKES_FORM | COAT_HTTP_TAKES_JSON)) != 0;
+    coat_http_found found;
+    coat_span type = {NULL, 0};
+
+    if (!takes && req->body.len == 0)
+        return 0; /* fields about a body that stayed with the proxy say nothing here */
+    if (!takes || coat_http_count(req, "Content-Encoding") != 0)
+        return 415;
+    found = coat_http_single(req, "Content-Type", &type);
+    if (found == COAT_HTTP_REPEATED)
+        return 400;
+    type = coat_media_type(type);
+    if ((flags & COAT_HTTP_TAKES_FORM) != 0 &&
+        coat_span_is_nocase(type, COAT_LIT("application/x-www-form-urlencoded")))
+        ex->body_type = COAT_HTTP_BODY_FORM;
+    else if ((flags & COAT_HTTP_TAKES_JSON) != 0 &&
+             coat_span_is_nocase(type, COAT_LIT("application/json")))
+        ex->body_type = COAT_HTTP_BODY_JSON;
+    else if (req->body.len > 0 || found == COAT_HTTP_ONE || (flags & COAT_HTTP_TAKES_NONE) == 0)
+        return 415;
+    return 0;
+}
+
+void
+coat_http_continue(coat_http_request *req)
+{
+    req->route->handler(req);
+}
+
+static bool
+is_safe(coat_http_method method)
+{
+    return method == COAT_HTTP_GET || method == COAT_HTTP_HEAD || method == COAT_HTTP_OPTIONS;
+}
+
+static void
+run(const coat_http_router *router, coat_http_request *req)
+{
+    unsigned status = check_body((coat_exchange *)req, req->route->flags);
+
+    if (status != 0)
+        coat_http_error(req, status, coat_http_status_code(status));
+    else if (router->policy != NULL)
+        router->policy(req);
+    else if (is_safe(req->method))
+        coat_http_continue(req);
+    else
+        coat_http_error(req, 403, "forbidden");
+}
+
+void
+coat_router_dispatch(const coat_http_router *router, coat_http_request *req)
+{
+    coat_span raw;
+    uint8_t *buf = NULL;
+    uint32_t methods;
+
+    if (req->target.len == 0 || req->target.ptr[0] != '/' ||
+        coat_url_split(req->target, &raw, &req->query, &req->has_query) != COAT_OK) {
+        /* OPTIONS * and CONNECT: nothing here answers for the server as a whole. */
+        answer_method(req, 0);
+        return;
+    }
+    req->path = raw;
+    methods = find_route(router, raw, true, req);
+    if (req->route == NULL) {
+        if (memchr(raw.ptr, '%', raw.len) != NULL)
+            buf = coat_http_alloc(req, raw.len);
+        if (coat_url_path(raw, buf, buf != NULL ? raw.len : 0, &req->path) != COAT_OK) {
+            coat_http_error(req, 400, "bad_request");
+            return;
+        }
+        methods |= find_route(router, req->path, false, req);
+    }
+    if (req->route != NULL)
+        run(router, req);
+    else if (methods != 0 || req->method == COAT_HTTP_OTHER)
+        answer_method(req, methods);
+    else
+        coat_http_error(req, 404, "not_found");
+}
