@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/judge.h"
 #include "core/bytes.h"
 #include "core/taint.h"
 
@@ -37,17 +38,14 @@ later(int64_t time_ms, int64_t by_ms)
  * is revealed. crypto_verify_32 is libsodium's comparison for this length.
  */
 static coat_bearer
-bearer_of(const coat_record *record, const uint8_t secret[static COAT_SECRET_BYTES],
+bearer_of(const coat_record *record, const uint8_t digest[static COAT_DIGEST_BYTES],
           int64_t now_ms)
 {
-    uint8_t digest[COAT_DIGEST_BYTES];
     int differs[3];
 
-    coat_secret_digest(secret, digest);
     differs[0] = crypto_verify_32(digest, record->current_digest);
     differs[1] = crypto_verify_32(digest, record->pending_digest);
     differs[2] = crypto_verify_32(digest, record->previous_digest);
-    sodium_memzero(digest, sizeof digest);
     coat_reveal(differs, sizeof differs);
 
     if (differs[0] == 0)
@@ -112,11 +110,23 @@ void
 coat_judge(const coat_record *record, const coat_token *token, int64_t now_ms, int64_t seen_ms,
            const coat_policy *policy, const coat_demand *demand, coat_judgement *out)
 {
+    uint8_t digest[COAT_DIGEST_BYTES];
+
+    coat_secret_digest(token->secret, digest);
+    coat_judge_digest(record, digest, now_ms, seen_ms, policy, demand, out);
+    sodium_memzero(digest, sizeof digest);
+}
+
+void
+coat_judge_digest(const coat_record *record, const uint8_t digest[COAT_DIGEST_BYTES],
+                  int64_t now_ms, int64_t seen_ms, const coat_policy *policy,
+                  const coat_demand *demand, coat_judgement *out)
+{
     coat_judgement j = {.verdict = COAT_VERDICT_NONE, .auth_age_ms = -1};
     int64_t seen = seen_ms > record->seen_ms ? seen_ms : record->seen_ms;
     int64_t idle_end_ms = later(seen, record->idle_ms);
 
-    j.bearer = bearer_of(record, token->secret, now_ms);
+    j.bearer = bearer_of(record, digest, now_ms);
     j.why = lifetime(record, now_ms, idle_end_ms, policy);
     if (j.bearer != COAT_BEARER_NONE) {
         j.idle_end_ms = idle_end_ms;
