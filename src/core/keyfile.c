@@ -66,47 +66,41 @@ take_key(reader *r, uint8_t key[static COAT_KEY_BYTES])
     return bad == 0;
 }
 
-/** @return NULL, or what was expected in line r->line */
+static bool
+take_live(reader *r, coat_key_live *live)
+{
+    uint64_t id, created;
+
+    if (!take(r, "key ") || !take_uint(r, UINT32_MAX, &id) || !take(r, " ") ||
+        !take_uint(r, INT64_MAX, &created) || !take(r, " ") || !take_key(r, live->key))
+        return false;
+    live->id = (uint32_t)id;
+    live->created_ms = (int64_t)created;
+    return take(r, "\n");
+}
+
+/** @return NULL, or what is wrong with line r->line; line 0 is the file as a whole */
 static const char *
 parse(reader *r, coat_key_set *set)
 {
-    coat_key_live lines[COAT_KEYS_LIVE] = {0};
-    const char *wrong = NULL;
-
     r->line = 1;
     if (!take(r, first_line))
         return "expected: coatcheck-keys 1";
     r->line++;
     if (!take(r, "root ") || !take_key(r, set->root) || !take(r, "\n"))
         return "expected: root <64 hex digits>";
-    while (r->at < r->end && wrong == NULL) {
-        coat_key_live *live;
-        uint64_t id, created;
-
+    while (r->at < r->end) {
         r->line++;
-        if (set->count == COAT_KEYS_LIVE) {
-            wrong = "more than two keys";
-            break;
-        }
-        live = &lines[set->count];
-        if (!take(r, "key ") || !take_uint(r, UINT32_MAX, &id) || !take(r, " ") ||
-            !take_uint(r, INT64_MAX, &created) || !take(r, " ") || !take_key(r, live->key) ||
-            !take(r, "\n")) {
-            wrong = "expected: key <id> <created_ms> <64 hex digits>";
-            break;
-        }
-        live->id = (uint32_t)id;
-        live->created_ms = (int64_t)created;
+        if (set->count == COAT_KEYS_LIVE)
+            return "more than two keys";
+        set->live[1] = set->live[0]; /* newest last in the file, first here */
+        set->live[0] = (coat_key_live){0};
+        if (!take_live(r, &set->live[0]))
+            return "expected: key <id> <created_ms> <64 hex digits>";
         set->count++;
     }
-    if (wrong == NULL) {
-        for (uint32_t i = 0; i < set->count; i++) /* newest last in the file, first here */
-            set->live[i] = lines[set->count - 1 - i];
-        r->line = 0;
-        wrong = coat_key_set_wrong(set);
-    }
-    sodium_memzero(lines, sizeof lines);
-    return wrong;
+    r->line = 0;
+    return coat_key_set_wrong(set);
 }
 
 coat_err
