@@ -61,7 +61,8 @@ typedef enum coat_op {
     /* Report entries of a space through item(), in address order, like LIST_OWNER. */
     COAT_OP_SCAN,
     /* Erase at most `limit` expired or ended entries (and stale index and epoch entries),
-     * counting them in `count`; sets more if another call has work to do. */
+     * counting them in `count`. Goes on where the last call stopped; sets more until the end of
+     * a walk through everything. What expired behind it waits for the next walk. */
     COAT_OP_SWEEP,
 } coat_op;
 
@@ -99,7 +100,9 @@ struct coat_store_req {
     /* Results; valid when done() is called. */
     coat_err result;
     coat_span found;        /* LOAD: borrowed until done() returns */
-    uint64_t found_version; /* LOAD, INSERT, REPLACE: the version it has now */
+    /* LOAD, INSERT, REPLACE: the version it has now. Opaque; those of an address only grow, also
+     * when it is removed and inserted again. */
+    uint64_t found_version;
     int64_t found_expires_ms;
     uint32_t count;
     bool more;
