@@ -5,11 +5,13 @@
  * is ASK, and only the last line of coat_table_check() says LIVE.
  */
 
+#include "core/judge.h"
 #include "table/layout.h"
 #include "table/writer.h"
 
 enum {
-    RETRIES = 64, /* of a slot that is being written; a writer may have been stopped in it */
+    CANDIDATES = 4, /* chance makes a second one once in a hundred million look-ups */
+    RETRIES = 64,   /* of a slot that is being written; a writer may have been stopped in it */
 };
 
 /* The build clears all local variables; these are written in full before they are read. */
@@ -23,22 +25,23 @@ pause_cpu(void)
 #endif
 }
 
+/** Loaded as words, read as keys. */
+typedef union tag_words {
+    uint64_t word[COAT_TABLE_TAG_WORDS];
+    coat_tag_keys keys;
+} tag_words;
+
 /** @return false when the writer was busy with them all the time */
 static bool
-copy_tags(const coat_table_head *head, coat_tag_keys *out)
+copy_tags(const coat_table_head *head, tag_words *out)
 {
-    COAT_UNSET uint64_t words[COAT_TABLE_TAG_WORDS];
-
     for (int i = 0; i < RETRIES; i++) {
         uint32_t seq = atomic_load_explicit(&head->tag_seq, memory_order_acquire);
 
         for (size_t w = 0; w < COAT_TABLE_TAG_WORDS; w++)
-            words[w] = atomic_load_explicit(&head->tags[w], memory_order_acquire);
-        if ((seq & 1) == 0 &&
-            seq == atomic_load_explicit(&head->tag_seq, memory_order_relaxed)) {
-            memcpy(out, words, sizeof *out);
+            out->word[w] = atomic_load_explicit(&head->tags[w], memory_order_acquire);
+        if ((seq & 1) == 0 && seq == atomic_load_explicit(&head->tag_seq, memory_order_relaxed))
             return true;
-        }
         pause_cpu();
     }
     return false;
@@ -55,12 +58,16 @@ copy_arena(const coat_table *table, uint32_t offset, uint32_t total, uint8_t *id
     }
 }
 
-uint32_t
-coat_table_copy(const coat_table *table, uint32_t index, coat_table_image *image,
-                uint32_t *lengths, uint8_t *identity)
+/**
+ * Copy a slot out whole, and its identity if that is in the arena.
+ * @return its sequence (even), or 1 when the writer was busy with it all the time
+ */
+static uint32_t
+copy_slot(const coat_table *table, uint32_t index, coat_table_image *image, uint32_t *lengths,
+          uint8_t *identity)
 {
     const coat_table_slot *slot = &table->slot[index];
-    COAT_UNSET uint64_t words[COAT_TABLE_WORDS];
+    uint64_t *words = (void *)image;
 
     for (int i = 0; i < RETRIES; i++) {
         uint32_t seq = atomic_load_explicit(&slot->seq, memory_order_acquire);
@@ -70,16 +77,11 @@ coat_table_copy(const coat_table *table, uint32_t index, coat_table_image *image
         *lengths = atomic_load_explicit(&slot->lengths, memory_order_acquire);
         for (size_t w = 0; w < COAT_TABLE_WORDS; w++)
             words[w] = atomic_load_explicit(&slot->word[w], memory_order_acquire);
-        memcpy(image, words, sizeof *image);
         /* Perhaps half-written: the bounds hold whatever it says. */
         memcpy(&offset, image->identity, sizeof offset);
         fits = coat_table_lengths_fit(*lengths, offset, table->geometry.arena);
-        if (identity != NULL && fits) {
-            if (coat_table_total(*lengths) > COAT_TABLE_INLINE)
-                copy_arena(table, offset, coat_table_total(*lengths), identity);
-            else
-                memcpy(identity, image->identity, sizeof image->identity);
-        }
+        if (fits && coat_table_total(*lengths) > COAT_TABLE_INLINE)
+            copy_arena(table, offset, coat_table_total(*lengths), identity);
         if ((seq & 1) == 0 && seq == atomic_load_explicit(&slot->seq, memory_order_relaxed))
             return fits ? seq : 1;
         pause_cpu();
@@ -87,34 +89,87 @@ coat_table_copy(const coat_table *table, uint32_t index, coat_table_image *image
     return 1;
 }
 
-/** Copy out the entry of a handle. @return its slot, or -1; *seq, *image, *lengths, identity */
-static int64_t
-find(const coat_table *table, const coat_handle *handle, uint32_t *seq, coat_table_image *image,
-     uint32_t *lengths, uint8_t *identity)
+static inline void
+prefetch_prints(const coat_table *table, const coat_table_place *place)
+{
+    for (int side = 0; side < 2; side++) {
+        const _Atomic uint64_t *line = table->prints + (size_t)place->set[side] * 8;
+
+        __builtin_prefetch((const void *)(uintptr_t)line);
+    }
+}
+
+/** A bit in each half of pair that may be print; false hits are sorted out by the handle. */
+static inline uint64_t
+matches(uint64_t pair, uint32_t print)
+{
+    const uint64_t ones = 0x0000000100000001U;
+    uint64_t differs = pair ^ print * ones;
+
+    return (differs - ones) & ~differs & ones << 31;
+}
+
+static inline void
+prefetch_slot(const coat_table *table, uint32_t index)
+{
+    const uint8_t *slot = (const uint8_t *)&table->slot[index];
+
+    for (size_t line = 0; line < sizeof(coat_table_slot); line += 64)
+        __builtin_prefetch(slot + line);
+    __builtin_prefetch((const void *)(uintptr_t)&table->seen[index]);
+}
+
+/** Slots whose fingerprint is right, on their way into the cache. @return how many */
+static uint32_t
+candidates(const coat_table *table, const coat_handle *handle,
+           uint32_t index[static CANDIDATES])
 {
     coat_table_place place = coat_table_place_of(table->hash_key, table->sets, handle);
-    const _Atomic uint64_t *line[2] = {table->prints + (size_t)place.set[0] * 8,
-                                       table->prints + (size_t)place.set[1] * 8};
+    uint32_t count = 0;
 
-    __builtin_prefetch((const void *)(uintptr_t)line[0]);
-    __builtin_prefetch((const void *)(uintptr_t)line[1]);
-    for (int side = 0; side < 2; side++) {
-        for (uint32_t pair = 0; pair < COAT_TABLE_WAYS / 2; pair++) {
-            uint64_t prints = atomic_load_explicit(&line[side][pair], memory_order_acquire);
+    prefetch_prints(table, &place);
+    for (uint32_t i = 0; i < COAT_TABLE_WAYS; i++) {
+        uint32_t set = place.set[i / (COAT_TABLE_WAYS / 2)];
+        uint32_t first = set * COAT_TABLE_WAYS + i % (COAT_TABLE_WAYS / 2) * 2;
+        uint64_t hits = matches(
+            atomic_load_explicit(&table->prints[first / 2], memory_order_acquire), place.print);
 
-            for (uint32_t half = 0; half < 2; half++) {
-                uint32_t index = place.set[side] * COAT_TABLE_WAYS + 2 * pair + half;
-
-                if ((uint32_t)(prints >> 32 * half) != place.print)
-                    continue;
-                __builtin_prefetch((const void *)(uintptr_t)&table->seen[index]);
-                *seq = coat_table_copy(table, index, image, lengths, identity);
-                if ((*seq & 1) == 0 && coat_handle_equal(&image->handle, handle))
-                    return index;
-            }
+        if (hits == 0)
+            continue;
+        for (uint32_t half = 0; half < 2; half++) {
+            if ((uint32_t)(hits >> 32 * half) == 0 || count == CANDIDATES)
+                continue;
+            index[count++] = first + half;
+            prefetch_slot(table, first + half);
         }
     }
-    return -1;
+    return count;
+}
+
+/** An entry as found: where, and a whole copy. */
+typedef struct found_entry {
+    uint32_t index, seq, lengths;
+    coat_table_image image;
+} found_entry;
+
+/** Copy out the entry of a token's handle, and digest its secret while the slot is fetched. */
+static bool
+find(const coat_table *table, const coat_token *token, found_entry *found,
+     uint8_t digest[static COAT_DIGEST_BYTES], uint8_t *identity)
+{
+    COAT_UNSET uint32_t index[CANDIDATES];
+    uint32_t count = candidates(table, &token->handle, index);
+
+    if (count == 0)
+        return false;
+    coat_secret_digest(token->secret, digest);
+    for (uint32_t i = 0; i < count; i++) {
+        found->index = index[i];
+        found->seq = copy_slot(table, index[i], &found->image, &found->lengths, identity);
+        if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, &token->handle))
+            return true;
+    }
+    return false;
 }
 
 /** The image as a record whose only secret is the current one, for the common judge. */
@@ -136,9 +191,12 @@ publish(const coat_table_image *image, uint32_t lengths, int64_t ends_ms,
         coat_table_answer *out)
 {
     const uint8_t *identity = (const uint8_t *)out->identity;
+    uint32_t total = coat_table_total(lengths);
     uint32_t user = lengths & 0xff, roles = lengths >> 8 & 0xffff;
 
-    out->identity[coat_table_total(lengths)] = '\0';
+    if (total <= COAT_TABLE_INLINE)
+        memcpy(out->identity, image->identity, sizeof image->identity);
+    out->identity[total] = '\0';
     out->user = (coat_span){identity, user};
     out->roles = (coat_span){identity + user, roles};
     out->methods = (coat_span){identity + user + roles, lengths >> 24};
@@ -173,43 +231,43 @@ note(const coat_table *table, uint32_t index, uint32_t seq, uint32_t noted, int6
     atomic_store_explicit(&table->seen[index], word, memory_order_relaxed);
 }
 
-/** Judge an entry that was found for an opened token. */
+/** Decide about an opened token; the caller has looked at the header. */
 static coat_table_verdict
 judge(const coat_table *table, const coat_table_query *query, const coat_token *token,
       int64_t now_ms, coat_table_answer *out)
 {
-    COAT_UNSET coat_table_image image;
+    COAT_UNSET uint8_t digest[COAT_DIGEST_BYTES];
+    COAT_UNSET found_entry found;
     coat_policy policy = {
         .epoch_global = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire),
     };
     coat_demand demand = {.max_age_ms = query->max_age_ms};
     coat_record record = {0};
     coat_judgement judgement;
-    uint32_t seq, lengths, noted;
-    int64_t index;
+    uint32_t noted;
 
-    index = find(table, &token->handle, &seq, &image, &lengths, (uint8_t *)out->identity);
-    if (index < 0)
+    if (!find(table, token, &found, digest, (uint8_t *)out->identity))
         return COAT_TABLE_ASK;
-    if (query->context != 0 && query->context != image.context)
+    if (query->context != 0 && query->context != found.image.context)
         return COAT_TABLE_ASK;
-    if (now_ms >= image.next_due_ms)
+    if (now_ms >= found.image.next_due_ms)
         return COAT_TABLE_ASK;
 
-    noted = atomic_load_explicit(&table->seen[index], memory_order_relaxed);
-    to_record(&image, &record);
-    coat_judge(&record, token, now_ms, coat_table_seen_ms(table->base_s, noted, seq), &policy,
-               &demand, &judgement);
+    noted = atomic_load_explicit(&table->seen[found.index], memory_order_relaxed);
+    to_record(&found.image, &record);
+    coat_judge_digest(&record, digest, now_ms,
+                      coat_table_seen_ms(table->base_s, noted, found.seq), &policy, &demand,
+                      &judgement);
     /* Another secret may be pending, previous or stolen: the daemon knows. */
     if (judgement.verdict != COAT_VERDICT_LIVE || judgement.bearer != COAT_BEARER_CURRENT ||
         judgement.due != COAT_DUE_NOTHING)
         return COAT_TABLE_ASK;
 
     if (!query->background) {
-        note(table, (uint32_t)index, seq, noted, now_ms);
+        note(table, found.index, found.seq, noted, now_ms);
         judgement.ends_ms = ends_after(&record, now_ms);
     }
-    publish(&image, lengths, judgement.ends_ms, out);
+    publish(&found.image, found.lengths, judgement.ends_ms, out);
     return COAT_TABLE_LIVE;
 }
 
@@ -219,14 +277,14 @@ coat_table_check(const coat_table *table, const coat_table_query *query, coat_ta
     const coat_table_head *head = table->head;
     int64_t now_ms = atomic_load_explicit(&head->floor_ms, memory_order_relaxed);
     COAT_UNSET coat_token token;
-    COAT_UNSET coat_tag_keys keys;
+    COAT_UNSET tag_words tags;
 
     /* All but the bytes of identity, which nothing points to yet. */
     memset(out, 0, offsetof(coat_table_answer, identity) + 1);
     if (atomic_load_explicit(&head->replaced, memory_order_acquire) != 0 ||
-        !copy_tags(head, &keys) || keys.count == 0)
+        !copy_tags(head, &tags) || tags.keys.count == 0)
         return;
-    if (coat_token_open(query->token, &keys, &token) != COAT_OK) {
+    if (coat_token_open(query->token, &tags.keys, &token) != COAT_OK) {
         out->verdict = COAT_TABLE_REFUSE;
         return;
     }

@@ -196,11 +196,4 @@ bool coat_table_seen_path(const char *path, char *buf, size_t cap);
 /** Unmap; NULL members are skipped. */
 void coat_table_detach(coat_table *table);
 
-/**
- * Copy a slot out whole.
- * @return its sequence (even), or 1 when the writer was busy with it all the time
- */
-uint32_t coat_table_copy(const coat_table *table, uint32_t index, coat_table_image *image,
-                         uint32_t *lengths, uint8_t *identity);
-
 #endif
