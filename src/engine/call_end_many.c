@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/internal.h"
+
+#include <string.h>
+
+/**
+ * COAT_CALL_END_USER: raise the owner's gate, take all of the owner's sessions out of the
+ * table, then raise the epoch in the store, which ends them in one step. COAT_CALL_END_ALL:
+ * readers of the table ask while the global epoch is raised, and read what it has ended as
+ * unknown afterwards. COAT_CALL_EPOCHS reads both epochs.
+ */
+
+static void list_page(coat_task *task);
+
+static void
+each(coat_store_req *req, const coat_store_item *item)
+{
+    coat_task *task = req->ctx;
+    coat_table_writer *writer = task->desk->engine->writer;
+
+    task->u.list.cursor = item->address;
+    task->u.list.has_cursor = true;
+    if (task->u.list.has_spare && coat_handle_equal(&item->address, &task->u.list.spare))
+        return;
+    task->u.list.listed++;
+    if (writer != NULL)
+        (void)coat_table_clear(writer, &item->address);
+}
+
+static void
+ended(coat_task *task)
+{
+    coat_engine *engine = task->desk->engine;
+    coat_err result = task->req.result;
+
+    task->gates_unsettled = coat_undecided(result);
+    if (result == COAT_OK) {
+        task->call->count = task->u.list.listed;
+        coat_count_add(&engine->counters, COAT_COUNT_ENDED, task->u.list.listed);
+        coat_report(task, COAT_EVENT_SESSION_REVOKED, "user", NULL, task->call->user);
+    }
+    coat_task_finish(task, result);
+}
+
+static void
+commit(coat_task *task)
+{
+    coat_store_req *req = coat_task_req(task, COAT_OP_REMOVE_OWNER);
+
+    req->owner = task->u.list.owner;
+    req->has_spare = task->u.list.has_spare;
+    req->spare = task->u.list.spare;
+    coat_task_submit(task, ended);
+}
+
+static void
+listed(coat_task *task)
+{
+    if (task->req.result != COAT_OK) {
+        coat_task_finish(task, task->req.result);
+        return;
+    }
+    if (task->req.more && task->u.list.has_cursor)
+        list_page(task);
+    else
+        commit(task);
+}
+
+static void
+list_page(coat_task *task)
+{
+    coat_store_req *req = coat_task_req(task, COAT_OP_LIST_OWNER);
+
+    req->owner = task->u.list.owner;
+    req->limit = COAT_STORE_LIST_MAX;
+    req->has_cursor = task->u.list.has_cursor;
+    req->cursor = task->u.list.cursor;
+    req->item = each;
+    coat_task_submit(task, listed);
+}
+
+void
+coat_end_user_start(coat_task *task)
+{
+    coat_owner owner = coat_keys_owner(task->setup->conf.keys, task->call->user);
+    coat_owner spare = coat_handle_owner(&task->handle);
+
+    task->u.list.owner = owner;
+    /* Another user's session is not among those that end. */
+    task->u.list.has_spare = (task->has_token || task->call->has_handle) &&
+                             memcmp(owner.bytes, spare.bytes, sizeof owner.bytes) == 0;
+    task->u.list.spare = task->handle;
+    coat_gate_owner(task->desk->engine->writer, &task->gates, owner);
+    list_page(task);
+}
+
+static void
+ended_all(coat_task *task)
+{
+    coat_err result = task->req.result;
+
+    task->gates_unsettled = coat_undecided(result);
+    if (result == COAT_OK) {
+        coat_engine_epoch(task->desk->engine, task->req.epoch_global);
+        coat_report(task, COAT_EVENT_SESSION_REVOKED, "all", NULL, (coat_span){0});
+    }
+    coat_task_finish(task, result);
+}
+
+void
+coat_end_all_start(coat_task *task)
+{
+    coat_gate_all(task->desk->engine->writer, &task->gates);
+    coat_task_req(task, COAT_OP_END_ALL);
+    coat_task_submit(task, ended_all);
+}
+
+static void
+epochs_read(coat_task *task)
+{
+    if (task->req.result == COAT_OK) {
+        coat_engine_epoch(task->desk->engine, task->req.epoch_global);
+        task->call->epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
+    }
+    coat_task_finish(task, task->req.result);
+}
+
+void
+coat_epochs_start(coat_task *task)
+{
+    coat_store_req *req = coat_task_req(task, COAT_OP_EPOCHS);
+
+    if (task->call->user.len > 0)
+        req->owner = coat_keys_owner(task->setup->conf.keys, task->call->user);
+    coat_task_submit(task, epochs_read);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/internal.h"
+
+#include "core/bytes.h"
+
+#include <stdlib.h>
+
+void
+coat_engine_conf_default(coat_engine_conf *conf)
+{
+    *conf = (coat_engine_conf){
+        .sessions_per_user = 10,
+        .data_max = 4096,
+        .table_slots = COAT_TABLE_SLOTS,
+    };
+    coat_policy_default(&conf->policy);
+}
+
+/** A copy with everything filled in; one reference. */
+static coat_err
+setup_new(const coat_engine_conf *conf, coat_setup **out)
+{
+    const coat_policy *p = &conf->policy;
+    coat_setup *setup;
+
+    if (conf->keys == NULL || conf->store == NULL || conf->data_max > COAT_DATA_MAX ||
+        p->idle_ms <= 0 || p->absolute_ms <= 0 || p->remember_idle_ms <= 0 ||
+        p->remember_absolute_ms <= 0 || p->rotate_every_ms < 0 || p->rotate_grace_ms < 0 ||
+        p->rotate_redeliver_ms < 0)
+        return COAT_INVALID;
+    setup = malloc(sizeof *setup);
+    if (setup == NULL)
+        return COAT_NO_MEMORY;
+    setup->conf = *conf;
+    if (setup->conf.rng == NULL)
+        setup->conf.rng = coat_rng_system;
+    atomic_init(&setup->refs, 1);
+    *out = setup;
+    return COAT_OK;
+}
+
+coat_setup *
+coat_setup_take(coat_engine *engine)
+{
+    coat_setup *setup;
+
+    pthread_mutex_lock(&engine->mutex);
+    setup = engine->setup;
+    atomic_fetch_add(&setup->refs, 1);
+    pthread_mutex_unlock(&engine->mutex);
+    return setup;
+}
+
+void
+coat_setup_drop(coat_setup *setup)
+{
+    if (setup != NULL && atomic_fetch_sub(&setup->refs, 1) == 1)
+        free(setup);
+}
+
+coat_policy
+coat_engine_policy(coat_engine *engine, const coat_setup *setup)
+{
+    coat_policy policy = setup->conf.policy;
+    uint64_t epoch = atomic_load(&engine->epoch_global);
+
+    if (epoch > policy.epoch_global)
+        policy.epoch_global = epoch;
+    return policy;
+}
+
+void
+coat_engine_epoch(coat_engine *engine, uint64_t epoch_global)
+{
+    uint64_t seen = atomic_load(&engine->epoch_global);
+
+    while (epoch_global > seen &&
+           !atomic_compare_exchange_weak(&engine->epoch_global, &seen, epoch_global)) {
+    }
+}
+
+/** Names installation and store, so that the table of another one is not taken over. */
+static void
+binding_of(const coat_engine_conf *conf, uint8_t binding[16])
+{
+    coat_owner first, second;
+    char label[64] = "\1table ";
+    size_t len = strnlen(conf->store->ops->name, sizeof label - 8);
+
+    /* A control character begins no user id that could be signed in. */
+    memcpy(label + 7, conf->store->ops->name, len);
+    first = coat_keys_owner(conf->keys, (coat_span){(const uint8_t *)label, 7 + len});
+    label[0] = '\2';
+    second = coat_keys_owner(conf->keys, (coat_span){(const uint8_t *)label, 7 + len});
+    memcpy(binding, first.bytes, 8);
+    memcpy(binding + 8, second.bytes, 8);
+}
+
+static coat_err
+read_epoch(coat_engine *engine, const coat_engine_conf *conf)
+{
+    coat_store_req req = {.op = COAT_OP_EPOCHS, .now_ms = coat_engine_now_ms(engine)};
+    coat_lane *lane;
+    coat_err err = coat_lane_open(conf->store, NULL, &lane);
+
+    if (err != COAT_OK)
+        return err;
+    err = coat_store_run(lane, &req);
+    coat_lane_close(lane);
+    if (err == COAT_OK)
+        coat_engine_epoch(engine, req.epoch_global);
+    return err;
+}
+
+static coat_err
+open_table(coat_engine *engine, const coat_engine_conf *conf)
+{
+    coat_table_conf table;
+
+    if (conf->table_slots == 0)
+        return COAT_OK;
+    coat_table_conf_default(&table);
+    table.path = conf->table_path;
+    table.slots = conf->table_slots;
+    table.tags = coat_keys_tags(conf->keys);
+    table.epoch_global = atomic_load(&engine->epoch_global);
+    table.now_ms = coat_engine_now_ms(engine);
+    table.rng = conf->rng;
+    table.rng_ctx = conf->rng_ctx;
+    table.evicted = coat_engine_late;
+    table.evicted_ctx = engine;
+    binding_of(conf, table.binding);
+    return coat_table_create(&table, &engine->writer);
+}
+
+static coat_err
+engine_init(coat_engine *engine, const coat_engine_conf *conf)
+{
+    coat_err err;
+
+    if (pthread_mutex_init(&engine->mutex, NULL) != 0)
+        return COAT_NO_MEMORY;
+    if (pthread_mutex_init(&engine->blocking_mutex, NULL) != 0)
+        goto no_blocking;
+    if (coat_unsettled_init(&engine->unsettled) != COAT_OK)
+        goto no_unsettled;
+    err = coat_clock_init(&engine->clock, conf->clock, conf->clock_ctx, conf->monotonic,
+                          conf->monotonic_ctx);
+    if (err == COAT_OK)
+        return COAT_OK;
+    coat_unsettled_fini(&engine->unsettled, NULL, 0);
+no_unsettled:
+    pthread_mutex_destroy(&engine->blocking_mutex);
+no_blocking:
+    pthread_mutex_destroy(&engine->mutex);
+    return COAT_NO_MEMORY;
+}
+
+coat_err
+coat_engine_new(const coat_engine_conf *conf, coat_engine **out)
+{
+    coat_engine *engine = NULL;
+    coat_setup *setup;
+    coat_err err = setup_new(conf, &setup);
+
+    if (err != COAT_OK)
+        return err;
+    /* The counters are aligned to cache lines, more than calloc() promises. */
+    engine = aligned_alloc(_Alignof(coat_engine), sizeof *engine);
+    if (engine == NULL) {
+        coat_setup_drop(setup);
+        return COAT_NO_MEMORY;
+    }
+    memset(engine, 0, sizeof *engine);
+    err = engine_init(engine, conf);
+    if (err != COAT_OK) {
+        coat_setup_drop(setup);
+        free(engine);
+        return err;
+    }
+    engine->setup = setup;
+    err = read_epoch(engine, conf);
+    if (err == COAT_OK)
+        err = open_table(engine, &setup->conf);
+    if (err != COAT_OK) {
+        coat_engine_free(engine);
+        return err;
+    }
+    *out = engine;
+    return COAT_OK;
+}
+
+void
+coat_engine_free(coat_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    /* Without memory for it, sessions end up to the lag early (LC-4). */
+    if (engine->writer != NULL && engine->blocking == NULL &&
+        coat_desk_open(engine, NULL, &engine->blocking) != COAT_OK)
+        engine->blocking = NULL;
+    if (engine->writer != NULL && engine->blocking != NULL)
+        coat_fold_all(engine->blocking);
+    coat_desk_close(engine->blocking);
+    coat_unsettled_fini(&engine->unsettled, engine->writer, atomic_load(&engine->epoch_global));
+    coat_table_writer_close(engine->writer);
+    coat_clock_fini(&engine->clock);
+    coat_setup_drop(engine->setup);
+    pthread_mutex_destroy(&engine->blocking_mutex);
+    pthread_mutex_destroy(&engine->mutex);
+    free(engine);
+}
+
+coat_err
+coat_engine_reconfigure(coat_engine *engine, const coat_engine_conf *conf)
+{
+    coat_setup *setup, *former;
+    coat_err err = setup_new(conf, &setup);
+
+    if (err != COAT_OK)
+        return err;
+    pthread_mutex_lock(&engine->mutex);
+    former = engine->setup;
+    if (setup->conf.store != former->conf.store) {
+        pthread_mutex_unlock(&engine->mutex);
+        coat_setup_drop(setup);
+        return COAT_INVALID; /* another store is another installation: restart */
+    }
+    engine->setup = setup;
+    pthread_mutex_unlock(&engine->mutex);
+    if (engine->writer != NULL && setup->conf.keys != former->conf.keys)
+        coat_table_retag(engine->writer, coat_keys_tags(setup->conf.keys));
+    coat_setup_drop(former);
+    return COAT_OK;
+}
+
+int64_t
+coat_engine_now_ms(coat_engine *engine)
+{
+    return coat_clock_now_ms(&engine->clock);
+}
+
+void
+coat_engine_peek(coat_engine *engine, const coat_table_query *query, coat_table_answer *out)
+{
+    coat_count_add(&engine->counters, COAT_COUNT_CHECKS, 1);
+    if (engine->writer == NULL) {
+        memset(out, 0, sizeof *out);
+        return;
+    }
+    coat_table_check(coat_table_writer_reader(engine->writer), query, out);
+    if (out->verdict == COAT_TABLE_LIVE)
+        coat_count_add(&engine->counters, COAT_COUNT_TABLE_HITS, 1);
+    else if (out->verdict == COAT_TABLE_REFUSE)
+        coat_count_add(&engine->counters, COAT_COUNT_TABLE_REFUSED, 1);
+}
+
+uint64_t
+coat_engine_context(const coat_engine *engine, const coat_context *context)
+{
+    if (engine->writer == NULL)
+        return 0;
+    return coat_table_context(coat_table_writer_reader(engine->writer), context);
+}
+
+void
+coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out)
+{
+    coat_counters *c = &engine->counters;
+    coat_table_stats table = {0};
+
+    if (engine->writer != NULL)
+        coat_table_stats_get(engine->writer, &table);
+    *out = (coat_engine_stats){
+        .checks = coat_count_get(c, COAT_COUNT_CHECKS),
+        .table_hits = coat_count_get(c, COAT_COUNT_TABLE_HITS),
+        .table_refused = coat_count_get(c, COAT_COUNT_TABLE_REFUSED),
+        .slow_checks = coat_count_get(c, COAT_COUNT_SLOW_CHECKS),
+        .created = coat_count_get(c, COAT_COUNT_CREATED),
+        .ended = coat_count_get(c, COAT_COUNT_ENDED),
+        .rotated = coat_count_get(c, COAT_COUNT_ROTATED),
+        .confirmed = coat_count_get(c, COAT_COUNT_CONFIRMED),
+        .reused = coat_count_get(c, COAT_COUNT_REUSED),
+        .expired = coat_count_get(c, COAT_COUNT_EXPIRED),
+        .evicted = coat_count_get(c, COAT_COUNT_EVICTED),
+        .conflicts = coat_count_get(c, COAT_COUNT_CONFLICTS),
+        .store_errors = coat_count_get(c, COAT_COUNT_STORE_ERRORS),
+        .folded = coat_count_get(c, COAT_COUNT_FOLDED),
+        .swept = coat_count_get(c, COAT_COUNT_SWEPT),
+        .table_slots = table.slots,
+        .table_used = table.used,
+        .table_evicted = table.evicted,
+    };
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/internal.h"
+
+static void
+emit(const coat_setup *setup, const coat_event *event)
+{
+    if (setup->conf.events != NULL)
+        setup->conf.events(setup->conf.events_ctx, event);
+}
+
+void
+coat_report(const coat_task *task, coat_event_type type, const char *reason,
+            const coat_handle *handle, coat_span user)
+{
+    coat_event event = {.type = type, .reason = reason, .user = user};
+
+    if (handle != NULL) {
+        event.has_handle = true;
+        event.handle = *handle;
+    }
+    emit(task->setup, &event);
+}
+
+void
+coat_report_count(coat_engine *engine, const coat_setup *setup, coat_event_type type,
+                  const char *reason, uint64_t count)
+{
+    (void)engine;
+    emit(setup, &(coat_event){.type = type, .reason = reason, .count = count});
+}
+
+static bool
+is_outage(coat_err result)
+{
+    return result == COAT_STORE_DOWN || result == COAT_IO || result == COAT_NO_MEMORY;
+}
+
+void
+coat_note_store(const coat_task *task, coat_err result)
+{
+    coat_engine *engine = task->desk->engine;
+
+    if (is_outage(result)) {
+        coat_count_add(&engine->counters, COAT_COUNT_STORE_ERRORS, 1);
+        if (!atomic_exchange(&engine->store_down, true))
+            coat_report(task, COAT_EVENT_STORE_FAILURE, coat_err_name(result), NULL,
+                        (coat_span){0});
+        return;
+    }
+    if (result == COAT_STORE_FULL) {
+        coat_count_add(&engine->counters, COAT_COUNT_STORE_ERRORS, 1);
+        if (!atomic_exchange(&engine->store_full, true))
+            coat_report(task, COAT_EVENT_STORE_FAILURE, "STORE_FULL", NULL, (coat_span){0});
+        return;
+    }
+    if (result == COAT_CANCELLED || result == COAT_BUSY)
+        return; /* says nothing about the store */
+    if (atomic_load(&engine->store_down) && atomic_exchange(&engine->store_down, false))
+        coat_report(task, COAT_EVENT_STORE_RECOVERY, NULL, NULL, (coat_span){0});
+    /* Only what needs room shows that there is room again. */
+    if (task->req.op == COAT_OP_INSERT && result == COAT_OK &&
+        atomic_load(&engine->store_full) && atomic_exchange(&engine->store_full, false))
+        coat_report(task, COAT_EVENT_STORE_RECOVERY, "STORE_FULL", NULL, (coat_span){0});
+}

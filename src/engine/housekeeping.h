@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_ENGINE_HOUSEKEEPING_H
+#define COAT_ENGINE_HOUSEKEEPING_H
+
+/** What the desk that ticks keeps between ticks. */
+
+#include "engine/internal.h"
+
+enum { COAT_FOLDS_AT_ONCE = 32 };
+
+typedef struct coat_housekeeping {
+    coat_late *queue; /* activity to be folded in, oldest first, a ring */
+    uint32_t head, count, cap;
+    uint32_t folding;     /* tasks under way */
+    uint64_t slots_due;   /* of the table, to be looked at */
+    int64_t last_tick_ms; /* effective time */
+    uint32_t ticks;
+    bool sweeping, replaying; /* under way */
+    bool sweep_on;            /* the last slice erased something */
+    uint64_t mark;            /* unsettled changes before the sweep under way */
+} coat_housekeeping;
+
+/** @return NULL without memory */
+coat_housekeeping *coat_housekeeping_of(coat_desk *desk);
+/** Look at slots that are due, and start folding tasks. */
+void coat_fold_work(coat_desk *desk, int64_t lag_ms);
+
+#endif

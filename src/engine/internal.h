@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_ENGINE_INTERNAL_H
+#define COAT_ENGINE_INTERNAL_H
+
+/**
+ * What the files of the engine share.
+ *
+ * A call that has to ask the store is a task: a state machine whose `step` is the next thing to
+ * do once the store has answered `req`. One task is one allocation; the snapshots of records it
+ * works on (struct coat_session) are one each.
+ */
+
+#include "engine/clock.h"
+#include "engine/count.h"
+#include "engine/unsettled.h"
+#include "table/writer.h"
+
+#include <coatcheck/engine.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    COAT_SEAL_SESSION = 1,   /* kind byte of a session's seal */
+    COAT_TRIES_CHECK = 8,    /* compare-and-set rounds of a check, whose writes can wait */
+    COAT_TRIES_MUST = 64,    /* ... of a call whose write is its purpose */
+    COAT_LAG_MAX_MS = 60000, /* LC-4: activity is folded in at most this late */
+};
+
+/** A configuration in force; immutable, shared by count. */
+typedef struct coat_setup {
+    atomic_uint refs;
+    coat_engine_conf conf;
+} coat_setup;
+
+typedef struct coat_late { /* activity still to be folded in */
+    coat_handle handle;
+    int64_t seen_ms;
+} coat_late;
+
+enum { COAT_LATE_MAX = 4096 };
+
+struct coat_engine {
+    pthread_mutex_t mutex; /* setup, late */
+    coat_setup *setup;
+    coat_table_writer *writer; /* NULL: no table (table_slots is 0) */
+    coat_clock clock;
+    coat_counters counters;
+    coat_unsettled unsettled;
+    atomic_bool store_down, store_full; /* reported, not yet recovered */
+    _Atomic uint64_t epoch_global;      /* highest one seen */
+    coat_late late[COAT_LATE_MAX];      /* evicted from the table before they were folded in */
+    uint32_t late_count;
+    pthread_mutex_t blocking_mutex;
+    coat_desk *blocking;
+};
+
+typedef struct coat_task coat_task;
+
+struct coat_desk {
+    coat_engine *engine;
+    coat_lane *lane;
+    bool looped;      /* driven by a loop */
+    coat_task *tasks; /* outstanding */
+    bool closing;
+    struct coat_housekeeping *housekeeping; /* of the desk that ticks */
+};
+
+typedef void (*coat_step)(coat_task *task);
+
+typedef enum coat_task_state {
+    COAT_TASK_READY,
+    COAT_TASK_WAITING,
+    COAT_TASK_FINISHED,
+} coat_task_state;
+
+struct coat_task {
+    coat_store_req req;
+    coat_call *call;                   /* NULL: housekeeping */
+    void (*finished)(coat_task *task); /* housekeeping's done() */
+    coat_desk *desk;
+    coat_setup *setup;
+    coat_task *prev, *next;
+    coat_step step;
+    coat_task_state state;
+    bool driving; /* a step is running: an answer inside submit only marks it ready */
+    bool waited;  /* coat_call_run drives it */
+    coat_err result;
+
+    int64_t now_ms;
+    int64_t seen_ms; /* last activity known besides the record's */
+    uint32_t tries;
+    coat_handle handle;
+    coat_token token; /* as presented, opened */
+    bool has_token;
+    coat_session *have;  /* as loaded */
+    coat_session *after; /* as to be committed, or committed */
+    coat_err unsealed;   /* what became of the bytes LOAD found */
+    coat_table_ticket ticket;
+    coat_changes gates;   /* what is to be lifted at the end */
+    bool gates_unsettled; /* a write has got no definite answer */
+
+    union {
+        struct {
+            bool folded;         /* activity was written already */
+            bool context_strict; /* the visitor looks different: step-up */
+            coat_why why;
+            coat_event_type event; /* what ending it is reported as */
+            const char *reason;
+            uint32_t wants; /* call_check.c */
+            uint32_t changed;
+        } check;
+        struct {
+            coat_token issued;
+            coat_epochs epochs;
+            bool follows, same_owner, stolen;
+            bool undo; /* the new session is taken back */
+            coat_err undo_err;
+        } create;
+        struct {
+            coat_owner owner;
+            bool has_spare;
+            coat_handle spare;
+            coat_handle cursor;
+            bool has_cursor;
+            uint32_t listed;
+        } list;
+    } u;
+};
+
+/* ---- engine.c ---- */
+coat_setup *coat_setup_take(coat_engine *engine);
+void coat_setup_drop(coat_setup *setup);
+/** The policy to judge by: the configured one at the highest global epoch seen. */
+coat_policy coat_engine_policy(coat_engine *engine, const coat_setup *setup);
+void coat_engine_epoch(coat_engine *engine, uint64_t epoch_global);
+
+/* ---- events.c ---- */
+void coat_report(const coat_task *task, coat_event_type type, const char *reason,
+                 const coat_handle *handle, coat_span user);
+void coat_report_count(coat_engine *engine, const coat_setup *setup, coat_event_type type,
+                       const char *reason, uint64_t count);
+/** Every answer of the store passes here: outages are reported once, and their end. */
+void coat_note_store(const coat_task *task, coat_err result);
+
+/* ---- task.c ---- */
+/** @return NULL without memory */
+coat_task *coat_task_new(coat_desk *desk, coat_call *call, coat_step first);
+/** Run until it waits or is over; if it is over, done() and release. */
+void coat_task_drive(coat_task *task);
+/** Run to its end on a lane without loop. */
+void coat_task_run(coat_task *task);
+/** A zeroed request of this kind, with the clock filled in. */
+coat_store_req *coat_task_req(coat_task *task, coat_op op);
+void coat_task_submit(coat_task *task, coat_step next);
+void coat_task_finish(coat_task *task, coat_err result);
+/** Has this write possibly taken place although its result is an error? */
+bool coat_undecided(coat_err result);
+void coat_call_fail(coat_call *call, coat_err result);
+void coat_call_reset(coat_call *call);
+
+/* ---- commit.c: loading and replacing one record ---- */
+void coat_task_load(coat_task *task, coat_step next);
+/** Answer of LOAD: OK with task->have; else what the call is to end with, reported. */
+coat_err coat_task_loaded(coat_task *task);
+/** Compare-and-set task->have to record; afterwards task->after is what was written. */
+coat_err coat_task_replace(coat_task *task, const coat_record *record, coat_step next);
+/** Is the loaded session within its limits, whoever asks? */
+bool coat_task_alive(coat_task *task);
+int64_t coat_record_expiry(const coat_record *record);
+int64_t coat_lag_ms(const coat_record *record);
+void coat_task_known_activity(coat_task *task);
+
+/* ---- session.c ---- */
+struct coat_session {
+    coat_record record; /* spans point into bytes */
+    coat_handle handle;
+    uint64_t version;
+    int64_t seen_ms;
+    size_t size; /* of bytes */
+    size_t len;  /* of the sealed record in bytes */
+    uint8_t bytes[];
+};
+/** Copy, unseal, view. @retval TAMPERED, MALFORMED, NEWER_FORMAT, NO_MEMORY */
+coat_err coat_session_open(const coat_keys *keys, const coat_handle *handle, coat_span sealed,
+                           uint64_t version, coat_session **out);
+/** Encode and seal. @retval TOO_LARGE, NO_MEMORY */
+coat_err coat_session_make(const coat_keys *keys, const coat_handle *handle,
+                           const coat_record *record, coat_session **out);
+static inline coat_span
+coat_session_sealed(const coat_session *session)
+{
+    return (coat_span){session->bytes, session->len};
+}
+
+/* ---- the calls ---- */
+void coat_check_start(coat_task *task);
+void coat_check_kill(coat_task *task, coat_event_type event, const char *reason);
+void coat_check_again(coat_task *task);
+void coat_create_start(coat_task *task);
+void coat_renew_start(coat_task *task);
+void coat_patch_start(coat_task *task);
+void coat_end_start(coat_task *task);
+void coat_end_user_start(coat_task *task);
+void coat_end_all_start(coat_task *task);
+void coat_read_start(coat_task *task);
+void coat_list_start(coat_task *task);
+void coat_epochs_start(coat_task *task);
+
+/* ---- tick.c, fold.c ---- */
+void coat_housekeeping_free(coat_desk *desk);
+/** Finish everything that is under way on a desk without loop. */
+void coat_desk_drain(coat_desk *desk);
+/** Fold in all activity there is; for a desk without loop, at shutdown. */
+void coat_fold_all(coat_desk *desk);
+void coat_engine_late(void *engine, const coat_handle *handle, int64_t seen_ms);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/internal.h"
+
+/**
+ * Ending a session that a check has found expired, stolen or strange. First by compare-and-set
+ * to an expiry in the past: exactly one of any number of parallel requests wins that, and it
+ * reports (LC-7). Then the bytes are removed, which no longer decides anything.
+ */
+
+enum { LONG_PAST_MS = 1 };
+
+static void removed(coat_task *task);
+
+static void
+report(coat_task *task)
+{
+    coat_counters *counters = &task->desk->engine->counters;
+    coat_event_type event = task->u.check.event;
+
+    if (event == COAT_EVENT_TOKEN_REUSE)
+        coat_count_add(counters, COAT_COUNT_REUSED, 1);
+    if (event == COAT_EVENT_SESSION_EXPIRED)
+        coat_count_add(counters, COAT_COUNT_EXPIRED, 1);
+    coat_count_add(counters, COAT_COUNT_ENDED, 1);
+    coat_report(task, event, task->u.check.reason, &task->handle, task->have->record.user);
+}
+
+static void
+removed(coat_task *task)
+{
+    task->gates_unsettled = coat_undecided(task->req.result);
+    coat_task_finish(task, COAT_NO_SESSION);
+}
+
+static void
+remove_now(coat_task *task)
+{
+    coat_task_req(task, COAT_OP_REMOVE)->address = task->handle;
+    coat_task_submit(task, removed);
+}
+
+static void
+killed(coat_task *task)
+{
+    coat_engine *engine = task->desk->engine;
+
+    switch (task->req.result) {
+    case COAT_OK:
+        report(task);
+        remove_now(task);
+        return;
+    case COAT_CONFLICT:
+        coat_count_add(&engine->counters, COAT_COUNT_CONFLICTS, 1);
+        coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
+        if (task->tries < COAT_TRIES_MUST) {
+            coat_check_again(task);
+            return;
+        }
+        break;
+    case COAT_STORE_FULL: /* removing works on a full store */
+        report(task);
+        remove_now(task);
+        return;
+    default:
+        task->gates_unsettled = coat_undecided(task->req.result);
+        break;
+    }
+    /* Not ended by us, or not now; refused it is in any case. */
+    coat_task_finish(task, COAT_NO_SESSION);
+}
+
+void
+coat_check_kill(coat_task *task, coat_event_type event, const char *reason)
+{
+    coat_engine *engine = task->desk->engine;
+    coat_store_req *req;
+
+    task->u.check.event = event;
+    task->u.check.reason = reason;
+    if (event == COAT_EVENT_TOKEN_REUSE && task->setup->conf.reuse_report_only) {
+        coat_count_add(&engine->counters, COAT_COUNT_REUSED, 1);
+        coat_report(task, event, "report_only", &task->handle, task->have->record.user);
+        coat_task_finish(task, COAT_NO_SESSION);
+        return;
+    }
+    coat_gate_one(engine->writer, &task->gates, &task->handle);
+    req = coat_task_req(task, COAT_OP_REPLACE);
+    req->address = task->handle;
+    req->value = coat_session_sealed(task->have);
+    req->version = task->have->version;
+    req->expires_ms = LONG_PAST_MS;
+    coat_task_submit(task, killed);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_ENGINE_UNSETTLED_H
+#define COAT_ENGINE_UNSETTLED_H
+
+/**
+ * Gates of the node table, and changes whose outcome is not known.
+ *
+ * A write that ran into its deadline may still take place. Until that is decided its gate stays
+ * up, so that nothing is filled in that the late commit makes untrue. Housekeeping decides it:
+ * once a later write has come through, earlier ones have happened or never will. A session that
+ * was to be ended is denied here meanwhile, and its removal tried again (SF-4).
+ */
+
+#include "table/writer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/** What one task has put up. */
+typedef struct coat_changes {
+    bool one, owner, all;
+    coat_table_change change; /* if one */
+    coat_owner whose;         /* if owner */
+    bool ending;              /* the session of `ended` was to be ended */
+    coat_handle ended;
+} coat_changes;
+
+void coat_gate_one(coat_table_writer *writer, coat_changes *c, const coat_handle *handle);
+void coat_gate_owner(coat_table_writer *writer, coat_changes *c, coat_owner owner);
+void coat_gate_all(coat_table_writer *writer, coat_changes *c);
+/** @param entry  what to enter for the changed session, or NULL */
+void coat_gate_lift(coat_table_writer *writer, coat_changes *c, const coat_table_entry *entry,
+                    uint64_t epoch_global);
+
+typedef struct coat_unsettled_item {
+    coat_changes changes;
+    uint64_t number; /* order of arrival */
+    struct coat_unsettled_item *next;
+} coat_unsettled_item;
+
+typedef struct coat_unsettled {
+    pthread_mutex_t mutex;
+    coat_unsettled_item *first;
+    uint64_t number;
+    atomic_uint count;
+} coat_unsettled;
+
+coat_err coat_unsettled_init(coat_unsettled *u);
+void coat_unsettled_fini(coat_unsettled *u, coat_table_writer *writer, uint64_t epoch_global);
+/** Take over gates. Without memory they stay up for good: slow, never wrong. */
+void coat_unsettled_add(coat_unsettled *u, const coat_changes *changes);
+/** Is this session's end still to come through? It is denied meanwhile. */
+bool coat_unsettled_ending(coat_unsettled *u, const coat_handle *handle);
+/** The session is known to be gone. */
+void coat_unsettled_ended(coat_unsettled *u, const coat_handle *handle);
+/** A session to be ended that is not, if there is one. */
+bool coat_unsettled_next(coat_unsettled *u, coat_handle *handle);
+/** Number of the last change so far, for coat_unsettled_settle(). 0: there are none. */
+uint64_t coat_unsettled_mark(coat_unsettled *u);
+/** A write submitted after the mark has come through: lift all gates up to it. */
+void coat_unsettled_settle(coat_unsettled *u, coat_table_writer *writer, uint64_t mark,
+                           uint64_t epoch_global);
+
+#endif
