@@ -20,15 +20,47 @@ kv_get(coat_kv *base, coat_map map, const uint8_t *key, coat_span *value)
     return COAT_OK;
 }
 
+/**
+ * Handles grow with time, so most new sessions go behind the highest one. Told so, LMDB fills
+ * pages to the brim instead of halving them.
+ */
+static unsigned
+append_flag(lmdb_kv *kv, const uint8_t *key)
+{
+    lmdb_store *store = kv->store;
+    MDB_cursor *cursor;
+    MDB_val k, v;
+    int rc;
+
+    if (!store->tail_known) {
+        if (mdb_cursor_open(kv->txn, store->dbi[COAT_MAP_SESSION], &cursor) != 0)
+            return 0;
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+        mdb_cursor_close(cursor);
+        if (rc == MDB_NOTFOUND)
+            memset(store->tail, 0, sizeof store->tail);
+        else if (rc != 0 || k.mv_size != sizeof store->tail)
+            return 0;
+        else
+            memcpy(store->tail, k.mv_data, sizeof store->tail);
+        store->tail_known = true;
+    }
+    if (memcmp(key, store->tail, sizeof store->tail) <= 0)
+        return 0;
+    memcpy(store->tail, key, sizeof store->tail);
+    return MDB_APPEND;
+}
+
 static coat_err
 kv_put(coat_kv *base, coat_map map, const uint8_t *key, coat_span head, coat_span body)
 {
     lmdb_kv *kv = (lmdb_kv *)base;
     MDB_val k = key_of(map, key), v = {head.len + body.len, NULL};
+    unsigned append = map == COAT_MAP_SESSION ? append_flag(kv, key) : 0;
     int rc;
 
     kv->at_known[map] = false;
-    rc = mdb_put(kv->txn, kv->store->dbi[map], &k, &v, MDB_RESERVE);
+    rc = mdb_put(kv->txn, kv->store->dbi[map], &k, &v, MDB_RESERVE | append);
     if (rc != 0)
         return lmdb_err(rc);
     if (head.len > 0)
@@ -45,6 +77,9 @@ kv_del(coat_kv *base, coat_map map, const uint8_t *key)
     MDB_val k = key_of(map, key);
 
     kv->at_known[map] = false;
+    if (map == COAT_MAP_SESSION && kv->store->tail_known &&
+        memcmp(key, kv->store->tail, sizeof kv->store->tail) == 0)
+        kv->store->tail_known = false;
     return lmdb_err(mdb_del(kv->txn, kv->store->dbi[map], &k, NULL));
 }
 

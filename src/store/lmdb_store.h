@@ -75,6 +75,8 @@ typedef struct lmdb_store {
     /* The writer's own. */
     coat_store_req *batch[LMDB_BATCH_MAX];
     coat_sweeper sweeper;
+    uint8_t tail[COAT_KEY_MAX]; /* the highest handle, if known: what is higher is appended */
+    bool tail_known;
     uint64_t allocated_end; /* disk blocks of the data file are ours up to here */
     int64_t readers_checked_ms;
     uint8_t scratch[COAT_STORE_VALUE_MAX];
@@ -123,7 +125,7 @@ void lmdb_dir_close(lmdb_store *store);
 /* lmdb_kv.c */
 typedef struct lmdb_kv {
     coat_kv kv;
-    const lmdb_store *store;
+    lmdb_store *store;
     MDB_txn *txn;
     MDB_cursor *cursor[COAT_MAP_COUNT];
     bool at_known[COAT_MAP_COUNT]; /* the cursor stands on the key `at` */

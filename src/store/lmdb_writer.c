@@ -151,8 +151,10 @@ try_batch(lmdb_store *store, coat_store_req **reqs, size_t n, size_t *failed)
         err = lmdb_err(mdb_txn_commit(txn));
     else
         mdb_txn_abort(txn);
-    if (err != COAT_OK)
+    if (err != COAT_OK) {
         store->sweeper = sweeper;
+        store->tail_known = false;
+    }
     return err;
 }
 
@@ -189,12 +191,43 @@ write_batch(lmdb_store *store, coat_store_req **reqs, size_t n)
     }
 }
 
+static bool
+is_session_insert(const coat_store_req *req)
+{
+    return req->op == COAT_OP_INSERT && req->space == COAT_SPACE_SESSION;
+}
+
+static int
+by_address(const void *a, const void *b)
+{
+    const coat_store_req *const *x = a, *const *y = b;
+
+    return memcmp((*x)->address.bytes, (*y)->address.bytes, sizeof(*x)->address.bytes);
+}
+
+/** Put runs of new sessions in the order of their handles: they then go to the end of the map
+ * one behind the other. Nobody has been promised an order among requests that wait together. */
+static void
+sort_inserts(coat_store_req **reqs, size_t n)
+{
+    size_t from = 0, to;
+
+    while (from < n) {
+        for (to = from; to < n && is_session_insert(reqs[to]);)
+            to++;
+        if (to > from + 1)
+            qsort(reqs + from, to - from, sizeof *reqs, by_address);
+        from = to + 1;
+    }
+}
+
 static void
 work_off(lmdb_store *store, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (store->batch[i]->op == COAT_OP_SWEEP)
             check_readers(store, store->batch[i]);
+    sort_inserts(store->batch, n);
     write_batch(store, store->batch, n);
 }
 
