@@ -172,6 +172,8 @@ coat_site_policy coat_config_site(const coat_config *config);
 coat_cors_policy coat_config_cors(const coat_config *config);
 coat_origins coat_config_return_origins(const coat_config *config);
 coat_forward_conf coat_config_forward(const coat_listener_conf *listener);
+struct coat_http_limits; /* server/http/server.h */
+void coat_config_limits(const coat_config *config, struct coat_http_limits *out);
 
 /* ---- values, on their own for tests and fuzzing ---- */
 

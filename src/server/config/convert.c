@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration as other parts want it. Fields it has no key for are left alone. */
 #include "server/config/internal.h"
+#include "server/http/server.h"
 
 void
 coat_config_policy(const coat_config *c, coat_policy *out)
@@ -102,4 +103,16 @@ coat_config_forward(const coat_listener_conf *listener)
         .trust_unix =
             listener->kind == COAT_LISTEN_UNIX && listener->dialect != COAT_DIALECT_NONE,
     };
+}
+
+void
+coat_config_limits(const coat_config *c, struct coat_http_limits *out)
+{
+    out->header_ms = (uint32_t)c->header_timeout_ms;
+    out->body_ms = (uint32_t)c->body_timeout_ms;
+    out->idle_ms = (uint32_t)c->keepalive_ms;
+    out->write_ms = (uint32_t)c->write_timeout_ms;
+    out->connections = (uint32_t)c->connections_max;
+    out->per_source = (uint32_t)c->connections_per_source;
+    out->stop_ms = (uint32_t)c->drain_ms;
 }

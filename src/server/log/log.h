@@ -26,7 +26,6 @@
 #define COAT_LOG_RING_MAX 10000
 #define COAT_LOG_FLOOD_MAX 100  /* lines of one type a second */
 #define COAT_LOG_COMMIT_MS 2000 /* longest wait of coat_audit_commit */
-#define COAT_REQUEST_ID_CHARS 16
 
 typedef struct coat_log coat_log;
 
@@ -51,6 +50,8 @@ typedef struct coat_log_conf {
     uint32_t commit_ms;       /* 0: COAT_LOG_COMMIT_MS */
     coat_clock_fn clock;      /* NULL: coat_clock_system */
     void *clock_ctx;
+    coat_clock_fn monotonic; /* NULL: CLOCK_MONOTONIC; decides about floods */
+    void *monotonic_ctx;
 } coat_log_conf;
 
 coat_err coat_log_new(const coat_log_conf *conf, coat_log **out, char *message,
@@ -175,8 +176,5 @@ typedef struct coat_log_stats {
     uint64_t write_errors;
 } coat_log_stats;
 void coat_log_stats_get(const coat_log *log, coat_log_stats *out);
-
-/** 16 hexadecimal digits, unique in this process and unpredictable. */
-void coat_request_id(char text[COAT_REQUEST_ID_CHARS + 1]);
 
 #endif
