@@ -127,7 +127,7 @@ static const struct site_case {
      GOOD},
     {"foreign", "https://evil.example", NULL, NULL, 0},
     {"foreign, own Referer", "https://evil.example", "https://app.example/", NULL, 0},
-    {"foreign, JSON", "https://evil.example", "application/json", NULL, 0},
+    {"foreign, JSON", "https://evil.example", NULL, "application/json", 0},
     {"our name in front", "https://app.example.attacker.net", NULL, NULL, 0},
     {"our name behind", "https://evilapp.example", NULL, NULL, 0},
     {"subdomain", "https://x.app.example", NULL, NULL, 0},
@@ -158,7 +158,7 @@ static const struct site_case {
     {"NULL", "NULL", NULL, NULL, 0},
     {"nullx", "nullx", NULL, NULL, 0},
     {"two Origin lines", "https://app.example", NULL, NULL, TWICE},
-    {"two Origin lines, JSON", NULL, "application/json", NULL, TWICE},
+    {"two Origin lines, JSON", NULL, NULL, "application/json", TWICE},
     {"other scheme", "chrome-extension://abcdef", NULL, NULL, 0},
     {"file", "file://", NULL, NULL, 0},
     {"CR LF", "https://app.example\r\n", NULL, NULL, 0},
@@ -402,7 +402,7 @@ test_navigation(void)
 
 static const coat_test tests[] = {
     {"CS-4: configured origins have one spelling", test_conf},
-    {"CS-4: Origin, then Referer, then JSON without Sec-Fetch: 74 requests", test_site},
+    {"CS-4: Origin, then Referer, then JSON without Sec-Fetch: 73 requests", test_site},
     {"CS-4: no configured origin, no unsafe request", test_site_empty},
     {"CS-4 CS-5: only GET, HEAD and OPTIONS are safe", test_methods},
     {"CS-5: Sec-Fetch-Site x Origin x mode x dest x method", test_fetch_table},
