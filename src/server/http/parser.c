@@ -336,13 +336,23 @@ take_line(coat_parser *parser, const line *l)
     return take_field(parser, l);
 }
 
-/* Have the bytes up to end, line end not included, outgrown their limit? */
-static bool
-over_limit(const coat_parser *parser, uint32_t end)
+/* Bytes of the line or of the header section up to `end`. */
+static uint32_t
+counted(const coat_parser *parser, uint32_t end)
 {
-    if (parser->state == COAT_PARSER_LINE)
-        return end - parser->pos > COAT_HTTP_LINE_MAX;
-    return end - parser->header > COAT_HTTP_HEADER_MAX;
+    return end - (parser->state == COAT_PARSER_LINE ? parser->pos : parser->header);
+}
+
+static uint32_t
+limit_of(const coat_parser *parser)
+{
+    return parser->state == COAT_PARSER_LINE ? COAT_HTTP_LINE_MAX : COAT_HTTP_HEADER_MAX;
+}
+
+static bool
+too_long(coat_parser *parser)
+{
+    return fail(parser, parser->state == COAT_PARSER_LINE ? 414 : 431);
 }
 
 /** @return false if it failed or more bytes are needed; parser->status tells which. */
@@ -351,12 +361,13 @@ next_line(coat_parser *parser, const uint8_t *buf, size_t len)
 {
     const uint8_t *lf = memchr(buf + parser->scan, '\n', len - parser->scan);
     line l = {buf, parser->pos, 0};
+    uint32_t line_end = 0;
 
     parser->scan = (uint32_t)len;
     if (lf == NULL) {
         /* One more may be the CR of a line that just fits. */
-        if (len > 0 && over_limit(parser, (uint32_t)len - 1))
-            return fail(parser, parser->state == COAT_PARSER_LINE ? 414 : 431);
+        if (counted(parser, (uint32_t)len) > limit_of(parser) + 1)
+            return too_long(parser);
         return false;
     }
     l.end = (uint32_t)(lf - buf);
@@ -364,9 +375,10 @@ next_line(coat_parser *parser, const uint8_t *buf, size_t len)
         return fail(parser, 400);
     l.end--;
     /* The header section is counted with its line ends but for the empty line. */
-    if (over_limit(parser,
-                   l.end + (parser->state == COAT_PARSER_LINE || l.end == l.start ? 0 : 2)))
-        return fail(parser, parser->state == COAT_PARSER_LINE ? 414 : 431);
+    if (parser->state == COAT_PARSER_FIELDS && l.end > l.start)
+        line_end = 2;
+    if (counted(parser, l.end) + line_end > limit_of(parser))
+        return too_long(parser);
     if (buf[l.end] != '\r') /* a bare LF; a bare CR is refused as a control byte */
         return fail(parser, 400);
     parser->pos = parser->scan = l.end + 2;
