@@ -83,7 +83,8 @@ COAT_API coat_err coat_identity_encode(coat_span value, char *buf, size_t cap,
 
 /** Coarse family of a User-Agent, "Firefox on Linux"; stable across versions (LC-13). */
 COAT_API const char *coat_agent_family(coat_span agent);
-/** First language tag of Accept-Language, lower case, at most 31 characters. */
+/** First language tag of Accept-Language, lower case, at most 31 characters, NUL-terminated;
+ *  empty if there is none. */
 COAT_API size_t coat_language_first(coat_span accept_language, char *buf, size_t cap);
 
 #endif

@@ -97,12 +97,11 @@ coat_language_first(coat_span accept_language, char *buf, size_t cap)
     buf[0] = '\0';
     if (!coat_span_split(&rest, ',', &range) || !coat_span_split(&range, ';', &tag))
         return 0;
-    for (size_t i = 0; i < tag.len; i++) {
+    for (size_t i = 0; i < tag.len; i++)
         if (!coat_char_is_alnum(tag.ptr[i]) && tag.ptr[i] != '-')
             return 0;
-        if (out.len + 1 < room)
-            coat_out_char(&out, (char)coat_ascii_lower(tag.ptr[i]));
-    }
+    for (size_t i = 0; i < tag.len && i + 1 < room; i++)
+        coat_out_char(&out, (char)coat_ascii_lower(tag.ptr[i]));
     (void)coat_out_end(&out);
     return out.len;
 }
