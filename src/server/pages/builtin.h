@@ -2,7 +2,8 @@
 #ifndef COAT_SERVER_PAGES_BUILTIN_H
 #define COAT_SERVER_PAGES_BUILTIN_H
 
-/** The files of pages/, compiled in by scripts/embed. Ends with a NULL name. */
+/** Files compiled in by scripts/embed: pages/ and the description of the admin socket. Ends
+ * with a NULL name. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,5 +15,6 @@ typedef struct coat_builtin {
 } coat_builtin;
 
 extern const coat_builtin coat_builtin_pages[];
+extern const coat_builtin coat_builtin_admin[]; /* src/server/admin/openapi.yaml */
 
 #endif

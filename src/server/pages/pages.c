@@ -188,13 +188,13 @@ load_texts(coat_pages *pages, const coat_pages_conf *conf, char *message, size_t
 }
 
 static void
-make_asset(const coat_pages *pages, const char *name, const char *type, coat_asset *out)
+make_asset(const coat_pages *pages, const char *name, coat_http_type type, coat_asset *out)
 {
     uint8_t hash[crypto_generichash_BYTES_MIN];
     coat_out text = coat_out_init(out->version, sizeof out->version);
 
     out->bytes = file_named(pages, coat_span_of(name))->bytes;
-    out->content_type = type;
+    out->type = type;
     (void)crypto_generichash(hash, sizeof hash, out->bytes.ptr, out->bytes.len, NULL, 0);
     coat_out_hex(&text, hash, 8);
     (void)coat_out_end(&text);
@@ -220,8 +220,8 @@ coat_pages_load(const coat_pages_conf *conf, coat_pages **out, char *message, si
         coat_pages_free(pages);
         return err;
     }
-    make_asset(pages, "style.css", "text/css; charset=utf-8", &pages->style);
-    make_asset(pages, "logo.svg", "image/svg+xml; charset=utf-8", &pages->logo);
+    make_asset(pages, "style.css", COAT_HTTP_CSS, &pages->style);
+    make_asset(pages, "logo.svg", COAT_HTTP_SVG, &pages->logo);
     *out = pages;
     return COAT_OK;
 }

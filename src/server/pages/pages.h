@@ -8,6 +8,7 @@
  * Threads: immutable after loading.
  */
 
+#include "server/http/http.h"
 #include "server/pages/template.h"
 
 typedef struct coat_pages coat_pages;
@@ -17,12 +18,13 @@ typedef struct coat_pages_conf {
     const char *language;  /* "en": texts/<language>.json, missing texts come from English */
     const char *site_name; /* shown on every page */
     const char *base;      /* "/auth" */
+    const char *logo;      /* SVG or PNG file in place of ours, or NULL */
 } coat_pages_conf;
 
 /** A file served as it is. */
 typedef struct coat_asset {
     coat_span bytes;
-    const char *content_type;
+    coat_http_type type;
     char version[17]; /* of its content, for ?v= and ETag */
 } coat_asset;
 

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/app/build.h"
+
+#include "server/config/files.h"
+
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/** What a reload has replaced, in a list until exit. */
+struct retired {
+    coat_config *config;
+    coat_settings *settings;
+    coat_keys *keys;
+    struct retired *next;
+};
+
+enum {
+    UNKNOWN_TOKENS_MAX = 20, /* ID-7: distinct ones per network */
+};
+
+static gid_t
+group_of(const char *name)
+{
+    struct group *group = name[0] != '\0' ? getgrnam(name) : NULL;
+
+    return group != NULL ? group->gr_gid : (gid_t)-1;
+}
+
+static coat_err
+open_files(coat_process *p, char *message, size_t cap)
+{
+    const coat_config *c = p->config;
+    coat_keys *keys = NULL;
+    bool shared = c->table_group[0] != '\0' || c->admin_group[0] != '\0';
+    coat_err err = coat_dir_ensure(c->data_dir, 0700, (gid_t)-1, message, cap);
+
+    if (err == COAT_OK)
+        err = coat_dir_ensure(
+            c->runtime_dir, shared ? 0710 : 0700,
+            group_of(c->table_group[0] != '\0' ? c->table_group : c->admin_group), message,
+            cap);
+    if (err == COAT_OK)
+        err = coat_keys_load(c->key_file, true, coat_clock_system(NULL), &keys, message, cap);
+    if (err == COAT_OK && c->pepper_file[0] != '\0')
+        err = coat_pepper_load(c->pepper_file, c->key_file, &p->pepper, message, cap);
+    atomic_store(&p->app.keys, keys);
+    return err;
+}
+
+static void
+engine_conf(coat_process *p, const coat_config *config, const coat_keys *keys,
+            coat_engine_conf *out)
+{
+    coat_engine_conf_default(out);
+    coat_config_engine(config, out);
+    out->keys = keys;
+    out->store = p->app.store;
+    out->events = p->app.log != NULL ? coat_audit_event_fn : NULL;
+    out->events_ctx = p->app.log;
+    out->rng = p->app.rng;
+    out->rng_ctx = p->app.rng_ctx;
+}
+
+static void
+directory_conf(coat_process *p, const coat_config *config, const coat_keys *keys,
+               coat_directory_conf *out)
+{
+    coat_directory_conf_default(out);
+    coat_config_directory(config, out);
+    out->keys = keys;
+    out->store = p->app.store;
+    out->pepper = p->pepper;
+    out->events = p->app.log != NULL ? coat_audit_event_fn : NULL;
+    out->events_ctx = p->app.log;
+    out->rng = p->app.rng;
+    out->rng_ctx = p->app.rng_ctx;
+}
+
+static coat_err
+open_parts(coat_process *p, bool with_table, char *message, size_t cap)
+{
+    coat_engine_conf engine;
+    coat_directory_conf directory;
+    coat_limiter_conf limiter = {.per_minute = UINT32_MAX / 16,
+                                 .distinct_max = UNKNOWN_TOKENS_MAX};
+    const coat_keys *keys = coat_app_keys(&p->app);
+    coat_err err;
+
+    engine_conf(p, p->config, keys, &engine);
+    if (!with_table) {
+        engine.table_path = NULL;
+        engine.table_slots = 1024;
+    }
+    err = coat_engine_new(&engine, &p->app.engine);
+    if (err != COAT_OK) {
+        (void)snprintf(message, cap, "node table %s: %s", p->config->table_path,
+                       coat_err_text(err));
+        return err;
+    }
+    directory_conf(p, p->config, keys, &directory);
+    err = coat_directory_new(&directory, &p->app.directory, message, cap);
+    if (err == COAT_OK)
+        err = coat_limiter_new(&limiter, &p->app.unknown);
+    return err;
+}
+
+coat_err
+coat_process_open(coat_process *process, coat_config *config, bool with_table, coat_log *log,
+                  char *message, size_t cap)
+{
+    coat_settings *settings = NULL;
+    coat_err err;
+
+    memset(process, 0, sizeof *process);
+    (void)pthread_mutex_init(&process->lock, NULL);
+    process->config = config;
+    process->app.log = log;
+    process->app.rng = coat_rng_system;
+    (void)snprintf(message, cap, "out of memory");
+    err = coat_rng_system(NULL, process->app.hash_key, sizeof process->app.hash_key);
+    if (err == COAT_OK)
+        err = open_files(process, message, cap);
+    if (err == COAT_OK && log != NULL)
+        coat_log_keys_set(log, coat_app_keys(&process->app));
+    if (err == COAT_OK) {
+        coat_config_store(config, &process->store_conf);
+        process->store_conf.message = message;
+        process->store_conf.message_cap = cap;
+        err = coat_store_open(&process->store_conf, &process->app.store);
+    }
+    if (err == COAT_OK)
+        err = open_parts(process, with_table, message, cap);
+    if (err == COAT_OK)
+        err = coat_settings_new(config, &settings, message, cap);
+    if (err != COAT_OK) {
+        coat_process_close(process);
+        return err;
+    }
+    atomic_store(&process->app.settings, settings);
+    return COAT_OK;
+}
+
+void
+coat_process_close(coat_process *process)
+{
+    coat_app *app = &process->app;
+    coat_keys *keys = (coat_keys *)(uintptr_t)atomic_load(&app->keys);
+
+    coat_limiter_free(app->unknown);
+    coat_directory_free(app->directory);
+    coat_engine_free(app->engine);
+    coat_store_close(app->store);
+    coat_settings_free(atomic_load(&app->settings));
+    if (app->log != NULL)
+        coat_log_keys_set(app->log, NULL);
+    coat_keys_free(keys);
+    coat_pepper_free(process->pepper);
+    while (process->retired != NULL) {
+        struct retired *r = process->retired;
+
+        process->retired = r->next;
+        coat_settings_free(r->settings);
+        coat_keys_free(r->keys);
+        coat_config_free(r->config);
+        free(r);
+    }
+    coat_config_free(process->config);
+    (void)pthread_mutex_destroy(&process->lock);
+}
+
+/* ---- changes while running ---- */
+
+static void
+log_change(void *ctx, const coat_config_item *before, const coat_config_item *after)
+{
+    coat_process *p = ctx;
+
+    coat_log_line(p->app.log, COAT_LOG_NOTICE,
+                  after->live ? "configuration changed"
+                              : "configuration change needs a restart",
+                  COAT_LOG_FIELDS(coat_log_text(COAT_LOG_F_KEY, before->path),
+                                  coat_log_text(COAT_LOG_F_VALUE, after->value)));
+}
+
+static coat_err
+apply(coat_process *p, coat_config *config, coat_settings *settings, const coat_keys *keys,
+      char *message, size_t cap)
+{
+    coat_engine_conf engine;
+    coat_directory_conf directory;
+    coat_err err;
+
+    directory_conf(p, config, keys, &directory);
+    err = coat_directory_reconfigure(p->app.directory, &directory, message, cap);
+    if (err != COAT_OK)
+        return err;
+    engine_conf(p, config, keys, &engine);
+    err = coat_engine_reconfigure(p->app.engine, &engine);
+    if (err != COAT_OK) {
+        (void)snprintf(message, cap, "engine: %s", coat_err_text(err));
+        return err;
+    }
+    if (settings != NULL)
+        atomic_store_explicit(&p->app.settings, settings, memory_order_release);
+    return COAT_OK;
+}
+
+static coat_err
+reload_locked(coat_process *p, char *message, size_t cap)
+{
+    struct retired *r = calloc(1, sizeof *r);
+    coat_settings *settings = NULL, *before = atomic_load(&p->app.settings);
+    coat_config *config = NULL;
+    coat_config_error fault;
+    coat_err err;
+
+    if (r == NULL)
+        return COAT_NO_MEMORY;
+    err = coat_config_load(p->input, &config, &fault);
+    if (err != COAT_OK)
+        (void)snprintf(message, cap, "%s:%u:%u: %s%s%s", fault.file, fault.line, fault.column,
+                       fault.key, fault.key[0] != '\0' ? ": " : "", fault.text);
+    if (err == COAT_OK)
+        err = coat_settings_new(config, &settings, message, cap);
+    if (err == COAT_OK)
+        err = apply(p, config, settings, coat_app_keys(&p->app), message, cap);
+    if (err != COAT_OK) {
+        coat_settings_free(settings);
+        coat_config_free(config);
+        free(r);
+        return err;
+    }
+    (void)coat_config_diff(p->config, config, log_change, p);
+    coat_log_level_set(p->app.log, (coat_log_level)config->log_level);
+    r->next = p->retired;
+    r->config = p->config;
+    r->settings = before;
+    p->retired = r;
+    p->config = config;
+    return COAT_OK;
+}
+
+coat_err
+coat_process_reload(coat_process *process, char *message, size_t cap)
+{
+    coat_err err;
+
+    (void)pthread_mutex_lock(&process->lock);
+    (void)snprintf(message, cap, "out of memory");
+    err = reload_locked(process, message, cap);
+    (void)pthread_mutex_unlock(&process->lock);
+    if (coat_log_reopen(process->app.log) != COAT_OK && err == COAT_OK)
+        coat_log_line(process->app.log, COAT_LOG_WARNING, "log file cannot be opened anew",
+                      NULL, 0);
+    coat_audit_event(process->app.log,
+                     &(coat_event){.type = COAT_EVENT_CONFIG_CHANGED,
+                                   .failed = err != COAT_OK,
+                                   .reason = err == COAT_OK ? "reload" : "refused"},
+                     NULL);
+    return err;
+}
+
+static coat_err
+rotate_locked(coat_process *p, char *message, size_t cap)
+{
+    struct retired *r = calloc(1, sizeof *r);
+    const coat_keys *before = coat_app_keys(&p->app);
+    coat_keys *after = NULL;
+    coat_err err;
+
+    if (r == NULL)
+        return COAT_NO_MEMORY;
+    err = coat_keys_rotate(before, coat_clock_system(NULL), p->app.rng, p->app.rng_ctx, &after);
+    /* The file first: a new key that a restart would not know signs everybody out. */
+    if (err == COAT_OK)
+        err = coat_keys_save(p->config->key_file, after, message, cap);
+    if (err == COAT_OK)
+        err = apply(p, p->config, NULL, after, message, cap);
+    if (err != COAT_OK) {
+        coat_keys_free(after);
+        free(r);
+        return err;
+    }
+    atomic_store_explicit(&p->app.keys, after, memory_order_release);
+    coat_log_keys_set(p->app.log, after);
+    *r = (struct retired){.keys = (coat_keys *)(uintptr_t)before, .next = p->retired};
+    p->retired = r;
+    return COAT_OK;
+}
+
+coat_err
+coat_process_rotate_keys(coat_process *process, char *message, size_t cap)
+{
+    coat_err err;
+
+    (void)pthread_mutex_lock(&process->lock);
+    (void)snprintf(message, cap, "out of memory");
+    err = rotate_locked(process, message, cap);
+    (void)pthread_mutex_unlock(&process->lock);
+    coat_audit_event(process->app.log,
+                     &(coat_event){.type = COAT_EVENT_KEY_CHANGED, .failed = err != COAT_OK},
+                     NULL);
+    return err;
+}

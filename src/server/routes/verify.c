@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET /auth/verify, for proxies: may this request pass, and who makes it?
+ *
+ *   200  go on; identity headers, perhaps one Set-Cookie (pass it to the client)
+ *   401  nobody is signed in; X-Auth-Login names the page. Proxies that pass our answer on get
+ * a 302 to it for navigations; nginx asks for X-Auth-Redirect instead, for its auth_request
+ *        knows 401 and 403 only
+ *   403  step-up required (X-Auth-Redirect likewise), or a role is missing
+ *   503  cannot tell: never a sign-in page, the cookie stays
+ *
+ * Query: max_age=SECONDS, role=NAME, background=yes, optional=yes (anonymous: 200, no
+ * identity).
+ */
+#include "core/out.h"
+#include "server/routes/routes.h"
+
+#include <coatcheck/target.h>
+#include <uv.h>
+
+typedef struct verify_ask {
+    int64_t max_age_ms;
+    coat_span role;
+    bool background, optional;
+} verify_ask;
+
+/** Who it is, from the node table or from a session. */
+typedef struct identity {
+    coat_span user, roles, methods;
+    const coat_handle *handle;
+    int64_t auth_ms;
+} identity;
+
+static bool
+parse_ask(coat_http_request *req, verify_ask *ask)
+{
+    const coat_params *params = NULL;
+    coat_span value;
+    int64_t seconds = 0;
+
+    *ask = (verify_ask){0};
+    if (!req->has_query || (req->route->flags & COAT_HTTP_RAW_REST))
+        return true;
+    if (coat_http_query(req, &params) != COAT_OK)
+        return false;
+    if (coat_params_get(params, "max_age", &value)) {
+        if (coat_integer_parse(value, &seconds) != COAT_OK || seconds < 1 ||
+            seconds > 30 * 24 * 3600)
+            return false;
+        ask->max_age_ms = seconds * 1000;
+    }
+    (void)coat_params_get(params, "role", &ask->role);
+    ask->background = coat_params_get(params, "background", &value);
+    ask->optional = coat_params_get(params, "optional", &value);
+    return true;
+}
+
+static bool
+has_role(coat_span roles, coat_span role)
+{
+    size_t from = 0;
+
+    while (from < roles.len) {
+        size_t to = from;
+
+        while (to < roles.len && roles.ptr[to] != ' ')
+            to++;
+        if (coat_span_is((coat_span){roles.ptr + from, to - from}, role))
+            return true;
+        from = to + 1;
+    }
+    return false;
+}
+
+/* FA-5: encoded, each within its limit and all within theirs; false: deny. */
+static bool
+identity_fields(coat_http_response *res, const coat_config *config, const identity *who)
+{
+    char handle[COAT_HANDLE_CHARS], buf[COAT_IDENTITY_MAX];
+    size_t total = 0, len = 0;
+
+    coat_handle_encode(who->handle, handle);
+    const struct {
+        const char *name;
+        coat_span value;
+    } fields[] = {
+        {config->header_user, who->user},
+        {config->header_roles, who->roles},
+        {config->header_methods, who->methods},
+        {config->header_session, {(uint8_t *)handle, sizeof handle}},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (fields[i].name[0] == '\0' || fields[i].value.len == 0)
+            continue;
+        if (coat_identity_encode(fields[i].value, buf, sizeof buf, &len) != COAT_OK)
+            return false;
+        total += len;
+        if (total > COAT_IDENTITY_ALL_MAX)
+            return false;
+        coat_http_field(res, fields[i].name, (coat_span){(uint8_t *)buf, len});
+    }
+    if (config->header_time[0] != '\0' && who->auth_ms > 0)
+        coat_http_field_uint(res, config->header_time, (uint64_t)(who->auth_ms / 1000));
+    return true;
+}
+
+static const coat_settings *
+settings_of(const coat_http_request *req)
+{
+    const coat_app_loop *at = req->loop_data;
+
+    return atomic_load_explicit(&at->app->settings, memory_order_acquire);
+}
+
+/* ---- the fast path: the node table alone, nothing allocated ---- */
+
+static bool
+one_cookie(const coat_http_request *req, const coat_settings *set, coat_cookie_found *found)
+{
+    coat_span lines[COAT_HTTP_FIELDS_MAX];
+    size_t count = 0, at = 0;
+
+    while (coat_http_next(req, "Cookie", &at, &lines[count]))
+        count++;
+    coat_cookie_find(&set->cookie, lines, count, found);
+    return found->count == 1 && !found->ambiguous;
+}
+
+/* @return true if the request has been answered */
+static bool
+answer_from_table(coat_http_request *req, const coat_settings *set, const coat_forward *forward,
+                  const verify_ask *ask, coat_span token)
+{
+    coat_app_loop *at = req->loop_data;
+    char address[46] = "", language[COAT_LANGUAGE_MAX];
+    coat_span agent = {NULL, 0}, accepted = {NULL, 0};
+    coat_context context;
+    coat_table_query query;
+    coat_table_answer answer;
+    coat_http_response *res;
+
+    (void)coat_http_single(req, "User-Agent", &agent);
+    (void)coat_http_single(req, "Accept-Language", &accepted);
+    if (agent.len > COAT_AGENT_MAX)
+        agent.len = COAT_AGENT_MAX;
+    if (forward->client.known)
+        coat_address_format(&forward->client, address, sizeof address);
+    context = (coat_context){
+        .address = coat_span_of(address),
+        .agent = agent,
+        .language = {(uint8_t *)language,
+                     coat_language_first(accepted, language, sizeof language)},
+    };
+    query = (coat_table_query){
+        .token = token,
+        .now_ms = coat_engine_now_ms(at->app->engine),
+        .max_age_ms = ask->max_age_ms,
+        .context = coat_engine_context(at->app->engine, &context),
+        .background = ask->background,
+    };
+    coat_engine_peek(at->app->engine, &query, &answer);
+    if (answer.verdict != COAT_TABLE_LIVE ||
+        (ask->role.len > 0 && !has_role(answer.roles, ask->role)))
+        return false;
+    coat_meter_add(&at->meter, COAT_METER_VERIFY_LIVE, 1);
+    coat_meter_add(&at->meter, COAT_METER_VERIFY_FAST, 1);
+    res = coat_http_reply(req, 200);
+    if (!identity_fields(res, set->config,
+                         &(identity){answer.user, answer.roles, answer.methods, &answer.handle,
+                                     answer.auth_ms}))
+        coat_http_send_error(res, "identity_too_large");
+    else
+        coat_http_send(res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
+    return true;
+}
+
+/* ---- the slow path: ask the engine ---- */
+
+/* The page the visitor should see, with the way back to what was asked for. */
+static void
+page_url(const coat_visit *visit, const char *page, char *url, size_t cap)
+{
+    coat_out full, out = coat_out_init(url, cap - 1);
+    char target[COAT_TARGET_MAX + COAT_ORIGIN_MAX], back[COAT_TARGET_MAX];
+    size_t len = 0, more = 0;
+
+    coat_out_str(&out, page);
+    /* Another host of ours is named in full; which hosts are ours says the configuration. */
+    full = coat_out_init(target, sizeof target);
+    for (size_t i = 0; i < visit->set->targets.count; i++) {
+        coat_span origin = coat_span_of(visit->set->targets.list[i]);
+        size_t host = visit->forward.host.len;
+
+        if (i > 0 && host > 0 && origin.len > host + 3 &&
+            memcmp(origin.ptr + origin.len - host - 3, "://", 3) == 0 &&
+            coat_span_is_nocase((coat_span){origin.ptr + origin.len - host, host},
+                                visit->forward.host)) {
+            coat_out_span(&full, origin);
+            break;
+        }
+    }
+    coat_out_span(&full, visit->forward.target);
+    if (!full.over &&
+        coat_target_check((coat_span){(uint8_t *)target, full.len}, &visit->set->targets, back,
+                          sizeof back, &len) == COAT_OK) {
+        coat_out_str(&out, "?return=");
+        if (!out.over && coat_percent_encode((coat_span){(uint8_t *)back, len}, url + out.len,
+                                             cap - 1 - out.len, &more) == COAT_OK)
+            out.len += more;
+    }
+    url[out.len] = '\0';
+}
+
+/* 401 or 403, or a redirect where the proxy passes our answer on. */
+static void
+send_away(coat_visit *visit, unsigned status, const char *code, const char *page)
+{
+    const coat_listener_conf *listener = visit->req->listener->user;
+    char url[2 * COAT_ORIGIN_MAX + 3 * COAT_TARGET_MAX];
+    coat_site_facts facts = visit->facts;
+    coat_http_response *res;
+
+    if (visit->forward.method.len > 0)
+        facts.method = visit->forward.method;
+    page_url(visit, page, url, sizeof url);
+    if (coat_is_navigation(&facts)) {
+        if (listener->dialect == COAT_DIALECT_FORWARDED ||
+            listener->dialect == COAT_DIALECT_ENVOY) {
+            res = coat_visit_reply(visit, 302);
+            coat_http_field_str(res, "Location", url);
+            coat_visit_send(visit, res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
+            return;
+        }
+        res = coat_visit_reply(visit, status);
+        coat_http_field_str(res, "X-Auth-Redirect", url);
+    } else {
+        res = coat_visit_reply(visit, status);
+    }
+    coat_http_field_str(res, "X-Auth-Login", page);
+    coat_visit_send_error(visit, res, code);
+}
+
+static void
+answer_live(coat_visit *visit, const verify_ask *ask)
+{
+    const coat_record *record = coat_session_record(visit->session);
+    coat_http_response *res;
+
+    if (ask->role.len > 0 && !has_role(record->roles, ask->role)) {
+        coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_FORBIDDEN, 1);
+        coat_visit_error(visit, 403, "role_required");
+        return;
+    }
+    res = coat_visit_reply(visit, 200);
+    if (!identity_fields(res, visit->set->config,
+                         &(identity){record->user, record->roles, record->methods,
+                                     coat_session_handle(visit->session), record->auth_ms}))
+        coat_visit_send_error(visit, res, "identity_too_large");
+    else
+        coat_visit_send(visit, res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
+}
+
+static void
+answer(coat_visit *visit)
+{
+    verify_ask ask;
+
+    (void)parse_ask(visit->req, &ask);
+    coat_meter_observe(&visit->at->meter, COAT_TIMER_VERIFY, uv_hrtime() - visit->begun_ns);
+    coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_SLOW, 1);
+    switch (visit->identified) {
+    case COAT_OK:
+        coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_LIVE, 1);
+        answer_live(visit, &ask);
+        return;
+    case COAT_STEP_UP:
+        coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_STEP_UP, 1);
+        coat_visit_event(visit, COAT_EVENT_STEP_UP_REQUIRED, "verify");
+        send_away(visit, 403, "step_up_required", visit->set->reauth_url);
+        return;
+    case COAT_NO_SESSION:
+        coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_NONE, 1);
+        if (ask.optional)
+            coat_visit_send(visit, coat_visit_reply(visit, 200), COAT_HTTP_EMPTY,
+                            (coat_span){NULL, 0});
+        else
+            send_away(visit, 401, "not_signed_in", visit->set->login_url);
+        return;
+    default:
+        coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_UNAVAILABLE, 1);
+        coat_visit_fail(visit, visit->identified, visit->account.retry_after_s);
+    }
+}
+
+/* A token belongs into the cookie only; elsewhere it is ignored, and reported (ID-5). */
+static void
+report_wrong_channel(coat_visit *visit)
+{
+    coat_token token;
+    const coat_tag_keys *tags = coat_keys_tags(coat_app_keys(visit->at->app));
+    static const char *const names[] = {"Authorization", "X-Session", "X-Auth-Token"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        coat_span value = {NULL, 0};
+
+        if (coat_http_single(visit->req, names[i], &value) != COAT_HTTP_ONE ||
+            value.len < COAT_TOKEN_CHARS)
+            continue;
+        value.ptr += value.len - COAT_TOKEN_CHARS;
+        value.len = COAT_TOKEN_CHARS;
+        if (coat_token_open(value, tags, &token) == COAT_OK) {
+            coat_token_wipe(&token);
+            coat_visit_event(visit, COAT_EVENT_TOKEN_WRONG_CHANNEL, "header");
+        }
+    }
+}
+
+void
+coat_route_verify(coat_http_request *req)
+{
+    const coat_settings *set = settings_of(req);
+    coat_app_loop *at = req->loop_data;
+    coat_cookie_found found;
+    coat_forward forward;
+    coat_visit *visit;
+    verify_ask ask;
+    uint64_t begun_ns = uv_hrtime();
+
+    if (!parse_ask(req, &ask)) {
+        coat_http_error(req, 400, "bad_parameters");
+        return;
+    }
+    if (!coat_forward_of(req, &forward))
+        return;
+    if (set->need_tls && !forward.tls) {
+        coat_http_error(req, 403, "https_required");
+        return;
+    }
+    if (one_cookie(req, set, &found) &&
+        answer_from_table(req, set, &forward, &ask, found.value[0])) {
+        coat_meter_observe(&at->meter, COAT_TIMER_VERIFY, uv_hrtime() - begun_ns);
+        return;
+    }
+    visit = coat_visit_begin(req);
+    if (visit == NULL)
+        return;
+    visit->begun_ns = begun_ns;
+    if (!visit->has_cookie)
+        report_wrong_channel(visit);
+    coat_visit_identify(visit, ask.max_age_ms, ask.background, answer);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_SERVER_SERVER_H
+#define COAT_SERVER_SERVER_H
+
+/** The daemon. */
+
+#include "server/config/config.h"
+
+/** Exit codes of the daemon and of all commands. */
+enum {
+    COAT_EXIT_OK = 0,
+    COAT_EXIT_FAILED = 1,   /* the operation did not succeed */
+    COAT_EXIT_USAGE = 2,    /* unknown command or flag */
+    COAT_EXIT_CONFIG = 3,   /* mistake in the configuration, files or permissions */
+    COAT_EXIT_NO_DAEMON = 4 /* the daemon does not answer on its admin socket */
+};
+
+/**
+ * Run the daemon until SIGTERM or SIGINT; SIGHUP reloads. Messages about what stops it from
+ * starting go to standard error, everything later to the log.
+ * Once a process: signals, privileges and limits are the process's own.
+ * @param input  kept for reloads: borrowed until return
+ * @return an exit code
+ */
+int coat_serve(const coat_config_input *input);
+
+#endif
