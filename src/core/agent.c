@@ -29,7 +29,7 @@ enum { AGENT_LOOKED_AT = 512, LANGUAGE_MAX = 31 };
  */
 static const char *const systems[][2] = {
     {"", ""},        {"Android", ""}, {"iPhone", "iPod"},      {"iPad", ""},
-    {"Windows", ""}, {"CrOS", ""},    {"Macintosh", "Mac OS"}, {"Linux", "X11;"},
+    {"Windows", ""}, {"CrOS", ""},    {"Macintosh", "Mac OS"}, {"Linux", ""},
 };
 enum { SYSTEM_COUNT = sizeof systems / sizeof systems[0] };
 

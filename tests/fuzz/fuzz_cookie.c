@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/chars.h"
+#include "fuzz.h"
+
+#include <coatcheck/cookie.h>
+
+/* Spans stay inside the line, in order, and no pair holds the bytes that end one. */
+static void
+check_pairs(coat_span line)
+{
+    const uint8_t *last = line.ptr;
+    coat_cookie_iter iter;
+    coat_span name, value;
+
+    coat_cookie_iter_init(&iter, line);
+    while (coat_cookie_next(&iter, &name, &value)) {
+        FUZZ_CHECK(name.ptr >= last && value.ptr >= name.ptr + name.len);
+        last = value.ptr + value.len;
+        FUZZ_CHECK(last <= line.ptr + line.len);
+        FUZZ_CHECK(name.len + value.len > 0);
+        FUZZ_CHECK(coat_span_find(name, ';') == name.len);
+        FUZZ_CHECK(coat_span_find(name, '=') == name.len);
+        FUZZ_CHECK(coat_span_find(value, ';') == value.len);
+    }
+}
+
+/* Stripping removes exactly the pairs of that name: reading both lines side by side, what is
+ * left is the same bytes in the same order. */
+static void
+check_strip(coat_span line, coat_span wanted, const char *name)
+{
+    char *buf = malloc(line.len + 1);
+    coat_cookie_iter before, after;
+    coat_span n, v, kept_n, kept_v;
+    size_t len;
+
+    FUZZ_CHECK(buf != NULL);
+    len = coat_cookie_strip(line, name, buf);
+    FUZZ_CHECK(len <= line.len);
+    coat_cookie_iter_init(&before, line);
+    coat_cookie_iter_init(&after, (coat_span){(const uint8_t *)buf, len});
+    while (coat_cookie_next(&before, &n, &v)) {
+        if (coat_span_is(n, wanted))
+            continue;
+        FUZZ_CHECK(coat_cookie_next(&after, &kept_n, &kept_v));
+        FUZZ_CHECK(coat_span_is(n, kept_n) && coat_span_is(v, kept_v));
+    }
+    FUZZ_CHECK(!coat_cookie_next(&after, &n, &v));
+    free(buf);
+}
+
+/* Looking for the session cookie agrees with reading all pairs; lines are split at LF. */
+static void
+check_find(coat_span text, const coat_cookie_conf *conf, uint32_t max)
+{
+    coat_span lines[8], wanted = coat_span_of(conf->name);
+    coat_cookie_found found;
+    size_t count = 0, total = 0;
+    uint32_t pairs = 0;
+
+    while (count < 8 && coat_span_split(&text, '\n', &lines[count])) {
+        coat_cookie_iter iter;
+        coat_span name, value;
+
+        coat_cookie_iter_init(&iter, lines[count]);
+        while (coat_cookie_next(&iter, &name, &value))
+            pairs += coat_span_is(name, wanted);
+        total += lines[count++].len;
+    }
+    coat_cookie_find(conf, lines, count, &found);
+    FUZZ_CHECK(found.ambiguous == (pairs > max || total > COAT_COOKIE_HEADER_MAX));
+    if (!found.ambiguous)
+        FUZZ_CHECK(found.count == pairs);
+    for (uint32_t i = 0; i < COAT_COOKIE_CANDIDATES; i++)
+        FUZZ_CHECK((found.value[i].ptr != NULL) == (!found.ambiguous && i < pairs));
+}
+
+/* What is written is read back, alone and as the only pair of its line. */
+static void
+check_set(coat_span value, const coat_cookie_conf *conf)
+{
+    char buf[COAT_COOKIE_LINE_MAX + 1];
+    coat_cookie_iter iter;
+    coat_span n, v;
+    size_t len;
+
+    if (coat_cookie_set(conf, value, -1, buf, sizeof buf, &len) != COAT_OK)
+        return;
+    coat_cookie_iter_init(&iter, (coat_span){(const uint8_t *)buf, len});
+    FUZZ_CHECK(coat_cookie_next(&iter, &n, &v));
+    FUZZ_CHECK(coat_span_is(n, coat_span_of(conf->name)) && coat_span_is(v, value));
+    FUZZ_CHECK(strlen(buf) == len && strpbrk(buf, "\r\n") == NULL);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const coat_cookie_conf plain = {.name = "id", .path = "/"};
+    coat_span text = {data, size};
+    coat_cookie_conf conf;
+
+    coat_cookie_default(&conf);
+    check_pairs(text);
+    check_strip(text, COAT_LIT("id"), "id");
+    check_strip(text, coat_span_of(conf.name), conf.name);
+    check_find(text, &conf, 1);
+    check_find(text, &plain, COAT_COOKIE_CANDIDATES);
+    check_set(text, &conf);
+    return 0;
+}

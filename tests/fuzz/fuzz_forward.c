@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/chars.h"
+#include "fuzz.h"
+
+#include <coatcheck/forward.h>
+
+enum { FIELDS_MAX = 48 };
+
+/* "Name: value" lines. */
+static size_t
+fields_of(coat_span text, coat_field *fields)
+{
+    size_t count = 0;
+    coat_span line;
+
+    while (count < FIELDS_MAX && coat_span_split(&text, '\n', &line)) {
+        size_t colon = coat_span_find(line, ':');
+
+        if (colon == line.len)
+            continue;
+        fields[count].name = coat_span_slice(line, 0, colon);
+        fields[count++].value = coat_span_trim(coat_span_slice(line, colon + 1, line.len));
+    }
+    return count;
+}
+
+static bool
+has_line(const coat_field *fields, size_t count, coat_span value)
+{
+    for (size_t i = 0; i < count; i++)
+        if (coat_span_is(fields[i].value, value))
+            return true;
+    return false;
+}
+
+/* What a trusted proxy says is one of its fields as it stands, and plainly valid. */
+static void
+check_trusted(const coat_forward_conf *conf, const coat_address *peer, const coat_field *fields,
+              size_t count)
+{
+    coat_forward out, before, again;
+    coat_field more[FIELDS_MAX + 1] = {0};
+
+    memset(&before, 0xA5, sizeof before);
+    out = before;
+    if (coat_forward_read(conf, peer, fields, count, (coat_span){0}, (coat_span){0},
+                          (coat_span){0}, &out) != COAT_OK) {
+        FUZZ_CHECK(memcmp(&out, &before, sizeof out) == 0);
+        return;
+    }
+    FUZZ_CHECK(out.trusted);
+    FUZZ_CHECK(out.target.len == 0 ||
+               (coat_span_is_visible(out.target) && has_line(fields, count, out.target)));
+    FUZZ_CHECK(out.method.len == 0 || coat_span_is_token(out.method));
+    FUZZ_CHECK(out.host.len == 0 || has_line(fields, count, out.host));
+
+    /* Names with underscores change nothing; a second path always does. */
+    memcpy(more, fields, count * sizeof *fields);
+    more[count] = (coat_field){COAT_LIT("X_Original_URI"), COAT_LIT("/public")};
+    FUZZ_CHECK(coat_forward_read(conf, peer, more, count + 1, (coat_span){0}, (coat_span){0},
+                                 (coat_span){0}, &again) == COAT_OK);
+    FUZZ_CHECK(coat_span_is(again.target, out.target) && again.tls == out.tls &&
+               memcmp(&again.client, &out.client, sizeof out.client) == 0);
+    more[count].name = conf->dialect == COAT_DIALECT_NGINX ? COAT_LIT("x-original-URI")
+                                                           : COAT_LIT("x-forwarded-URI");
+    if (out.target.len > 0)
+        FUZZ_CHECK(coat_forward_read(conf, peer, more, count + 1, (coat_span){0},
+                                     (coat_span){0}, (coat_span){0}, &again) == COAT_MALFORMED);
+}
+
+/* Whatever an untrusted peer sends: itself, and nothing else. */
+static void
+check_untrusted(const coat_forward_conf *conf, const coat_field *fields, size_t count)
+{
+    coat_address peer;
+    coat_forward out;
+
+    FUZZ_CHECK(coat_address_parse(COAT_LIT("203.0.113.9"), &peer) == COAT_OK);
+    FUZZ_CHECK(coat_forward_read(conf, &peer, fields, count, (coat_span){0}, (coat_span){0},
+                                 (coat_span){0}, &out) == COAT_OK);
+    FUZZ_CHECK(!out.trusted && !out.tls && out.target.len == 0 && out.method.len == 0 &&
+               out.host.len == 0 && memcmp(&out.client, &peer, sizeof peer) == 0);
+}
+
+/* An address that parses has one written form, and it parses to the same. */
+static void
+check_address(coat_span text)
+{
+    coat_address address, again;
+    char buf[46];
+
+    if (coat_address_parse(text, &address) != COAT_OK)
+        return;
+    coat_address_format(&address, buf, sizeof buf);
+    FUZZ_CHECK(coat_address_parse(coat_span_of(buf), &again) == COAT_OK);
+    FUZZ_CHECK(memcmp(&again, &address, sizeof again) == 0);
+}
+
+static void
+check_network(coat_span text)
+{
+    coat_network network, everyone = {.prefix = 0};
+    char copy[64];
+
+    if (text.len == 0 || text.len >= sizeof copy)
+        return;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (coat_network_parse(copy, &network) != COAT_OK)
+        return;
+    FUZZ_CHECK(network.prefix > 0 && network.prefix <= 128);
+    FUZZ_CHECK(coat_network_has(&network, &network.base));
+    everyone.base = network.base;
+    everyone.base.bytes[0] ^= 0x80;
+    FUZZ_CHECK(!coat_network_has(&network, &everyone.base));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    coat_field fields[FIELDS_MAX];
+    coat_network trusted;
+    coat_address peer;
+    size_t count = fields_of((coat_span){data, size}, fields);
+
+    check_address((coat_span){data, size});
+    check_network((coat_span){data, size});
+    FUZZ_CHECK(coat_network_parse("10.0.0.0/8", &trusted) == COAT_OK);
+    FUZZ_CHECK(coat_address_parse(COAT_LIT("10.0.0.1"), &peer) == COAT_OK);
+    for (int dialect = COAT_DIALECT_NGINX; dialect <= COAT_DIALECT_FORWARDED; dialect++) {
+        coat_forward_conf conf = {(coat_dialect)dialect, &trusted, 1, false};
+
+        check_trusted(&conf, &peer, fields, count);
+        check_untrusted(&conf, fields, count);
+    }
+    return 0;
+}
