@@ -81,6 +81,13 @@ static const struct call_kind {
     [COAT_CALL_EPOCHS] = {coat_epochs_start, NEEDS_NOTHING, COAT_OK},
 };
 
+static bool
+over_limits(const coat_call *call)
+{
+    return call->user.len > COAT_USER_MAX || call->roles.len > COAT_ROLES_MAX ||
+           call->methods.len > COAT_METHODS_MAX || call->data.len > COAT_RECORD_MAX;
+}
+
 /** Open the token, if there is one to be opened, before anything is allocated (RX-4). */
 static coat_err
 admit(coat_desk *desk, const coat_call *call, coat_token *token, bool *has_token)
@@ -91,8 +98,7 @@ admit(coat_desk *desk, const coat_call *call, coat_token *token, bool *has_token
     *has_token = false;
     if (kind->needs == NEEDS_USER && call->user.len == 0)
         return COAT_INVALID;
-    if (call->user.len > COAT_USER_MAX || call->roles.len > COAT_ROLES_MAX ||
-        call->methods.len > COAT_METHODS_MAX || call->data.len > COAT_RECORD_MAX)
+    if (over_limits(call))
         return COAT_TOO_LARGE;
     if (call->token.len > 0 && !(kind->needs == NEEDS_TARGET && call->has_handle)) {
         setup = coat_setup_take(desk->engine);

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sched_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAITING_MAX = 4096, LATE_MAX = 256 };
+
+typedef struct sched_lane {
+    coat_lane base;
+    coat_lane *inner;
+} sched_lane;
+
+typedef struct waiting {
+    coat_store_req *req;
+    sched_lane *lane;
+} waiting;
+
+typedef struct sched_store {
+    coat_store base;
+    coat_store *inner;
+    coat_lane *own; /* for what is late */
+    bool immediate;
+    waiting queue[WAITING_MAX];
+    size_t count;
+    coat_store_req late[LATE_MAX];
+    size_t late_count;
+    coat_op fail_op;
+    sched_fate fail_fate;
+    unsigned fail_count;
+    uint64_t seen[16];
+} sched_store;
+
+static void
+inner_item(coat_store_req *inner, const coat_store_item *item)
+{
+    coat_store_req *req = inner->ctx;
+
+    if (req->item != NULL)
+        req->item(req, item);
+}
+
+static void
+inner_done(coat_store_req *inner)
+{
+    coat_store_req *req = inner->ctx;
+
+    req->result = inner->result;
+    req->found = inner->found;
+    req->found_version = inner->found_version;
+    req->found_expires_ms = inner->found_expires_ms;
+    req->count = inner->count;
+    req->more = inner->more;
+    req->epoch_owner = inner->epoch_owner;
+    req->epoch_global = inner->epoch_global;
+    req->done(req);
+}
+
+static void
+quiet_item(coat_store_req *inner, const coat_store_item *item)
+{
+    (void)inner;
+    (void)item;
+}
+
+static void
+quiet_done(coat_store_req *inner)
+{
+    (void)inner;
+}
+
+static void
+take_place(coat_lane *lane, const coat_store_req *req, bool heard)
+{
+    coat_store_req inner = *req;
+
+    inner.ctx = (void *)(uintptr_t)req;
+    inner.item = heard ? inner_item : quiet_item;
+    inner.done = heard ? inner_done : quiet_done;
+    memset(inner.priv, 0, sizeof inner.priv);
+    coat_store_submit(lane, &inner);
+}
+
+static void
+put_off(sched_store *store, const coat_store_req *req)
+{
+    coat_store_req *late = &store->late[store->late_count];
+    uint8_t *copy = malloc(req->value.len + 1);
+
+    if (store->late_count == LATE_MAX || copy == NULL)
+        abort();
+    store->late_count++;
+    *late = *req;
+    if (req->value.len > 0)
+        memcpy(copy, req->value.ptr, req->value.len);
+    late->value.ptr = copy;
+}
+
+static void
+meet(sched_store *store, sched_lane *lane, coat_store_req *req, sched_fate fate)
+{
+    if (fate == SCHED_RUN) {
+        take_place(lane->inner, req, true);
+        return;
+    }
+    if (fate == SCHED_LOSE)
+        take_place(lane->inner, req, false);
+    if (fate == SCHED_LATE)
+        put_off(store, req);
+    req->result = fate == SCHED_FULL ? COAT_STORE_FULL : COAT_STORE_DOWN;
+    req->done(req);
+}
+
+static void
+sched_submit(coat_lane *base, coat_store_req *req)
+{
+    sched_lane *lane = (sched_lane *)base;
+    sched_store *store = (sched_store *)base->store;
+
+    store->seen[req->op]++;
+    if (store->fail_count > 0 && (store->fail_op == 0 || store->fail_op == req->op)) {
+        store->fail_count--;
+        meet(store, lane, req, store->fail_fate);
+    } else if (store->immediate) {
+        meet(store, lane, req, SCHED_RUN);
+    } else {
+        if (store->count == WAITING_MAX)
+            abort();
+        store->queue[store->count++] = (waiting){req, lane};
+    }
+}
+
+void
+sched_finish(coat_store *base, size_t index, sched_fate fate)
+{
+    sched_store *store = (sched_store *)base;
+    waiting w;
+
+    if (index >= store->count)
+        abort();
+    w = store->queue[index];
+    store->count--;
+    memmove(&store->queue[index], &store->queue[index + 1],
+            (store->count - index) * sizeof store->queue[0]);
+    meet(store, w.lane, w.req, fate);
+}
+
+static void
+sched_wait(coat_lane *base, coat_store_req *req)
+{
+    sched_store *store = (sched_store *)base->store;
+
+    for (size_t i = 0; i < store->count; i++)
+        if (store->queue[i].req == req) {
+            sched_finish(base->store, i, SCHED_RUN);
+            return;
+        }
+}
+
+static coat_err
+sched_lane_open(coat_store *base, struct uv_loop_s *loop, coat_lane **out)
+{
+    sched_store *store = (sched_store *)base;
+    sched_lane *lane = calloc(1, sizeof *lane);
+    coat_err err;
+
+    if (lane == NULL)
+        return COAT_NO_MEMORY;
+    lane->base.store = base;
+    err = coat_lane_open(store->inner, loop, &lane->inner);
+    if (err != COAT_OK) {
+        free(lane);
+        return err;
+    }
+    *out = &lane->base;
+    return COAT_OK;
+}
+
+static void
+sched_lane_close(coat_lane *base)
+{
+    sched_lane *lane = (sched_lane *)base;
+    sched_store *store = (sched_store *)base->store;
+
+    for (size_t i = 0; i < store->count;) {
+        waiting w = store->queue[i];
+
+        if (w.lane != lane) {
+            i++;
+            continue;
+        }
+        store->count--;
+        memmove(&store->queue[i], &store->queue[i + 1],
+                (store->count - i) * sizeof store->queue[0]);
+        w.req->result = COAT_CANCELLED;
+        w.req->done(w.req);
+        i = 0;
+    }
+    coat_lane_close(lane->inner);
+    free(lane);
+}
+
+static coat_err
+sched_open(const coat_store_conf *conf, coat_store **out)
+{
+    (void)conf;
+    (void)out;
+    return COAT_UNSUPPORTED;
+}
+
+static void
+sched_close(coat_store *base)
+{
+    sched_store *store = (sched_store *)base;
+
+    if (store == NULL)
+        return;
+    for (size_t i = 0; i < store->late_count; i++)
+        free((void *)(uintptr_t)store->late[i].value.ptr);
+    coat_lane_close(store->own);
+    free(store);
+}
+
+static coat_err
+sched_stats(coat_store *base, coat_store_stats *out)
+{
+    return coat_store_stats_get(((sched_store *)base)->inner, out);
+}
+
+static const struct coat_store_ops sched_ops = {
+    .abi = COAT_STORE_ABI,
+    .name = "sched",
+    .open = sched_open,
+    .close = sched_close,
+    .lane_open = sched_lane_open,
+    .lane_close = sched_lane_close,
+    .submit = sched_submit,
+    .wait = sched_wait,
+    .stats = sched_stats,
+};
+
+coat_store *
+sched_store_new(coat_store *inner)
+{
+    sched_store *store = calloc(1, sizeof *store);
+
+    if (store == NULL || coat_lane_open(inner, NULL, &store->own) != COAT_OK)
+        abort();
+    store->base.ops = &sched_ops;
+    store->inner = inner;
+    store->immediate = true;
+    return &store->base;
+}
+
+void
+sched_immediate(coat_store *store, bool immediate)
+{
+    ((sched_store *)store)->immediate = immediate;
+}
+
+size_t
+sched_waiting(const coat_store *store)
+{
+    return ((const sched_store *)store)->count;
+}
+
+const coat_store_req *
+sched_request(const coat_store *store, size_t index)
+{
+    return ((const sched_store *)store)->queue[index].req;
+}
+
+void
+sched_fail(coat_store *base, coat_op op, sched_fate fate, unsigned count)
+{
+    sched_store *store = (sched_store *)base;
+
+    store->fail_op = op;
+    store->fail_fate = fate;
+    store->fail_count = count;
+}
+
+void
+sched_catch_up(coat_store *base)
+{
+    sched_store *store = (sched_store *)base;
+
+    for (size_t i = 0; i < store->late_count; i++) {
+        take_place(store->own, &store->late[i], false);
+        free((void *)(uintptr_t)store->late[i].value.ptr);
+    }
+    store->late_count = 0;
+}
+
+uint64_t
+sched_seen(const coat_store *base, coat_op op)
+{
+    const sched_store *store = (const sched_store *)base;
+    uint64_t sum = 0;
+
+    for (int i = 0; i < 16; i++)
+        if (op == 0 || (int)op == i)
+            sum += store->seen[i];
+    return sum;
+}
