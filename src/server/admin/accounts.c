@@ -82,10 +82,15 @@ coat_admin_account_show(coat_http_request *req)
 static void
 fail(coat_ask *ask, coat_err err)
 {
-    if (err == COAT_INVALID && ask->account.fault != COAT_PASSWORD_FINE)
-        coat_ask_error(ask, 422, coat_password_fault_name(ask->account.fault));
-    else
+    char code[40];
+
+    if (err == COAT_INVALID && ask->account.fault != COAT_PASSWORD_FINE) {
+        (void)snprintf(code, sizeof code, "password_%s",
+                       coat_password_fault_name(ask->account.fault));
+        coat_ask_error(ask, 422, code);
+    } else {
         coat_ask_fail(ask, err);
+    }
 }
 
 static void

@@ -16,7 +16,8 @@ struct retired {
 };
 
 enum {
-    UNKNOWN_TOKENS_MAX = 20, /* ID-7: distinct ones per network */
+    UNKNOWN_TOKENS_MAX = 20,   /* ID-7: distinct ones per network */
+    UNKNOWN_PER_MINUTE = 8000, /* not what limits here */
 };
 
 static gid_t
@@ -82,7 +83,7 @@ open_parts(coat_process *p, bool with_table, char *message, size_t cap)
 {
     coat_engine_conf engine;
     coat_directory_conf directory;
-    coat_limiter_conf limiter = {.per_minute = UINT32_MAX / 16,
+    coat_limiter_conf limiter = {.per_minute = UNKNOWN_PER_MINUTE,
                                  .distinct_max = UNKNOWN_TOKENS_MAX};
     const coat_keys *keys = coat_app_keys(&p->app);
     coat_err err;
@@ -134,6 +135,8 @@ coat_process_open(coat_process *process, coat_config *config, bool with_table, c
     if (err == COAT_OK)
         err = coat_settings_new(config, &settings, message, cap);
     if (err != COAT_OK) {
+        if (message[0] == '\0')
+            (void)snprintf(message, cap, "start: %s", coat_err_text(err));
         coat_process_close(process);
         return err;
     }
