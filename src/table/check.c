@@ -109,39 +109,25 @@ matches(uint64_t pair, uint32_t print)
     return (differs - ones) & ~differs & ones << 31;
 }
 
-static inline void
-prefetch_slot(const coat_table *table, uint32_t index)
-{
-    const uint8_t *slot = (const uint8_t *)&table->slot[index];
-
-    for (size_t line = 0; line < sizeof(coat_table_slot); line += 64)
-        __builtin_prefetch(slot + line);
-    __builtin_prefetch((const void *)(uintptr_t)&table->seen[index]);
-}
-
-/** Slots whose fingerprint is right, on their way into the cache. @return how many */
+/** Slots whose fingerprint is right. @return how many */
 static uint32_t
-candidates(const coat_table *table, const coat_handle *handle,
+candidates(const coat_table *table, const coat_table_place *place,
            uint32_t index[static CANDIDATES])
 {
-    coat_table_place place = coat_table_place_of(table->hash_key, table->sets, handle);
     uint32_t count = 0;
 
-    prefetch_prints(table, &place);
     for (uint32_t i = 0; i < COAT_TABLE_WAYS; i++) {
-        uint32_t set = place.set[i / (COAT_TABLE_WAYS / 2)];
+        uint32_t set = place->set[i / (COAT_TABLE_WAYS / 2)];
         uint32_t first = set * COAT_TABLE_WAYS + i % (COAT_TABLE_WAYS / 2) * 2;
-        uint64_t hits = matches(
-            atomic_load_explicit(&table->prints[first / 2], memory_order_acquire), place.print);
+        uint64_t hits =
+            matches(atomic_load_explicit(&table->prints[first / 2], memory_order_acquire),
+                    place->print);
 
         if (hits == 0)
             continue;
-        for (uint32_t half = 0; half < 2; half++) {
-            if ((uint32_t)(hits >> 32 * half) == 0 || count == CANDIDATES)
-                continue;
-            index[count++] = first + half;
-            prefetch_slot(table, first + half);
-        }
+        for (uint32_t half = 0; half < 2; half++)
+            if ((uint32_t)(hits >> 32 * half) != 0 && count < CANDIDATES)
+                index[count++] = first + half;
     }
     return count;
 }
@@ -149,22 +135,27 @@ candidates(const coat_table *table, const coat_handle *handle,
 /** An entry as found: where, and a whole copy. */
 typedef struct found_entry {
     uint32_t index, seq, lengths;
+    uint32_t noted; /* activity word */
     coat_table_image image;
 } found_entry;
 
-/** Copy out the entry of a token's handle, and digest its secret while the slot is fetched. */
+/** Copy out the entry of a token's handle, and digest its secret on the way. */
 static bool
 find(const coat_table *table, const coat_token *token, found_entry *found,
      uint8_t digest[static COAT_DIGEST_BYTES], uint8_t *identity)
 {
+    coat_table_place place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
     COAT_UNSET uint32_t index[CANDIDATES];
-    uint32_t count = candidates(table, &token->handle, index);
+    uint32_t count;
 
-    if (count == 0)
-        return false;
+    /* The digest takes as long as a cache miss: the fingerprints arrive meanwhile. Slots are
+     * too many for the TLB, and processors drop a prefetch that misses there. */
+    prefetch_prints(table, &place);
     coat_secret_digest(token->secret, digest);
+    count = candidates(table, &place, index);
     for (uint32_t i = 0; i < count; i++) {
         found->index = index[i];
+        found->noted = atomic_load_explicit(&table->seen[index[i]], memory_order_relaxed);
         found->seq = copy_slot(table, index[i], &found->image, &found->lengths, identity);
         if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, &token->handle))
             return true;
@@ -244,7 +235,6 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
     coat_demand demand = {.max_age_ms = query->max_age_ms};
     coat_record record = {0};
     coat_judgement judgement;
-    uint32_t noted;
 
     if (!find(table, token, &found, digest, (uint8_t *)out->identity))
         return COAT_TABLE_ASK;
@@ -253,18 +243,17 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
     if (now_ms >= found.image.next_due_ms)
         return COAT_TABLE_ASK;
 
-    noted = atomic_load_explicit(&table->seen[found.index], memory_order_relaxed);
     to_record(&found.image, &record);
     coat_judge_digest(&record, digest, now_ms,
-                      coat_table_seen_ms(table->base_s, noted, found.seq), &policy, &demand,
-                      &judgement);
+                      coat_table_seen_ms(table->base_s, found.noted, found.seq), &policy,
+                      &demand, &judgement);
     /* Another secret may be pending, previous or stolen: the daemon knows. */
     if (judgement.verdict != COAT_VERDICT_LIVE || judgement.bearer != COAT_BEARER_CURRENT ||
         judgement.due != COAT_DUE_NOTHING)
         return COAT_TABLE_ASK;
 
     if (!query->background) {
-        note(table, found.index, found.seq, noted, now_ms);
+        note(table, found.index, found.seq, found.noted, now_ms);
         judgement.ends_ms = ends_after(&record, now_ms);
     }
     publish(&found.image, found.lengths, judgement.ends_ms, out);
