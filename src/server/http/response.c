@@ -141,6 +141,8 @@ coat_response_begin(coat_http_response *res, coat_http_request *req, coat_out ou
 {
     *res = (coat_http_response){
         .out = out, .start = out.len, .req = req, .status = status, .open = true};
+    if (status_line(status).len == 0)
+        res->status = 500;
     put_head(res, date);
 }
 
