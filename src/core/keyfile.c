@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/keys.h"
 #include "core/out.h"
+#include "core/taint.h"
 
 #include <sodium.h>
 
@@ -63,6 +64,7 @@ take_key(reader *r, uint8_t key[static COAT_KEY_BYTES])
             (uint8_t)(key[i / 2] << 4 | ((digit & is_digit) | ((letter + 10) & is_letter)));
     }
     r->at += 2 * (size_t)COAT_KEY_BYTES;
+    coat_reveal(&bad, sizeof bad);
     return bad == 0;
 }
 

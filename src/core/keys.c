@@ -2,6 +2,7 @@
 #include "core/keys.h"
 #include "core/bytes.h"
 #include "core/out.h"
+#include "core/taint.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -44,27 +45,45 @@ coat_keys_free(coat_keys *keys)
     sodium_free(keys); /* wipes */
 }
 
+static bool
+zero(const uint8_t key[static COAT_KEY_BYTES])
+{
+    int is_zero = sodium_is_zero(key, COAT_KEY_BYTES);
+
+    coat_reveal(&is_zero, sizeof is_zero);
+    return is_zero != 0;
+}
+
+static bool
+equal(const uint8_t a[static COAT_KEY_BYTES], const uint8_t b[static COAT_KEY_BYTES])
+{
+    int differs = sodium_memcmp(a, b, COAT_KEY_BYTES);
+
+    coat_reveal(&differs, sizeof differs);
+    return differs == 0;
+}
+
 const char *
 coat_key_set_wrong(const coat_key_set *set)
 {
     if (set->count == 0 || set->count > COAT_KEYS_LIVE)
         return "one or two keys are needed";
-    if (sodium_is_zero(set->root, sizeof set->root))
+    if (zero(set->root))
         return "a key of zeros";
     for (uint32_t i = 0; i < set->count; i++) {
         const coat_key_live *live = &set->live[i];
 
         if (live->id == 0 || live->created_ms < 0)
             return "a key id or time out of range";
-        if (sodium_is_zero(live->key, sizeof live->key))
+        if (zero(live->key))
             return "a key of zeros";
-        if (sodium_memcmp(live->key, set->root, sizeof live->key) == 0)
+        if (equal(live->key, set->root))
             return "the same key twice";
     }
     if (set->count == 2) {
         if (set->live[0].id <= set->live[1].id)
             return "key ids must grow";
-        if (sodium_memcmp(set->live[0].key, set->live[1].key, COAT_KEY_BYTES) == 0)
+        if (equal(set->live[0].key, set->live[1].key))
             return "the same key twice";
     }
     return NULL;

@@ -74,6 +74,7 @@ coat_presession_bind(const coat_keys *keys, coat_span text, int64_t now_ms, coat
         labelled(key, "presession sign ", raw, mac, sizeof mac);
         differs = crypto_verify_16(mac, raw + SIGNED_BYTES);
         coat_reveal(&differs, sizeof differs);
+        coat_reveal(raw, TIME_BYTES); /* when a form was fetched is no secret */
         if (differs != 0 || !alive(raw, now_ms))
             continue;
         /* Bound to the key that signed it, so that a key rotation in between costs no form. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/record.h"
 #include "core/bytes.h"
+#include "core/taint.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -56,6 +57,15 @@ time_of(const coat_record *record, size_t i)
     return value;
 }
 
+static bool
+absent(const uint8_t digest[static COAT_DIGEST_BYTES])
+{
+    int is_zero = sodium_is_zero(digest, COAT_DIGEST_BYTES);
+
+    coat_reveal(&is_zero, sizeof is_zero);
+    return is_zero != 0;
+}
+
 /**
  * What the fixed part must fulfil in both directions. What a flag declares absent is zero, so
  * that a record has one encoding and no leftover of a digest outlives its flag.
@@ -69,12 +79,10 @@ consistent(const coat_record *r)
         if (time_of(r, i) < 0)
             return false;
     if ((r->flags & COAT_RECORD_PENDING) == 0 &&
-        (r->handed_ms != 0 || !sodium_is_zero(r->pending_digest, COAT_DIGEST_BYTES)))
+        (r->handed_ms != 0 || !absent(r->pending_digest)))
         return false;
-    if ((r->flags & COAT_RECORD_PREVIOUS) == 0 &&
-        (r->previous_end_ms != 0 || !sodium_is_zero(r->previous_digest, COAT_DIGEST_BYTES)))
-        return false;
-    return true;
+    return (r->flags & COAT_RECORD_PREVIOUS) != 0 ||
+           (r->previous_end_ms == 0 && absent(r->previous_digest));
 }
 
 static coat_err

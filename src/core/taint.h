@@ -5,7 +5,7 @@
 /**
  * Marks the places where a result of secret bytes becomes public knowledge: the answer
  * yes or no that the caller gets anyway. Nothing in a build of the product; the taint test
- * (tests/core/test_taint.c) compiles core with COAT_TAINT and runs it under Valgrind, which
+ * (tests/core/taint_secrets.c) compiles core with COAT_TAINT and runs it under Valgrind, which
  * then reports every other branch or index that depends on a secret (ID-6).
  */
 #ifdef COAT_TAINT
