@@ -3,6 +3,10 @@
 
 #include <stdlib.h>
 
+enum {
+    ARENA_LEAST = 64 * 1024, /* by default, so that small tables hold long identities too */
+};
+
 void
 coat_table_conf_default(coat_table_conf *conf)
 {
@@ -134,7 +138,9 @@ coat_table_create(const coat_table_conf *given, coat_table_writer **out)
         conf.rng = coat_rng_system;
     geometry.slots = (conf.slots + COAT_TABLE_WAYS - 1) / COAT_TABLE_WAYS * COAT_TABLE_WAYS;
     if (conf.arena_bytes == 0)
-        conf.arena_bytes = geometry.slots * COAT_TABLE_ARENA_PER_SLOT;
+        conf.arena_bytes = geometry.slots * COAT_TABLE_ARENA_PER_SLOT > ARENA_LEAST
+                               ? geometry.slots * COAT_TABLE_ARENA_PER_SLOT
+                               : ARENA_LEAST;
     if (conf.arena_bytes > UINT32_MAX - COAT_TABLE_CELL)
         return COAT_INVALID;
     geometry.arena =

@@ -33,9 +33,10 @@ typedef enum coat_table_mode {
 } coat_table_mode;
 
 typedef struct coat_table_conf {
-    const char *path;     /* NULL: private memory of this process */
-    uint32_t slots;       /* 0: COAT_TABLE_SLOTS; rounded up to whole sets of 16 */
-    uint32_t arena_bytes; /* room for identities over 72 bytes; 0: 16 per slot */
+    const char *path; /* NULL: private memory of this process */
+    uint32_t slots;   /* 0: COAT_TABLE_SLOTS; rounded up to whole sets of 16 */
+    uint32_t
+        arena_bytes; /* room for identities over 72 bytes; 0: 16 per slot, at least 64 KiB */
     coat_table_mode mode; /* 0: EMBEDDED */
     const coat_tag_keys *tags;
     uint64_t epoch_global; /* of the store, read before this call */
