@@ -100,7 +100,7 @@ check_domain(const coat_cookie_conf *conf, bool (*is_public_suffix)(const char *
         return COAT_OK;
     if (!conf->share_domain)
         return refuse(to, "domain sends the cookie to every host below it: ",
-                      "set share_domain: true if that is meant", "");
+                      "set share-domain: true if that is meant", "");
     if (domain.ptr[0] == '.')
         return refuse(to, "domain has a leading dot: write ", conf->domain + 1, "");
     if (coat_host_kind_of(domain) == COAT_HOST_ADDRESS)
@@ -119,9 +119,9 @@ static coat_err
 check_attributes(const coat_cookie_conf *conf, refusal to)
 {
     if ((unsigned)conf->samesite > COAT_SAMESITE_NONE)
-        return refuse(to, "same_site must be lax, strict or none", "", "");
+        return refuse(to, "same-site must be lax, strict or none", "", "");
     if (conf->samesite == COAT_SAMESITE_NONE && !conf->secure)
-        return refuse(to, "same_site: none needs secure: true", "", "");
+        return refuse(to, "same-site: none needs secure: true", "", "");
     if (conf->partitioned && !conf->secure)
         return refuse(to, "partitioned needs secure: true", "", "");
     return COAT_OK;

@@ -121,6 +121,6 @@ coat_cors_check(const coat_cors_policy *policy, char *message, size_t cap)
     if (!list_is_good(policy->exposed, false))
         return refuse(message, cap, "exposed must be a list of field names, without *", "");
     if (policy->max_age_s < 0 || policy->max_age_s > CORS_MAX_AGE_S)
-        return refuse(message, cap, "max_age must be from 0 to 600 seconds", "");
+        return refuse(message, cap, "max-age must be from 0 to 600 seconds", "");
     return COAT_OK;
 }

@@ -496,8 +496,12 @@ test_set_refuses(void)
     memset(buf, 'z', sizeof buf);
     len = 99;
     CHECK_ERR(coat_cookie_set(&conf, COAT_LIT("T"), -1, buf, 20, &len), COAT_TOO_LARGE);
+    CHECK_ERR(coat_cookie_set(&conf, COAT_LIT("T"), -1, buf, 51, &len), COAT_TOO_LARGE);
     CHECK_INT(buf[0], 'z'); /* untouched */
     CHECK_INT(len, 99);
+    CHECK_ERR(coat_cookie_set(&conf, COAT_LIT("T"), -1, buf, 52, &len), COAT_OK);
+    CHECK_INT(len, 51); /* and the NUL */
+    memset(buf, 'z', sizeof buf);
     memcpy(conf.path, "/\r\nX", 5);
     CHECK_ERR(coat_cookie_set(&conf, COAT_LIT("T"), -1, buf, sizeof buf, &len), COAT_INVALID);
     CHECK_INT(buf[0], 'z');

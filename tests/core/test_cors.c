@@ -281,8 +281,8 @@ static const struct check_case {
     {"upper-case header", APP, "GET", "Content-Type", "", 0, "headers"},
     {"header with CR LF", APP, "GET", "a\r\nb", "", 0, "headers"},
     {"star exposed", APP, "GET", "", "*", 0, "exposed"},
-    {"negative age", APP, "GET", "", "", -1, "max_age"},
-    {"long age", APP, "GET", "", "", 601, "max_age"},
+    {"negative age", APP, "GET", "", "", -1, "max-age"},
+    {"long age", APP, "GET", "", "", 601, "max-age"},
 };
 
 static void
