@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/http/internal.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -103,6 +104,8 @@ coat_http_server_new(const coat_http_conf *conf, char *message, size_t cap,
     (void)snprintf(message, cap, "out of memory");
     if (server == NULL)
         return COAT_NO_MEMORY;
+    /* A client that closes early is an error of write(2), not the end of the daemon. */
+    (void)signal(SIGPIPE, SIG_IGN);
     server->conf = *conf;
     server->loop_count = loops_wanted(conf);
     if (uv_mutex_init(&server->task_lock) != 0 || uv_cond_init(&server->task_done) != 0 ||

@@ -47,7 +47,7 @@ typedef struct coat_http_conf {
 void coat_http_limits_default(coat_http_limits *limits);
 
 /**
- * Check the configuration and bind all listeners.
+ * Check the configuration and bind all listeners. Sets SIGPIPE to be ignored.
  * @param message  what is wrong and where, for the operator
  * @retval COAT_INVALID, COAT_IO, COAT_NO_MEMORY
  */
