@@ -36,9 +36,10 @@ typedef enum coat_op {
     /* Add value at address. EXISTS if it is taken: never overwrites. SESSION only, all in the
      * same atomic step: REVOKED if the owner's or the global epoch is not the one given in
      * epoch_owner / epoch_global; removes `superseded` if set (same owner; NO_SESSION, and
-     * nothing inserted, if that is gone); keeps at most owner_max unexpired sessions of the
-     * owner (0: any number), by removing the oldest ones (reported through item()) or, without
-     * owner_evict, by TOO_MANY. STORE_FULL if there is no room beyond the reserve. */
+     * nothing inserted, if that is gone; CONFLICT if `version` is set and not its version, so
+     * that nothing written to it meanwhile is lost); keeps at most owner_max unexpired sessions
+     * of the owner (0: any number), by removing the oldest ones (reported through item()) or,
+     * without owner_evict, by TOO_MANY. STORE_FULL if there is no room beyond the reserve. */
     COAT_OP_INSERT = 1,
     /* NO_SESSION if absent, past expires_ms, or of an ended epoch; they are the same answer. */
     COAT_OP_LOAD,
@@ -82,7 +83,7 @@ struct coat_store_req {
     coat_handle address;
     coat_owner owner;
     coat_span value;       /* borrowed until done() */
-    uint64_t version;      /* REPLACE: the version it must have */
+    uint64_t version;      /* REPLACE: the version it must have; INSERT: of superseded, or 0 */
     int64_t expires_ms;    /* 0: never */
     int64_t now_ms;        /* the caller's clock, decides about expiry */
     uint32_t timeout_ms;   /* 0: COAT_STORE_TIMEOUT_MS; STORE_DOWN when it runs out */

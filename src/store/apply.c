@@ -135,6 +135,9 @@ insert_judge(coat_work *work, coat_store_req *req, const coat_epoch_pair *epochs
     if (req->has_superseded)
         err = coat_find(work->kv, COAT_SPACE_SESSION, &req->superseded, req->now_ms, epochs,
                         &old, &answer);
+    if (req->has_superseded && err == COAT_OK && answer == COAT_OK && req->version != 0 &&
+        req->version != old.version)
+        answer = COAT_CONFLICT;
     if (err == COAT_OK && answer == COAT_OK && req->owner_max > 0)
         err = crowd_collect(work, req, epochs, c);
     req->result = answer;

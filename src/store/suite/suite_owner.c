@@ -257,6 +257,13 @@ superseded(suite_run *run)
     coat_store_req req = {.has_superseded = true, .superseded = suite_handle(1, 1)};
 
     EXPECT_ERR(run, insert(run, 1, 1), COAT_OK);
+    req.version = UINT64_MAX; /* it was changed since it was read: nothing happens */
+    EXPECT_ERR(
+        run, suite_insert(run->lane, &req, COAT_SPACE_SESSION, suite_handle(1, 2), "v", 0, NOW),
+        COAT_CONFLICT);
+    EXPECT_ERR(run, load(run, 1, 1), COAT_OK);
+    EXPECT_ERR(run, load(run, 1, 2), COAT_NO_SESSION);
+    req.version = 0;
     EXPECT_ERR(
         run, suite_insert(run->lane, &req, COAT_SPACE_SESSION, suite_handle(1, 2), "v", 0, NOW),
         COAT_OK);
