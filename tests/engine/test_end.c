@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rig.h"
+
+#include <string.h>
+
+static rig r;
+
+static void
+sign_out(void)
+{
+    rig_token token;
+
+    rig_open(&r, 3);
+    token = rig_sign_in(&r, 0, "ada");
+    REQUIRE_OK(rig_end(&r, 1, &token));
+    CHECK_INT(r.call.count, 1);
+    for (unsigned e = 0; e < 3; e++)
+        CHECK_ERR(rig_knock(&r, e, &token), COAT_NO_SESSION);
+    CHECK_ERR(rig_end(&r, 2, &token), COAT_OK);
+    CHECK_INT(r.call.count, 0);
+    CHECK_INT(rig_events(&r, COAT_EVENT_SESSION_LOGGED_OUT), 1);
+    rig_stop(&r);
+}
+
+static void
+sign_out_from_table(void)
+{
+    rig_token token;
+
+    rig_open(&r, 1);
+    token = rig_sign_in(&r, 0, "ada");
+    REQUIRE_OK(rig_knock(&r, 0, &token));
+    REQUIRE_OK(rig_knock(&r, 0, &token));
+    REQUIRE_OK(rig_end(&r, 0, &token));
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+    CHECK_ERR(rig_run(&r, 0, (coat_call){.op = COAT_CALL_END, .token = COAT_LIT("nonsense")}),
+              COAT_OK);
+    rig_stop(&r);
+}
+
+static void
+by_handle_and_owner(void)
+{
+    rig_token token;
+    coat_call call = {.op = COAT_CALL_END, .has_handle = true};
+
+    rig_open(&r, 1);
+    token = rig_sign_in(&r, 0, "ada");
+    REQUIRE_OK(rig_knock(&r, 0, &token));
+    call.handle = rig_handle(&token);
+    call.owner_user = COAT_LIT("bob");
+    CHECK_ERR(rig_run(&r, 0, call), COAT_NOT_FOUND);
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_OK);
+    call.owner_user = COAT_LIT("ada");
+    CHECK_ERR(rig_run(&r, 0, call), COAT_OK);
+    CHECK_ERR(rig_run(&r, 0, call), COAT_NOT_FOUND);
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+    CHECK_INT(rig_events(&r, COAT_EVENT_SESSION_REVOKED), 1);
+    rig_stop(&r);
+}
+
+/* The end is denied success, is in force here, and comes through later. */
+static void
+outage(void)
+{
+    static const sched_fate fates[] = {SCHED_REFUSE, SCHED_LOSE, SCHED_LATE};
+    rig_token token, other;
+
+    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++) {
+        rig_open(&r, 1);
+        token = rig_sign_in(&r, 0, "ada");
+        other = rig_sign_in(&r, 0, "ada");
+        REQUIRE_OK(rig_knock(&r, 0, &token));
+        REQUIRE_OK(rig_knock(&r, 0, &token));
+        sched_fail(r.store, COAT_OP_REMOVE, fates[i], 1);
+        CHECK_ERR(rig_end(&r, 0, &token), COAT_STORE_DOWN);
+        CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+        CHECK_ERR(rig_knock(&r, 0, &other), COAT_OK);
+        sched_fail(r.store, COAT_OP_REMOVE, SCHED_REFUSE, 1);
+        rig_pass(&r, SECOND);
+        coat_desk_tick(r.desk[0]); /* still down */
+        CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+        rig_pass(&r, SECOND);
+        coat_desk_tick(r.desk[0]);
+        CHECK_INT(rig_listed(&r, 0, "ada"), 1);
+        CHECK_INT(rig_events(&r, COAT_EVENT_SESSION_REVOKED), 1);
+        sched_catch_up(r.store);
+        rig_pass(&r, SECOND);
+        coat_desk_tick(r.desk[0]);
+        /* the gate is down again: the other session is served from the table */
+        CHECK_ERR(rig_knock(&r, 0, &other), COAT_OK);
+        {
+            uint64_t before = sched_seen(r.store, COAT_OP_LOAD);
+
+            CHECK_ERR(rig_knock(&r, 0, &other), COAT_OK);
+            CHECK_INT(sched_seen(r.store, COAT_OP_LOAD), before);
+        }
+        CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+        rig_stop(&r);
+    }
+}
+
+static void
+end_user(unsigned engines, int n)
+{
+    static rig_token tokens[1000];
+    rig_token bob;
+
+    rig_prepare(&r, NULL, engines);
+    r.conf.sessions_per_user = 0;
+    r.conf.table_slots = engines > 1 ? 0 : 4096;
+    rig_start(&r);
+    for (int i = 0; i < n; i++) {
+        tokens[i] = rig_sign_in(&r, (unsigned)i % engines, "ada");
+        REQUIRE_OK(rig_knock(&r, 0, &tokens[i]));
+    }
+    bob = rig_sign_in(&r, 0, "bob");
+    REQUIRE_OK(rig_knock(&r, 0, &bob));
+    REQUIRE_OK(rig_end_user(&r, 0, "ada"));
+    CHECK_INT(r.call.count, n);
+    CHECK_INT(sched_seen(r.store, COAT_OP_REMOVE_OWNER), 1);
+    CHECK_INT(sched_seen(r.store, COAT_OP_REMOVE), 0);
+    for (int i = 0; i < n; i++)
+        CHECK_ERR(rig_knock(&r, (unsigned)i % engines, &tokens[i]), COAT_NO_SESSION);
+    CHECK_ERR(rig_knock(&r, 0, &bob), COAT_OK);
+    CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+    tokens[0] = rig_sign_in(&r, 0, "ada");
+    CHECK_ERR(rig_knock(&r, 0, &tokens[0]), COAT_OK);
+    rig_stop(&r);
+}
+
+static void
+end_user_instances(void)
+{
+    end_user(3, 1000);
+}
+
+static void
+end_user_table(void)
+{
+    end_user(1, 1000);
+}
+
+static void
+end_everybody(void)
+{
+    static rig_token tokens[100];
+    char user[32];
+    uint64_t before;
+
+    for (unsigned engines = 1; engines <= 3; engines += 2) {
+        rig_open(&r, engines);
+        for (int i = 0; i < 100; i++) {
+            snprintf(user, sizeof user, "user%d", i);
+            tokens[i] = rig_sign_in(&r, 0, user);
+            REQUIRE_OK(rig_knock(&r, 0, &tokens[i]));
+            REQUIRE_OK(rig_knock(&r, 0, &tokens[i]));
+        }
+        before = sched_seen(r.store, 0);
+        REQUIRE_OK(rig_run(&r, 0, (coat_call){.op = COAT_CALL_END_ALL}));
+        CHECK_INT(sched_seen(r.store, 0), before + 1);
+        for (int i = 0; i < 100; i++)
+            CHECK_ERR(rig_knock(&r, (unsigned)i % engines, &tokens[i]), COAT_NO_SESSION);
+        /* clocks do not matter: an hour back, and a new sign-in holds */
+        r.wall -= HOUR;
+        tokens[0] = rig_sign_in(&r, 0, "user0");
+        for (unsigned e = 0; e < engines; e++)
+            CHECK_ERR(rig_knock(&r, e, &tokens[0]), COAT_OK);
+        rig_stop(&r);
+    }
+}
+
+static void
+lost_answers_of_revocations(void)
+{
+    static const coat_call_op ops[] = {COAT_CALL_END_USER, COAT_CALL_END_ALL};
+    static const coat_op store_ops[] = {COAT_OP_REMOVE_OWNER, COAT_OP_END_ALL};
+    static const sched_fate fates[] = {SCHED_LOSE, SCHED_LATE, SCHED_REFUSE};
+    rig_token token;
+
+    for (int k = 0; k < 6; k++) {
+        rig_open(&r, 1);
+        token = rig_sign_in(&r, 0, "ada");
+        REQUIRE_OK(rig_knock(&r, 0, &token));
+        sched_fail(r.store, store_ops[k % 2], fates[k / 2], 1);
+        CHECK_ERR(rig_run(&r, 0, (coat_call){.op = ops[k % 2], .user = COAT_LIT("ada")}),
+                  COAT_STORE_DOWN);
+        (void)rig_knock(&r, 0, &token); /* might fill the table again */
+        sched_catch_up(r.store);
+        CHECK_ERR(rig_knock(&r, 0, &token),
+                  fates[k / 2] == SCHED_REFUSE ? COAT_OK : COAT_NO_SESSION);
+        rig_pass(&r, SECOND);
+        coat_desk_tick(r.desk[0]);
+        CHECK_ERR(rig_knock(&r, 0, &token),
+                  fates[k / 2] == SCHED_REFUSE ? COAT_OK : COAT_NO_SESSION);
+        token = rig_sign_in(&r, 0, "ada");
+        REQUIRE_OK(rig_knock(&r, 0, &token));
+        {
+            uint64_t before = sched_seen(r.store, COAT_OP_LOAD);
+
+            CHECK_ERR(rig_knock(&r, 0, &token), COAT_OK);
+            CHECK_INT(sched_seen(r.store, COAT_OP_LOAD), before); /* all gates are down */
+        }
+        rig_stop(&r);
+    }
+}
+
+static coat_call calls[2];
+
+static void
+ignore_done(coat_call *call)
+{
+    (void)call;
+}
+
+/* A sign-in that races a revocation loses, or began after it. */
+static void
+sign_in_races_revocation(void)
+{
+    long rounds = test_scaled(10000, 400);
+    unsigned revoked = 0, made = 0;
+
+    for (long round = 0; round < rounds; round++) {
+        test_rng order = {(uint64_t)round};
+        rig_token token;
+
+        rig_open(&r, 2);
+        REQUIRE_OK(
+            rig_run(&r, 0, (coat_call){.op = COAT_CALL_EPOCHS, .user = COAT_LIT("ada")}));
+        sched_immediate(r.store, false);
+        calls[0] = (coat_call){.op = COAT_CALL_CREATE,
+                               .user = COAT_LIT("ada"),
+                               .epochs = round % 3 == 0 ? r.call.epochs : (coat_epochs){0},
+                               .done = ignore_done};
+        calls[1] = (coat_call){
+            .op = round % 2 == 0 ? COAT_CALL_END_USER : COAT_CALL_END_ALL,
+            .user = COAT_LIT("ada"),
+            .done = ignore_done,
+        };
+        coat_call_start(r.desk[0], &calls[0]);
+        coat_call_start(r.desk[1], &calls[1]);
+        if (round % 5 == 0)
+            r.wall -= HOUR;
+        while (sched_waiting(r.store) > 0) {
+            bool acknowledged = calls[1].result == COAT_OK;
+
+            sched_finish(r.store, test_rng_below(&order, sched_waiting(r.store)), SCHED_RUN);
+            if (!acknowledged && calls[1].result == COAT_OK && calls[0].result == COAT_OK) {
+                sched_immediate(r.store, true); /* created before: must be dead now */
+                memcpy(token.text, calls[0].token_text, sizeof token.text);
+                CHECK_ERR(rig_check(&r, 0, &token), COAT_NO_SESSION);
+                sched_immediate(r.store, false);
+            }
+        }
+        sched_immediate(r.store, true);
+        CHECK_ERR(calls[1].result, COAT_OK);
+        CHECK(calls[0].result == COAT_OK || calls[0].result == COAT_REVOKED);
+        if (round % 3 == 0 && calls[0].result == COAT_OK) {
+            /* the epochs of before the revocation: it cannot have outlived it */
+            memcpy(token.text, calls[0].token_text, sizeof token.text);
+            CHECK_ERR(rig_check(&r, 0, &token), COAT_NO_SESSION);
+        }
+        revoked += calls[0].result == COAT_REVOKED;
+        made += calls[0].result == COAT_OK;
+        CHECK((calls[0].session != NULL) == (calls[0].result == COAT_OK));
+        coat_session_free(calls[0].session);
+        rig_stop(&r);
+    }
+    CHECK(revoked > 0 && made > 0);
+}
+
+static const coat_test tests[] = {
+    {"LC-8: a sign-out holds everywhere at once and is idempotent", sign_out},
+    {"LC-8: a sign-out holds in the table at once", sign_out_from_table},
+    {"LC-12: ending by handle needs the owner, if one is named", by_handle_and_owner},
+    {"SF-4: a sign-out during an outage is denied success, in force here, replayed", outage},
+    {"LC-11 RV-4: 1,000 sessions of a user end in one operation, on three instances",
+     end_user_instances},
+    {"LC-11 RV-4: 1,000 sessions of a user leave the table", end_user_table},
+    {"RV-4: everybody's sessions end in one write, whatever the clock", end_everybody},
+    {"RV-4: revocations with lost answers leave nothing stale and no gate up",
+     lost_answers_of_revocations},
+    {"RV-4: a sign-in that races a revocation loses", sign_in_races_revocation},
+};
+COAT_TEST_MAIN(tests)
