@@ -97,6 +97,7 @@ links(void)
         REQUIRE(rename(path, aside) == 0);
         REQUIRE(symlink(aside, path) == 0);
         expect_refusal(path);
+        CHECK(strstr(fx.message, "symbolic link") != NULL);
         REQUIRE(unlink(path) == 0);
         REQUIRE(link(aside, path) == 0); /* somebody else may hold the other name */
         expect_refusal(path);
@@ -106,6 +107,7 @@ links(void)
     REQUIRE(rename(fx.dir, aside) == 0);
     REQUIRE(symlink(aside, fx.dir) == 0);
     expect_refusal(fx.dir);
+    CHECK(strstr(fx.message, "symbolic link") != NULL);
     REQUIRE(unlink(fx.dir) == 0);
     REQUIRE(rename(aside, fx.dir) == 0);
     fixture_remove(&fx);

@@ -72,6 +72,28 @@ deadline_without_loop(void)
     end();
 }
 
+/** Nobody looked after the lane meanwhile: the writer itself must not begin what is overdue. */
+static void
+deadline_unattended(void)
+{
+    int done = 0;
+    coat_store_req hanging = counted(COAT_OP_INSERT, 1, PATIENCE_MS, &done);
+    coat_store_req overdue = counted(COAT_OP_INSERT, 2, 1, &done);
+
+    begin();
+    gate_set(true);
+    coat_store_submit(lane, &hanging);
+    gate_await();
+    coat_store_submit(lane, &overdue);
+    usleep(5000);
+    gate_set(false);
+    store->ops->wait(lane, &hanging);
+    store->ops->wait(lane, &overdue);
+    CHECK_ERR(overdue.result, COAT_STORE_DOWN);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_NO_SESSION);
+    end();
+}
+
 /** As count_done; opens the gate when the second request gives up. */
 static void
 open_gate(coat_store_req *req)
@@ -220,6 +242,7 @@ many_lanes(void)
 static const coat_test tests[] = {
     {"a request whose deadline passes in the queue is STORE_DOWN and never happens",
      deadline_without_loop},
+    {"also when nobody looks after its lane", deadline_unattended},
     {"so it is on a loop, and what is being written is answered truthfully", deadline_on_loop},
     {"closing a lane cancels what waits and awaits what is being written", close_while_hanging},
     {"what waits together is made durable by one commit", one_commit_for_many},

@@ -3,6 +3,7 @@
 
 #include "lmdb_fixture.h"
 #include "requests.h"
+#include "store/lmdb_store.h"
 
 static lmdb_fixture fx = {.map_bytes = (uint64_t)1 << 30};
 static coat_store *store;
@@ -152,10 +153,31 @@ epochs_outlive_sessions(void)
     end();
 }
 
+/** Even if the walk comes to the owner before it comes to the sessions. */
+static void
+epochs_outlive_unswept_sessions(void)
+{
+    enum { DAY_MS = 24 * 3600 * 1000, OWNERS_PHASE = 4 };
+    coat_store_req sweep = session_req(COAT_OP_SWEEP, 0, 0);
+
+    begin();
+    REQUIRE_OK(sign_in(lane, 1, 1, 10));
+    REQUIRE_OK(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0));
+    reopen();
+    ((lmdb_store *)store)->sweeper.phase = OWNERS_PHASE; /* the writer is idle */
+    sweep.now_ms = NOW_MS + 2 * (int64_t)DAY_MS;
+    REQUIRE_OK(coat_store_run(lane, &sweep));
+    CHECK(!sweep.more);
+    CHECK(epoch_of(1) != 0);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    end();
+}
+
 static const coat_test tests[] = {
     {"RV-4: a user with very many sessions ends in one operation", huge_owner},
     {"ST-9: create and end cycles leave nothing behind", no_growth},
     {"RV-4: an owner's epoch is forgotten after a day, never reused", forgotten_epochs},
     {"RV-4: and never before the sessions it has ended", epochs_outlive_sessions},
+    {"RV-4: whichever the sweep meets first", epochs_outlive_unswept_sessions},
 };
 COAT_TEST_MAIN(tests)
