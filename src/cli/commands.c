@@ -4,9 +4,44 @@
 const coat_command coat_commands[] = {
     {"serve", "", "Run the daemon", "", "Stops on SIGTERM and SIGINT, reloads on SIGHUP.\n",
      coat_cmd_serve},
+    {"user add", "NAME", "Add an account", "--role=ROLE|--password-stdin",
+     "Asks for the password on the terminal, or reads a line of standard input. --role may be\n"
+     "repeated.\n",
+     coat_cmd_user_add},
+    {"user list", "", "List all accounts", "", NULL, coat_cmd_user_list},
+    {"user show", "NAME", "Show one account", "", NULL, coat_cmd_user_show},
+    {"user passwd", "NAME", "Set a password", "--password-stdin|--keep-sessions",
+     "Ends all sessions of the user unless --keep-sessions.\n", coat_cmd_user_passwd},
+    {"user roles", "NAME", "Set the roles of an account", "--role=ROLE",
+     "Replaces all roles; without --role there are none. Ends the sessions of the user, "
+     "because\n"
+     "they carry the former roles.\n",
+     coat_cmd_user_roles},
+    {"user disable", "NAME", "Refuse sign-ins to an account and end its sessions", "", NULL,
+     coat_cmd_user_disable},
+    {"user enable", "NAME", "Allow sign-ins again and forget failed ones", "", NULL,
+     coat_cmd_user_enable},
+    {"user delete", "NAME", "Delete an account and end its sessions", "", NULL,
+     coat_cmd_user_delete},
+    {"user import", "FILE", "Add accounts with hashes from elsewhere", "--role=ROLE|--dry-run",
+     "FILE has a line NAME:HASH for each account, as htpasswd(1) writes it; '-' is standard\n"
+     "input. Hashes: bcrypt, crypt(3), Argon2, scrypt, PBKDF2; a sign-in replaces them.\n"
+     "Accounts that exist are left alone.\n",
+     coat_cmd_user_import},
+    {"session list", "", "List sessions", "--user=NAME", NULL, coat_cmd_session_list},
+    {"session show", "HANDLE", "Show one session", "", NULL, coat_cmd_session_show},
+    {"session end", "HANDLE", "End one session", "", NULL, coat_cmd_session_end},
+    {"session end-all", "", "End all sessions of a user, or of everybody", "--user=NAME|--yes",
+     NULL, coat_cmd_session_end_all},
     {"config check", "", "Check the configuration", "", NULL, coat_cmd_config_check},
     {"config show", "", "Show the configuration in force, and where each value comes from", "",
      NULL, coat_cmd_config_show},
+    {"keys rotate", "", "Make a new key of the installation", "",
+     "Nobody is signed out: the former key stays valid until the next rotation.\n",
+     coat_cmd_keys_rotate},
+    {"reload", "", "Read the configuration again", "", NULL, coat_cmd_reload},
+    {"status", "", "Show the state of the daemon and its store", "", NULL, coat_cmd_status},
+    {"completion", "", "Print a completion script for bash", "", NULL, coat_cmd_completion},
     {"version", "", "Show the version", "", NULL, coat_cmd_version},
 };
 const size_t coat_commands_count = sizeof coat_commands / sizeof coat_commands[0];

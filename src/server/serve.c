@@ -2,6 +2,7 @@
 /* The life of the daemon: start, signals, stop. */
 #include "server/admin/admin.h"
 #include "server/app/build.h"
+#include "server/app/loops.h"
 #include "server/config/files.h"
 #include "server/http/server.h"
 #include "server/process/process.h"
@@ -13,9 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <uv.h>
 
-enum { TICK_MS = 1000, LISTENERS_MAX = COAT_CONFIG_LIST_MAX + 1 };
+enum { LISTENERS_MAX = COAT_CONFIG_LIST_MAX + 1 };
 
 typedef struct daemon {
     coat_process process;
@@ -27,74 +27,6 @@ typedef struct daemon {
     char admin_address[256];
     char message[COAT_MESSAGE_MAX];
 } daemon_state;
-
-/** What a loop has beside its coat_app_loop. */
-typedef struct loop_state {
-    coat_app_loop at; /* first: loop_data */
-    uv_timer_t timer;
-} loop_state;
-
-static void
-tick(uv_timer_t *timer)
-{
-    coat_app_loop *at = timer->data;
-
-    coat_desk_tick(at->desk);
-}
-
-static coat_err
-loop_start(void *ctx, struct uv_loop_s *loop, unsigned index, void **loop_data)
-{
-    coat_app *app = ctx;
-    loop_state *state = aligned_alloc(_Alignof(loop_state), sizeof *state);
-    coat_err err;
-
-    if (state == NULL)
-        return COAT_NO_MEMORY;
-    memset(state, 0, sizeof *state);
-    state->at = (coat_app_loop){.app = app, .loop = loop, .index = index};
-    err = coat_desk_open(app->engine, loop, &state->at.desk);
-    if (err == COAT_OK)
-        err = coat_clerk_open(app->directory, coat_desk_lane(state->at.desk), loop,
-                              &state->at.clerk);
-    if (err == COAT_OK)
-        err = coat_audit_lane_open(app->log, loop, &state->at.audit);
-    if (err != COAT_OK) {
-        coat_clerk_close(state->at.clerk);
-        coat_desk_close(state->at.desk);
-        free(state);
-        return err;
-    }
-    (void)uv_timer_init(loop, &state->timer);
-    state->timer.data = &state->at;
-    if (index == 0)
-        (void)uv_timer_start(&state->timer, tick, TICK_MS, TICK_MS);
-    atomic_store(&app->meters[index], &state->at.meter);
-    *loop_data = &state->at;
-    return COAT_OK;
-}
-
-static void
-timer_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void
-loop_stop(void *ctx, struct uv_loop_s *loop, unsigned index, void *loop_data)
-{
-    loop_state *state = loop_data;
-
-    (void)ctx;
-    (void)loop;
-    (void)index;
-    coat_audit_lane_close(state->at.audit);
-    coat_clerk_close(state->at.clerk);
-    coat_desk_close(state->at.desk);
-    (void)uv_timer_stop(&state->timer);
-    state->timer.data = state;
-    uv_close((uv_handle_t *)&state->timer, timer_closed);
-}
 
 static int
 group_id(const char *name)
@@ -176,8 +108,8 @@ start_http(daemon_state *d)
         .listeners = d->listeners,
         .loops = (unsigned)c->threads,
         .ctx = &d->process.app,
-        .loop_start = loop_start,
-        .loop_stop = loop_stop,
+        .loop_start = coat_app_loop_start,
+        .loop_stop = coat_app_loop_stop,
         .error_page = coat_error_page,
         .log = log_answer,
     };

@@ -24,4 +24,16 @@ enum {
  */
 int coat_serve(const coat_config_input *input);
 
+/**
+ * The admin interface while no daemon runs: the same routes on a private socket, served by a
+ * thread of this process until coat_local_close. The store's lock keeps a daemon out meanwhile.
+ * @param input  borrowed until coat_local_close
+ * @param message  at least 512 bytes
+ */
+typedef struct coat_local coat_local;
+coat_err coat_local_open(const coat_config_input *input, coat_local **out, char *message,
+                         size_t cap) COAT_MUST_USE;
+const char *coat_local_socket(const coat_local *local);
+void coat_local_close(coat_local *local);
+
 #endif

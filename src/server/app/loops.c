@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/app/loops.h"
+
+#include "server/app/app.h"
+
+#include <stdlib.h>
+#include <uv.h>
+
+enum { TICK_MS = 1000 };
+
+/** What a loop has beside its coat_app_loop. */
+typedef struct loop_state {
+    coat_app_loop at; /* first: loop_data */
+    uv_timer_t timer;
+} loop_state;
+
+static void
+tick(uv_timer_t *timer)
+{
+    coat_app_loop *at = timer->data;
+
+    coat_desk_tick(at->desk);
+}
+
+coat_err
+coat_app_loop_start(void *ctx, struct uv_loop_s *loop, unsigned index, void **loop_data)
+{
+    coat_app *app = ctx;
+    loop_state *state = aligned_alloc(_Alignof(loop_state), sizeof *state);
+    coat_err err;
+
+    if (state == NULL)
+        return COAT_NO_MEMORY;
+    memset(state, 0, sizeof *state);
+    state->at = (coat_app_loop){.app = app, .loop = loop, .index = index};
+    err = coat_desk_open(app->engine, loop, &state->at.desk);
+    if (err == COAT_OK)
+        err = coat_clerk_open(app->directory, coat_desk_lane(state->at.desk), loop,
+                              &state->at.clerk);
+    if (err == COAT_OK)
+        err = coat_audit_lane_open(app->log, loop, &state->at.audit);
+    if (err != COAT_OK) {
+        coat_clerk_close(state->at.clerk);
+        coat_desk_close(state->at.desk);
+        free(state);
+        return err;
+    }
+    (void)uv_timer_init(loop, &state->timer);
+    state->timer.data = &state->at;
+    if (index == 0)
+        (void)uv_timer_start(&state->timer, tick, TICK_MS, TICK_MS);
+    atomic_store(&app->meters[index], &state->at.meter);
+    *loop_data = &state->at;
+    return COAT_OK;
+}
+
+static void
+timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void
+coat_app_loop_stop(void *ctx, struct uv_loop_s *loop, unsigned index, void *loop_data)
+{
+    loop_state *state = loop_data;
+
+    (void)ctx;
+    (void)loop;
+    (void)index;
+    coat_audit_lane_close(state->at.audit);
+    coat_clerk_close(state->at.clerk);
+    coat_desk_close(state->at.desk);
+    (void)uv_timer_stop(&state->timer);
+    state->timer.data = state;
+    uv_close((uv_handle_t *)&state->timer, timer_closed);
+}
