@@ -3,6 +3,7 @@
 
 #include "account/import.h"
 #include "core/out.h"
+#include <stdio.h>
 
 enum {
     KIB_MIN = 8, /* for each lane: RFC 9106 section 3.1 */
@@ -92,6 +93,14 @@ argon_parse(coat_scan *scan, coat_hash *out, const char **why)
     return !out->peppered || out->salt_len == COAT_SALT_BYTES ? COAT_OK : COAT_MALFORMED;
 }
 
+/* Cut rather than left out if there is little room. */
+static void
+say(char *message, size_t cap, const char *text)
+{
+    if (message != NULL && cap > 0)
+        (void)snprintf(message, cap, "%s", text);
+}
+
 coat_err
 coat_hash_parse(coat_span text, coat_hash *out, char *message, size_t cap)
 {
@@ -114,12 +123,7 @@ coat_hash_parse(coat_span text, coat_hash *out, char *message, size_t cap)
     }
     if (err == COAT_OK)
         *out = hash;
-    if (message != NULL && cap > 0) {
-        coat_out line = coat_out_init(message, cap);
-
-        coat_out_str(&line, err == COAT_OK ? "" : why);
-        (void)coat_out_end(&line);
-    }
+    say(message, cap, err == COAT_OK ? "" : why);
     sodium_memzero(&hash, sizeof hash);
     return err;
 }
@@ -135,17 +139,12 @@ coat_hash_check(coat_span text, const char **kind, char *message, size_t cap)
     if ((hash.kind == COAT_HASH_ARGON2ID || hash.kind == COAT_HASH_ARGON2I) &&
         (hash.kib > COAT_IMPORT_KIB_MAX || hash.lanes > COAT_IMPORT_LANES_MAX ||
          (uint64_t)hash.kib * hash.passes > COAT_IMPORT_WORK_MAX)) {
-        coat_out line = coat_out_init(message, message != NULL ? cap : 0);
-
-        coat_out_str(&line, "costs more than an imported hash may: at most m=65536, p=16 and "
-                            "m x t = 1048576");
-        (void)coat_out_end(&line);
+        say(message, cap,
+            "costs more than an imported hash may: at most m=65536, p=16 and "
+            "m x t = 1048576");
         err = COAT_TOO_LARGE;
     } else if (hash.peppered) {
-        coat_out line = coat_out_init(message, message != NULL ? cap : 0);
-
-        coat_out_str(&line, "made with a server-side key (keyid), which cannot be imported");
-        (void)coat_out_end(&line);
+        say(message, cap, "made with a server-side key (keyid), which cannot be imported");
         err = COAT_UNSUPPORTED;
     } else if (kind != NULL) {
         *kind = coat_hash_kind_name(hash.kind);

@@ -5,6 +5,7 @@
 /** A directory with a memory store, cheap hashes, a clock and events that tests look at. */
 
 #include "account/directory.h"
+#include "account/entry.h"
 #include "account/throttle.h"
 #include "coat_test.h"
 #include "core/bytes.h"
