@@ -441,7 +441,7 @@ coat_parser_head(const coat_parser *parser, const uint8_t *buf, coat_http_reques
     out->minor = parser->minor;
     out->keep_alive = parser->keep_alive;
     out->host = parser->host_count != 0 ? fields[parser->host].value : (coat_span){NULL, 0};
-    if (parser->authority_len > 0)
+    if (parser->host_count == 0 && parser->authority_len > 0)
         out->host = (coat_span){buf + parser->authority, parser->authority_len};
     out->body = (coat_span){buf + parser->body, parser->body_len};
 }
