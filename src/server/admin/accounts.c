@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accounts. What ends a person's access also ends their sessions (LC-11). */
 #include "server/admin/handlers.h"
+#include "server/app/words.h"
 
 static json_t *
 account_json(const coat_account *a)
 {
     return json_pack("{s:s%,s:o,s:b,s:b,s:s%,s:I,s:I,s:I,s:I}", "name", a->name.ptr,
-                     a->name.len, "roles", coat_ask_split(a->roles), "disabled",
+                     a->name.len, "roles", coat_words_json(a->roles), "disabled",
                      (int)a->disabled, "has_password", (int)a->has_password, "hash",
                      a->hash_kind.len > 0 ? (const char *)a->hash_kind.ptr : "",
                      a->hash_kind.len, "created_ms", (json_int_t)a->created_ms, "changed_ms",

@@ -2,6 +2,7 @@
 #include "server/admin/ask.h"
 
 #include "core/out.h"
+#include "server/app/words.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -218,25 +219,6 @@ coat_ask_list(coat_ask *ask, const char *name, bool more)
         coat_ask_json(ask, 200, json_pack("{s:o,s:n}", name, list, "next"));
 }
 
-json_t *
-coat_ask_split(coat_span words)
-{
-    json_t *array = json_array();
-    size_t from = 0;
-
-    while (array != NULL && from < words.len) {
-        size_t to = from;
-
-        while (to < words.len && words.ptr[to] != ' ')
-            to++;
-        if (to > from)
-            (void)json_array_append_new(
-                array, json_stringn((const char *)words.ptr + from, to - from));
-        from = to + 1;
-    }
-    return array;
-}
-
 /* Bytes from clients may be no UTF-8; they are shown, not kept. */
 static json_t *
 text_or_null(coat_span text)
@@ -258,7 +240,7 @@ coat_ask_session(const coat_ask *ask, const coat_session *session)
     coat_handle_encode(coat_session_handle(session), handle);
     return json_pack("{s:s#,s:o,s:o,s:o,s:b,s:I,s:I,s:I,s:I,s:o,s:s,s:o,s:o,s:o}", "handle",
                      handle, (int)sizeof handle, "user", text_or_null(r->user), "roles",
-                     coat_ask_split(r->roles), "methods", coat_ask_split(r->methods),
+                     coat_words_json(r->roles), "methods", coat_words_json(r->methods),
                      "remember", (r->flags & COAT_RECORD_REMEMBER) != 0, "created_ms",
                      (json_int_t)r->created_ms, "authenticated_ms", (json_int_t)r->auth_ms,
                      "seen_ms", (json_int_t)coat_session_seen_ms(session), "ends_ms",

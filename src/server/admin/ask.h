@@ -67,6 +67,5 @@ void coat_ask_list(coat_ask *ask, const char *name, bool more);
 
 /** What the interface shows of a session: never a token, digest or key (AD-4). */
 json_t *coat_ask_session(const coat_ask *ask, const coat_session *session);
-json_t *coat_ask_split(coat_span words);
 
 #endif

@@ -1,25 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who am I, and the CSRF token, for scripts. */
+#include "server/app/words.h"
 #include "server/routes/routes.h"
-
-static json_t *
-words(coat_span list)
-{
-    json_t *array = json_array();
-    size_t from = 0;
-
-    while (array != NULL && from < list.len) {
-        size_t to = from;
-
-        while (to < list.len && list.ptr[to] != ' ')
-            to++;
-        if (to > from)
-            (void)json_array_append_new(array,
-                                        json_stringn((const char *)list.ptr + from, to - from));
-        from = to + 1;
-    }
-    return array;
-}
 
 void
 coat_route_session(coat_http_request *req)
@@ -30,7 +12,7 @@ coat_route_session(coat_http_request *req)
     json_t *json = json_pack(
         "{s:o,s:o,s:o,s:b,s:I,s:I,s:I,s:I,s:I}", "user",
         r->user.len > 0 ? json_stringn((const char *)r->user.ptr, r->user.len) : json_null(),
-        "roles", words(r->roles), "methods", words(r->methods), "remember",
+        "roles", coat_words_json(r->roles), "methods", coat_words_json(r->methods), "remember",
         (r->flags & COAT_RECORD_REMEMBER) != 0, "created_ms", (json_int_t)r->created_ms,
         "authenticated_ms", (json_int_t)r->auth_ms, "age_ms", (json_int_t)(now - r->created_ms),
         "idle_ends_ms", (json_int_t)(coat_session_seen_ms(visit->session) + r->idle_ms),
