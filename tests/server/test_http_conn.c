@@ -156,6 +156,18 @@ keeps_alive_or_closes(void)
     }
 }
 
+/* Nothing behind the last request is looked at. */
+static void
+closes_after_the_last(void)
+{
+    start();
+    http_client_talk(
+        &c, &f, "GET /auth/run HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET("/run"));
+    CHECK_INT(http_client_answers(&c), 1);
+    CHECK_INT(f.runs, 1);
+    finish();
+}
+
 static void
 continues_on_demand(void)
 {
@@ -462,6 +474,7 @@ static const coat_test tests[] = {
     {"pipelined requests are answered in order, one at a time", answers_in_order},
     {"requests in single bytes", answers_byte_by_byte},
     {"persistence as the client asks for it", keeps_alive_or_closes},
+    {"FA-8: nothing follows the last request", closes_after_the_last},
     {"100 Continue is sent once the body is waited for", continues_on_demand},
     {"RX-2: slow and silent clients are ended in time", ends_slow_clients},
     {"RX-2: a body has its own time", gives_body_its_time},
