@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sign-in page and form, and sign-in by JSON for scripts. */
+#include "server/app/words.h"
 #include "server/routes/routes.h"
 
 #include <coatcheck/csrf.h>
@@ -123,11 +124,11 @@ answer_signed_in(coat_visit *visit, const coat_session *session)
     }
     coat_visit_send_json(
         visit, coat_visit_reply(visit, 200),
-        json_pack(
-            "{s:s%,s:s%,s:I,s:s}", "user", record->user.ptr, record->user.len, "roles",
-            record->roles.len > 0 ? (const char *)record->roles.ptr : "", record->roles.len,
-            "ends_ms", (json_int_t)coat_session_ends_ms(session), "return_to",
-            visit->target[0] != '\0' ? visit->target : visit->set->config->default_target));
+        json_pack("{s:s%,s:o,s:I,s:s}", "user", record->user.ptr, record->user.len, "roles",
+                  coat_words_json(record->roles), "ends_ms",
+                  (json_int_t)coat_session_ends_ms(session), "return_to",
+                  visit->target[0] != '\0' ? visit->target
+                                           : visit->set->config->default_target));
 }
 
 static void
