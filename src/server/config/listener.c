@@ -66,29 +66,47 @@ read_tcp(reading *r, coat_span text)
 }
 
 static coat_err
-read_address(reading *r, coat_span text)
+read_unix(reading *r, coat_span text, coat_span path)
 {
     const struct sockaddr_un *un = NULL;
-    bool is_unix = text.len >= 5 && memcmp(text.ptr, "unix:", 5) == 0;
 
-    if (is_unix || (text.len >= 3 && memcmp(text.ptr, "fd:", 3) == 0)) {
-        coat_span rest = {text.ptr + (is_unix ? 5 : 3), text.len - (is_unix ? 5U : 3U)};
+    if (path.len == 0 || path.ptr[0] != '/')
+        return REFUSE(r, "\"%.*s\" is no absolute path", (int)path.len, path.ptr);
+    if (path.len >= sizeof un->sun_path)
+        return REFUSE(r, "the socket's path has %zu bytes, at most %zu are possible", path.len,
+                      sizeof un->sun_path - 1);
+    r->out->kind = COAT_LISTEN_UNIX;
+    r->out->path = keep(r, path);
+    r->out->address = keep(r, text);
+    return COAT_OK;
+}
 
-        if (is_unix && (rest.len == 0 || rest.ptr[0] != '/'))
-            return REFUSE(r, "\"%.*s\" is no absolute path", (int)rest.len, rest.ptr);
-        if (is_unix && rest.len >= sizeof un->sun_path)
-            return REFUSE(r, "the socket's path has %zu bytes, at most %zu are possible",
-                          rest.len, sizeof un->sun_path - 1);
+static bool
+has_scheme(coat_span text, const char *scheme, coat_span *rest)
+{
+    size_t len = strlen(scheme);
+
+    if (text.len < len || memcmp(text.ptr, scheme, len) != 0)
+        return false;
+    *rest = (coat_span){text.ptr + len, text.len - len};
+    return true;
+}
+
+static coat_err
+read_address(reading *r, coat_span text)
+{
+    coat_span rest;
+
+    if (has_scheme(text, "unix:", &rest))
+        return read_unix(r, text, rest);
+    if (has_scheme(text, "fd:", &rest)) {
         if (rest.len == 0)
             return REFUSE(r, "fd: needs the name of a systemd socket, fd:http");
-        r->out->kind = is_unix ? COAT_LISTEN_UNIX : COAT_LISTEN_FD;
-        r->out->path = is_unix ? keep(r, rest) : NULL;
+        r->out->kind = COAT_LISTEN_FD;
         r->out->address = keep(r, text);
         return COAT_OK;
     }
-    if (text.len > 4 && memcmp(text.ptr, "tcp:", 4) == 0)
-        text = (coat_span){text.ptr + 4, text.len - 4};
-    return read_tcp(r, text);
+    return read_tcp(r, has_scheme(text, "tcp:", &rest) ? rest : text);
 }
 
 /* FA-1: everybody, or nearly everybody, is nobody's proxy. */
