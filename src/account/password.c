@@ -14,8 +14,9 @@ static const char blocklist[][COAT_BLOCK_ENTRY] = {
 enum {
     BLOCKED = sizeof blocklist / sizeof blocklist[0],
     CONTEXT_WORDS = 24,
-    CONTEXT_MIN = 3,   /* characters of a whole name that count as context */
-    PIECE_MIN = 4,     /* ... of a piece of it */
+    CONTEXT_MIN = 3, /* characters of a whole name that count as context */
+    PIECE_MIN = 4,   /* ... of a piece of it */
+    TRIVIAL_MAX = 4,
     LEFT_OVER_MAX = 3, /* letters beside context words that still do not make a password */
 };
 
@@ -143,13 +144,37 @@ is_listed(coat_span text)
     return false;
 }
 
+/* So little that any repetition of it is tried: few characters, or digits only. */
+static bool
+is_trivial(coat_span unit)
+{
+    bool letters = false;
+
+    for (size_t i = 0; i < unit.len; i++) {
+        if (!is_digit(unit.ptr[i]) && !is_letter(unit.ptr[i]))
+            return false;
+        letters |= !is_digit(unit.ptr[i]);
+    }
+    return unit.len <= TRIVIAL_MAX || !letters;
+}
+
 static bool
 is_common(coat_span text)
 {
     coat_span unit = unit_of(text);
 
-    return is_listed(text) ||
-           (unit.len < text.len && (is_listed(unit) || is_listed(strip(unit, false))));
+    return is_listed(text) || (unit.len < text.len && (is_trivial(unit) || is_listed(unit) ||
+                                                       is_listed(strip(unit, false))));
+}
+
+/* A listed word that ends in digits itself, with more behind it: trustno1 2345... */
+static bool
+is_padded(coat_span text, size_t letters_end)
+{
+    for (size_t len = letters_end + 1; len < text.len && len < COAT_BLOCK_ENTRY; len++)
+        if (letters_end > 0 && coat_blocklist_has((coat_span){text.ptr, len}))
+            return true;
+    return false;
 }
 
 /* A run of one step through digits and letters: 123456789012345, abcdefghijklmno, 000... */
@@ -182,7 +207,8 @@ judge_common(coat_span lower, form *plain, form *kept)
 {
     coat_span ends = strip(lower, false), core = strip(lower, true);
 
-    if (is_run(lower) || is_common(lower) || is_common(ends) || is_common(core))
+    if (is_run(lower) || is_padded(lower, ends.len) || is_common(lower) || is_common(ends) ||
+        is_common(core))
         return true;
     form_keep(kept, lower, false);
     if (is_common(form_span(kept)))
