@@ -353,14 +353,38 @@ inconsistent(void)
     CHECK_ERR(coat_record_view((coat_span){NULL, 0}, &out), COAT_MALFORMED);
 }
 
+/* A digest whose flag and time are gone must not stay behind. */
+static void
+leftover_digest(void)
+{
+    static const struct {
+        size_t time_at, digest_at;
+        uint32_t flag;
+    } cases[] = {{64, 128, COAT_RECORD_PENDING}, {72, 160, COAT_RECORD_PREVIOUS}};
+    coat_record r = golden(), out;
+    uint8_t buf[1024];
+    size_t len = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        REQUIRE_OK(coat_record_encode(&r, buf, sizeof buf, &len));
+        coat_store32(buf + COAT_RECORD_AT_FLAGS, 7 & ~cases[i].flag);
+        coat_store64(buf + cases[i].time_at, 0);
+        CHECK_ERR(coat_record_view((coat_span){buf, len}, &out), COAT_MALFORMED);
+        memset(buf + cases[i].digest_at, 0, COAT_DIGEST_BYTES - 1);
+        CHECK_ERR(coat_record_view((coat_span){buf, len}, &out), COAT_MALFORMED);
+        buf[cases[i].digest_at + COAT_DIGEST_BYTES - 1] = 0;
+        CHECK_ERR(coat_record_view((coat_span){buf, len}, &out), COAT_OK);
+    }
+}
+
 static void
 encode_refuses_what_view_would(void)
 {
-    coat_record r[5];
+    coat_record r[7];
     uint8_t buf[1024];
     size_t len = 4711;
 
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 7; i++)
         r[i] = golden();
     r[0].created_ms = -1;
     r[1].flags |= 1U << 7;
@@ -368,7 +392,11 @@ encode_refuses_what_view_would(void)
     r[3].flags &= ~(uint32_t)COAT_RECORD_PREVIOUS;
     r[4].flags = 0;
     r[4].handed_ms = r[4].previous_end_ms = 0; /* but the digests are left */
-    for (size_t i = 0; i < 5; i++)
+    r[5].flags &= ~(uint32_t)COAT_RECORD_PENDING;
+    r[5].handed_ms = 0;
+    r[6].flags &= ~(uint32_t)COAT_RECORD_PREVIOUS;
+    r[6].previous_end_ms = 0;
+    for (size_t i = 0; i < 7; i++)
         CHECK_ERR(coat_record_encode(&r[i], buf, sizeof buf, &len), COAT_INVALID);
     CHECK_INT(len, 4711);
 }
@@ -396,6 +424,7 @@ static const coat_test tests[] = {
     {"ST-8: offsets that lead outside or back are refused", offsets},
     {"ST-8: changed bytes are refused, or read as exactly themselves", mutations},
     {"ST-8: impossible fixed parts are refused", inconsistent},
+    {"ST-8: a digest without its flag is refused", leftover_digest},
     {"encoding refuses what reading would", encode_refuses_what_view_would},
     {"a record of zeros is a record", empty_record},
 };

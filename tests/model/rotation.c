@@ -243,8 +243,8 @@ load(explore *e, const model *m, state s, int i)
         answer(e, &s, r, true, NO_SECRET, "judge: live");
         return;
     }
-    if (!live && m->bug == BUG_REUSE_IGNORED) {
-        answer(e, &s, r, false, NO_SECRET, "judge: reuse, ignored");
+    if (!live && (j.verdict != COAT_VERDICT_STOLEN || m->bug == BUG_REUSE_IGNORED)) {
+        answer(e, &s, r, false, NO_SECRET, "judge: refused");
         return;
     }
     r->phase = LOADED;
@@ -275,6 +275,23 @@ shift(state *s)
     s->delivered = 0;
 }
 
+/** The abstract record behind a real one; the inverse of concrete(). */
+static rec
+abstract(const coat_record *record)
+{
+    int64_t left = record->previous_end_ms - now_ms;
+
+    return (rec){
+        .pending = (record->flags & COAT_RECORD_PENDING) != 0,
+        .previous = (record->flags & COAT_RECORD_PREVIOUS) != 0,
+        .rotated_age = capped((unsigned)(now_ms - record->rotated_ms), EVERY),
+        .handed_age = (record->flags & COAT_RECORD_PENDING) != 0
+                          ? capped((unsigned)(now_ms - record->handed_ms), REDELIVER)
+                          : 0,
+        .previous_left = left > 0 ? capped((unsigned)left, GRACE) : 0,
+    };
+}
+
 /** Apply what is due with the library's own code and read the result back. */
 static void
 apply(explore *e, model *m, state *s, slot *r, const rec *from, const char *label)
@@ -290,22 +307,20 @@ apply(explore *e, model *m, state *s, slot *r, const rec *from, const char *labe
     if (!coat_rotate_apply(&record, &m->secret[CHAIN_CURRENT + r->secret], now_ms, &m->policy,
                            &j))
         explore_break(e, 'd', "what was due cannot be applied", label);
+    if (m->bug == BUG_ROTATE_AT_ONCE && r->act == ACT_ROTATE) {
+        j = judged(m, &record, 1);
+        (void)coat_rotate_apply(&record, &next, now_ms, &m->policy, &j);
+    }
     current = secret_of(m, record.current_digest);
-    if (m->bug == BUG_ROTATE_AT_ONCE && current == 0 && r->act == ACT_ROTATE)
-        current = 1;
     if (current != 0 && current != 1)
         explore_break(e, 'd', "current secret replaced by a strange one", label);
-    if (current == 1) {
-        s->record = (rec){.previous = 1,
-                          .previous_left = capped((unsigned)m->policy.rotate_grace_ms, GRACE)};
+    s->record = abstract(&record);
+    if (s->record.pending && secret_of(m, record.pending_digest) != current + 1)
+        explore_break(e, 'b', "pending secret is not the successor", label);
+    if (s->record.previous && secret_of(m, record.previous_digest) != current - 1)
+        explore_break(e, 'd', "previous secret is not the former current one", label);
+    if (current == 1)
         shift(s);
-    } else {
-        if (secret_of(m, record.pending_digest) != 1)
-            explore_break(e, 'b', "pending secret is not the successor", label);
-        s->record = *from;
-        s->record.pending = 1;
-        s->record.handed_age = 0;
-    }
 }
 
 static void
@@ -451,8 +466,6 @@ tick(explore *e, const model *m, const state *from)
         s.record.handed_age = capped(s.record.handed_age + 1U, REDELIVER);
     if (s.record.previous_left > 0 && m->bug != BUG_ENDLESS_GRACE)
         s.record.previous_left--;
-    if (s.record.previous_left == 0)
-        s.record.previous = 0; /* to the judge the same as kept and over: fewer states */
     if (s.delivered != 0)
         s.delivered = capped(s.delivered + 1U, REDELIVER + 1);
     s.confirmed = capped(s.confirmed + 1U, GRACE);
