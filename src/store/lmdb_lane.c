@@ -26,7 +26,7 @@ complete(lmdb_lane *lane, coat_store_req *req)
         for (uint32_t i = 0; i < evicted.count; i++)
             req->item(req, &(coat_store_item){.address = evicted.handles[i]});
     free(evicted.handles);
-    p->state = LMDB_DONE;
+    p->answered = true;
     req->done(req);
 }
 
@@ -226,7 +226,7 @@ submit_read(lmdb_lane *lane, coat_store_req *req)
     MDB_txn *txn;
     coat_err err = lmdb_err(enter_read(lane, &txn));
 
-    lmdb_pending_of(req)->state = LMDB_DONE;
+    lmdb_pending_of(req)->answered = true;
     if (err != COAT_OK) {
         req->result = err;
         req->done(req);
@@ -244,7 +244,7 @@ submit_read(lmdb_lane *lane, coat_store_req *req)
 static void
 refuse(coat_store_req *req, coat_err err)
 {
-    lmdb_pending_of(req)->state = LMDB_DONE;
+    lmdb_pending_of(req)->answered = true;
     req->result = err;
     req->done(req);
 }
@@ -320,8 +320,7 @@ lmdb_wait(coat_lane *base, coat_store_req *req)
 
     for (;;) {
         deliver(lane);
-        /* Only this thread takes a request from FINISHED to DONE. */
-        if (lmdb_pending_of(req)->state == LMDB_DONE)
+        if (lmdb_pending_of(req)->answered)
             return;
         await(lane, req);
     }

@@ -41,7 +41,6 @@ typedef enum lmdb_state {
     LMDB_QUEUED = 1, /* in the store's queue: may still be withdrawn */
     LMDB_WRITING,    /* in a transaction: will be answered truthfully */
     LMDB_FINISHED,   /* in its lane's list */
-    LMDB_DONE,
 } lmdb_state;
 
 typedef struct lmdb_lane lmdb_lane;
@@ -53,6 +52,7 @@ typedef struct lmdb_pending {
     int64_t deadline_ms; /* CLOCK_MONOTONIC */
     coat_evicted evicted;
     lmdb_state state;
+    bool answered; /* done() is about to be called or was; the lane's thread only */
 } lmdb_pending;
 
 _Static_assert(sizeof(lmdb_pending) <= sizeof((coat_store_req *)0)->priv, "priv is too small");
