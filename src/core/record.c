@@ -179,6 +179,8 @@ coat_record_size(const coat_record *record)
 static void
 encode_fixed(const coat_record *r, uint8_t *p, uint32_t size)
 {
+    const uint8_t *const digests[] = {r->current_digest, r->pending_digest, r->previous_digest};
+
     memcpy(p, magic, sizeof magic);
     coat_store16(p + COAT_RECORD_AT_FORMAT, COAT_RECORD_FORMAT);
     coat_store32(p + COAT_RECORD_AT_TOTAL, size);
@@ -188,11 +190,9 @@ encode_fixed(const coat_record *r, uint8_t *p, uint32_t size)
         coat_store64(p + COAT_RECORD_AT_TIMES + 8 * i, (uint64_t)time_of(r, i));
     coat_store64(p + COAT_RECORD_AT_EPOCHS, r->epoch_global);
     coat_store64(p + COAT_RECORD_AT_EPOCHS + 8, r->epoch_owner);
-    memcpy(p + COAT_RECORD_AT_DIGESTS, r->current_digest, COAT_DIGEST_BYTES);
-    memcpy(p + COAT_RECORD_AT_DIGESTS + COAT_DIGEST_BYTES, r->pending_digest,
-           COAT_DIGEST_BYTES);
-    memcpy(p + COAT_RECORD_AT_DIGESTS + 2 * COAT_DIGEST_BYTES, r->previous_digest,
-           COAT_DIGEST_BYTES);
+    for (size_t i = 0; i < 3; i++)
+        memcpy(p + COAT_RECORD_AT_DIGESTS + i * COAT_DIGEST_BYTES, digests[i],
+               COAT_DIGEST_BYTES);
     memcpy(p + COAT_RECORD_AT_ROTATION, r->rotation_key, COAT_ROTATION_KEY_BYTES);
     memcpy(p + COAT_RECORD_AT_CSRF, r->csrf_key, COAT_CSRF_KEY_BYTES);
 }
