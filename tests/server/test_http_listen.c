@@ -261,6 +261,29 @@ caps_connections(void)
     http_fixture_fini(&f);
 }
 
+/* The cap is reached by other loops: this one has nothing, and still comes back to look. */
+static void
+wakes_up_for_room(void)
+{
+    http_fixture_init(&f);
+    http_fixture_start(&f);
+    f.server->open = f.server->cap;
+    http_client_open(&c, &f, 0);
+    http_client_talk(&c, &f, GET("/run"));
+    CHECK_INT(http_client_answers(&c), 0);
+    CHECK(f.server->loops[0].ticking);
+    http_fixture_pass(&f, 1000);
+    CHECK(f.server->loops[0].ticking);
+    f.server->open = 0;
+    http_fixture_pass(&f, 500);
+    http_client_read(&c);
+    CHECK_INT(http_client_answers(&c), 1);
+    http_client_close(&c);
+    http_fixture_pass(&f, 500);
+    CHECK(!f.server->loops[0].ticking); /* an idle daemon sleeps */
+    http_fixture_fini(&f);
+}
+
 static void
 caps_sources(void)
 {
@@ -544,6 +567,7 @@ static const coat_test tests[] = {
     {"socket activation", takes_activation},
     {"socket activation that is not for us", ignores_foreign_activation},
     {"RX-3: at the cap others wait, and the admin socket works", caps_connections},
+    {"RX-3: who waits for room of other loops is not forgotten", wakes_up_for_room},
     {"RX-3: connections per source", caps_sources},
     {"RX-3 RX-5: sources are counted right, /64 by /64", counts_sources},
     {"RX-3: the cap lies below the limit of descriptors", keeps_below_the_limit},

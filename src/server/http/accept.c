@@ -22,6 +22,7 @@ pause_port(coat_port *port)
 {
     (void)uv_poll_stop(&port->poll);
     port->paused = true;
+    coat_loop_want_ticks(port->loop);
 }
 
 void

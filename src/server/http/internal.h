@@ -226,6 +226,8 @@ void coat_loop_run(coat_loop *loop);
 /** The clock of timeouts: that of the loop, or the tests'. */
 int64_t coat_loop_now(coat_loop *loop);
 void coat_loop_tick(coat_loop *loop, int64_t now_ms);
+/** Something will be due: a timeout, or a listener that was left alone. */
+void coat_loop_want_ticks(coat_loop *loop);
 void coat_loop_fini(coat_loop *loop);
 /** A connection more, a connection less. */
 void coat_loop_joined(coat_loop *loop, coat_conn *conn);

@@ -23,8 +23,8 @@ on_timer(uv_timer_t *timer)
 }
 
 /* Only while something can be due: an idle daemon does not wake up. */
-static void
-want_ticks(coat_loop *loop)
+void
+coat_loop_want_ticks(coat_loop *loop)
 {
     if (loop->ticking)
         return;
@@ -84,7 +84,7 @@ begin_stop(coat_loop *loop)
         if (!conn->closing)
             coat_conn_stop(conn);
     }
-    want_ticks(loop);
+    coat_loop_want_ticks(loop);
     if (loop->conn_count == 0)
         shut_down(loop);
 }
@@ -154,7 +154,7 @@ coat_loop_joined(coat_loop *loop, coat_conn *conn)
     loop->conns.prev = conn;
     loop->conn_count++;
     (void)__atomic_add_fetch(admin ? &server->open_admin : &server->open, 1, __ATOMIC_RELAXED);
-    want_ticks(loop);
+    coat_loop_want_ticks(loop);
 }
 
 void

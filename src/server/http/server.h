@@ -35,9 +35,10 @@ typedef struct coat_http_conf {
     void *ctx;    /* of all hooks */
     /** On the thread of the loop, before its first and after its last request. May be NULL. */
     coat_err (*loop_start)(void *ctx, struct uv_loop_s *loop, unsigned index, void **loop_data);
-    /** All connections are closed; handles of one's own must be closed in here. */
+    /** Connections are closed: close handles of one's own, and answer or forget what is still
+     *  in flight. No request may be touched after it. */
     void (*loop_stop)(void *ctx, struct uv_loop_s *loop, unsigned index, void *loop_data);
-    /** Replaces the JSON error by a page: false if it did not. May be NULL. */
+    /** Sends an error as a page, with coat_http_send(); false if it did not. May be NULL. */
     bool (*error_page)(void *ctx, coat_http_response *res, unsigned status, const char *code,
                        const char *message, const char *request_id);
     /** On the thread of the loop, for each answer. Must not block. May be NULL. */
