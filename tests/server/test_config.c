@@ -387,6 +387,7 @@ test_listeners(void)
     CHECK_STR(c->listeners.list[1].path, "/run/coatcheck/http.sock");
     CHECK_INT(c->listeners.list[1].mode, 0660);
     CHECK_STR(c->listeners.list[1].group, "www-data");
+    CHECK_STR(c->runtime_group, "www-data");
     CHECK_INT(c->listeners.list[2].dialect, COAT_DIALECT_ENVOY);
     forward = coat_config_forward(&c->listeners.list[0]);
     CHECK(!forward.trust_unix);
@@ -483,6 +484,9 @@ test_other_contradictions(void)
         {"throttle: {failures-known: 5, failures-unknown: 4}", "throttle.failures-known",
          "9 tog"},
         {"admin: {mode: \"0660\"}", "admin.mode", "admin.group"},
+        {"admin: {mode: \"0660\", group: a}\ntable: {group: b}", "admin.group", "one group"},
+        {"table: {group: b}\nlisteners: [\"unix:/run/coatcheck/s;group=c\"]", "listeners",
+         "one group"},
         {"log: {target: syslog}", "log.target", "no target"},
         {"log: {target: \"file:relative\"}", "log.target", "no target"},
         {"store: {url: nothing}", "store.url", "no store"},

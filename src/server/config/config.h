@@ -92,6 +92,9 @@ typedef struct coat_config {
     const char *file; /* that was read, "" if none */
     /* Lists as header values, "GET, POST". */
     const char *cors_methods_text, *cors_headers_text, *cors_exposed_text;
+    /* Group that must be able to enter runtime_dir (table, admin socket, listeners), "" if
+     * none: give the directory mode 0710 and this group. */
+    const char *runtime_group;
     /* Above the profile's caps, by way of profile_deviation: say so in the start-up event. */
     bool deviates;
     struct coat_config_priv *priv;

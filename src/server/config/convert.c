@@ -99,9 +99,10 @@ coat_config_forward(const coat_listener_conf *listener)
         .dialect = listener->dialect,
         .trusted = listener->trusted,
         .trusted_count = listener->trusted_count,
-        /* Who may open the socket was decided by its mode and group. */
+        /* Who may open the socket was decided by its mode and group; one from systemd may be a
+         * Unix socket, too. */
         .trust_unix =
-            listener->kind == COAT_LISTEN_UNIX && listener->dialect != COAT_DIALECT_NONE,
+            listener->kind != COAT_LISTEN_TCP && listener->dialect != COAT_DIALECT_NONE,
     };
 }
 

@@ -142,6 +142,48 @@ validate_paths(coat_builder *b)
     return COAT_OK;
 }
 
+static bool
+is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    return path != NULL && strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+/* One group may enter the runtime directory; whatever lies in it for others is for that group.
+ */
+static coat_err
+share_runtime(coat_builder *b, size_t index, const char *path, const char *group)
+{
+    coat_config *c = b->config;
+
+    if (group[0] == '\0' || !is_below(path, c->runtime_dir))
+        return COAT_OK;
+    if (c->runtime_group[0] != '\0' && strcmp(c->runtime_group, group) != 0)
+        return coat_config_fail(b, index, place(b, index),
+                                "group %.60s: only one group can enter runtime.directory, and "
+                                "%.60s does already; use one group, or another directory",
+                                group, c->runtime_group);
+    c->runtime_group = group;
+    return COAT_OK;
+}
+
+static coat_err
+validate_runtime(coat_builder *b)
+{
+    coat_config *c = b->config;
+    coat_err err;
+
+    c->runtime_group = "";
+    err = share_runtime(b, COAT_INDEX_table_group, c->table_path, c->table_group);
+    if (err == COAT_OK)
+        err = share_runtime(b, COAT_INDEX_admin_group, c->admin_socket, c->admin_group);
+    for (size_t i = 0; i < c->listeners.count && err == COAT_OK; i++)
+        err = share_runtime(b, COAT_INDEX_listeners, c->listeners.list[i].path,
+                            c->listeners.list[i].group);
+    return err;
+}
+
 static coat_err
 validate_log(coat_builder *b)
 {
@@ -197,6 +239,7 @@ coat_config_validate(coat_builder *b)
         validate_passwords,
         validate_throttle,
         validate_paths,
+        validate_runtime,
         validate_log,
         validate_process,
         coat_config_validate_web,
