@@ -33,14 +33,11 @@ open_files(coat_process *p, char *message, size_t cap)
 {
     const coat_config *c = p->config;
     coat_keys *keys = NULL;
-    bool shared = c->table_group[0] != '\0' || c->admin_group[0] != '\0';
     coat_err err = coat_dir_ensure(c->data_dir, 0700, (gid_t)-1, message, cap);
 
     if (err == COAT_OK)
-        err = coat_dir_ensure(
-            c->runtime_dir, shared ? 0710 : 0700,
-            group_of(c->table_group[0] != '\0' ? c->table_group : c->admin_group), message,
-            cap);
+        err = coat_dir_ensure(c->runtime_dir, c->runtime_group[0] != '\0' ? 0710 : 0700,
+                              group_of(c->runtime_group), message, cap);
     if (err == COAT_OK)
         err = coat_keys_load(c->key_file, true, coat_clock_system(NULL), &keys, message, cap);
     if (err == COAT_OK && c->pepper_file[0] != '\0')
