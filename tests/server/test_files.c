@@ -267,6 +267,11 @@ test_good_setups(void)
               COAT_OK);
     REQUIRE(stat(path_in(dir, "run"), &st) == 0);
     CHECK_INT(st.st_mode & 07777, 0750);
+    REQUIRE(chmod(path_in(dir, "run"), 0700) == 0); /* narrower: opened for the group */
+    CHECK_ERR(coat_dir_ensure(path_in(dir, "run"), 0710, getegid(), message, sizeof message),
+              COAT_OK);
+    REQUIRE(stat(path_in(dir, "run"), &st) == 0);
+    CHECK_INT(st.st_mode & 07777, 0710);
     CHECK_ERR(coat_file_open_private(path_in(dir, "none"), &fd, message, sizeof message),
               COAT_NOT_FOUND);
     put(path_in(dir, "ok"), "x", 0400);

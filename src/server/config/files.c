@@ -79,6 +79,20 @@ open_failed(const report *r)
     return say(r, COAT_IO, "%s", strerror(errno));
 }
 
+/* Ours, and not too open: give it the mode and group that were asked for. */
+static coat_err
+share_dir(const report *r, int fd, mode_t mode, gid_t group)
+{
+    if (group != (gid_t)-1 && fchown(fd, (uid_t)-1, group) != 0)
+        return say(r, COAT_IO,
+                   "cannot be given to group %u: %s; the service user must belong "
+                   "to it",
+                   (unsigned)group, strerror(errno));
+    if (fchmod(fd, mode) != 0)
+        return say(r, COAT_IO, "%s", strerror(errno));
+    return COAT_OK;
+}
+
 coat_err
 coat_dir_ensure(const char *path, mode_t mode, gid_t group, char *message, size_t cap)
 {
@@ -100,14 +114,10 @@ coat_dir_ensure(const char *path, mode_t mode, gid_t group, char *message, size_
         return say(&r, COAT_INVALID, "is a symbolic link or no directory");
     if (fd < 0)
         return open_failed(&r);
-    if (made && group != (gid_t)-1 && fchown(fd, (uid_t)-1, group) != 0)
-        err = say(&r, COAT_IO, "cannot be given to its group: %s", strerror(errno));
-    else if (made && fchmod(fd, mode) != 0)
-        err = say(&r, COAT_IO, "%s", strerror(errno));
-    else if (fstat(fd, &st) != 0)
-        err = say(&r, COAT_IO, "%s", strerror(errno));
-    else
-        err = check_owner_mode(&r, &st, mode);
+    err = fstat(fd, &st) == 0 ? check_owner_mode(&r, &st, made ? 07777 : mode)
+                              : say(&r, COAT_IO, "%s", strerror(errno));
+    if (err == COAT_OK && (made || group != (gid_t)-1))
+        err = share_dir(&r, fd, mode, group);
     (void)close(fd);
     return err;
 }
