@@ -111,6 +111,7 @@ coat_directory_open(const coat_directory_conf *conf, const coat_directory_test *
     if (directory == NULL)
         return COAT_NO_MEMORY;
     directory->store = conf->store;
+    directory->weak_ok = test != NULL && test->weak_ok;
     (void)pthread_mutex_init(&directory->lock, NULL);
     err = coat_policy_new(conf, &directory->policy);
     if (err == COAT_OK)
@@ -150,7 +151,7 @@ coat_directory_reconfigure(coat_directory *directory, const coat_directory_conf 
 {
     const coat_limiter_conf limits = {conf->attempts_per_minute, DISTINCT_ACCOUNTS};
     coat_policy *next, *former;
-    coat_err err = conf_check(conf, false, message, cap);
+    coat_err err = conf_check(conf, directory->weak_ok, message, cap);
 
     if (err != COAT_OK)
         return err;

@@ -17,6 +17,7 @@ typedef struct coat_quiet {
 
 struct coat_directory {
     coat_store *store;
+    bool weak_ok; /* see coat_directory_test */
     coat_pool *pool;
     coat_limiter *limiter;
     pthread_mutex_t lock; /* guards policy and quiet; held for no call */

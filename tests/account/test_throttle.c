@@ -286,8 +286,6 @@ test_device_key_rotation(void)
         CHECK_ERR(fixture_sign_in(&f, "alice", WRONG_PASSWORD), COAT_DENIED);
     REQUIRE_OK(coat_keys_rotate(f.keys, f.now_ms, test_rng_fill, &f.rng, &once));
     REQUIRE_OK(coat_keys_rotate(once, f.now_ms, test_rng_fill, &f.rng, &twice));
-    f.conf.argon_kib = 19456;
-    f.conf.argon_passes = 2;
     f.conf.keys = once;
     REQUIRE_OK(coat_directory_reconfigure(f.directory, &f.conf, message, sizeof message));
     sign_in_as(&f, device, WRONG_PASSWORD, COAT_DENIED);
