@@ -405,9 +405,9 @@ expand(explore *e, const void *bytes, void *ctx)
 }
 
 static explore_result
-run(bug bug, limits limits)
+run(bug seeded, limits upto)
 {
-    model m = {bug, limits};
+    model m = {seeded, upto};
     state initial;
 
     memset(&initial, 0, sizeof initial);
@@ -426,19 +426,19 @@ show(const explore_result *r)
 }
 
 static void
-breaks(bug bug, char property)
+breaks(bug seeded, char property)
 {
     explore_result r =
-        run(bug, (limits){.changes = 2, .fills = 2, .crashes = 1, .owners = 1, .alls = 1});
+        run(seeded, (limits){.changes = 2, .fills = 2, .crashes = 1, .owners = 1, .alls = 1});
 
     show(&r);
     CHECK_INT(r.property, property);
 }
 
 static void
-holds(limits limits)
+holds(limits upto)
 {
-    explore_result r = run(BUG_NONE, limits);
+    explore_result r = run(BUG_NONE, upto);
 
     show(&r);
     CHECK(r.exhausted);

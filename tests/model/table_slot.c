@@ -238,9 +238,9 @@ expand(explore *e, const void *bytes, void *ctx)
 }
 
 static explore_result
-run(bug bug)
+run(bug seeded)
 {
-    model m = {.bug = bug};
+    model m = {.bug = seeded};
     explore_result r;
     state initial;
 
