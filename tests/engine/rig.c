@@ -46,7 +46,8 @@ rig_prepare(rig *r, const char *url, unsigned engines)
     r->rng_left = -1;
     r->engines = engines;
     REQUIRE_OK(coat_store_open(&conf, &r->inner));
-    r->store = sched_store_new(r->inner);
+    /* Scheduling is for a store that answers at once. */
+    r->store = url == NULL ? sched_store_new(r->inner) : r->inner;
     REQUIRE_OK(coat_keys_generate(r->wall, rng, r, &r->keys));
     coat_engine_conf_default(&r->conf);
     r->conf.keys = r->keys;
@@ -88,7 +89,8 @@ void
 rig_stop(rig *r)
 {
     stop_engines(r);
-    coat_store_close(r->store);
+    if (r->store != r->inner)
+        coat_store_close(r->store);
     coat_store_close(r->inner);
     coat_keys_free(r->keys);
 }

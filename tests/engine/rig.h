@@ -44,7 +44,7 @@ typedef struct rig {
 
 /**
  * rig_prepare(), change r->conf, rig_start().
- * @param url      NULL: in memory
+ * @param url      NULL: in memory, scheduled (sched_store.h); else that store as it is
  * @param engines  with more than one there is no node table: they share the store only
  */
 void rig_prepare(rig *r, const char *url, unsigned engines);
