@@ -7,7 +7,7 @@
 static void
 event(coat_work *work, coat_event_type type, const char *reason)
 {
-    coat_policy_event(work->policy, type, false, reason, coat_name_span(&work->name), 0);
+    coat_work_event(work, type, false, reason, coat_name_span(&work->name), 0);
 }
 
 /* ---- changing what is there ---- */
@@ -244,10 +244,10 @@ on_scanned(coat_store_req *req, const coat_store_item *item)
     if (err == COAT_OK)
         report(work, &entry);
     else
-        coat_policy_event(work->policy,
-                          err == COAT_NEWER_FORMAT ? COAT_EVENT_RECORD_UNREADABLE
-                                                   : COAT_EVENT_RECORD_TAMPERED,
-                          true, "account", (coat_span){NULL, 0}, 0);
+        coat_work_event(work,
+                        err == COAT_NEWER_FORMAT ? COAT_EVENT_RECORD_UNREADABLE
+                                                 : COAT_EVENT_RECORD_TAMPERED,
+                        true, "account", (coat_span){NULL, 0}, 0);
 }
 
 static void

@@ -84,17 +84,6 @@ coat_policy_drop(coat_policy *policy)
     free(policy);
 }
 
-void
-coat_policy_event(const coat_policy *policy, coat_event_type type, bool failed,
-                  const char *reason, coat_span user, uint64_t count)
-{
-    coat_event event = {
-        .type = type, .failed = failed, .reason = reason, .user = user, .count = count};
-
-    if (policy->events != NULL)
-        policy->events(policy->events_ctx, &event);
-}
-
 coat_handle
 coat_policy_address(const coat_policy *policy, coat_span name)
 {

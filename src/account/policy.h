@@ -65,9 +65,6 @@ coat_policy_now_ms(const coat_policy *policy)
     return policy->clock(policy->clock_ctx);
 }
 
-void coat_policy_event(const coat_policy *policy, coat_event_type type, bool failed,
-                       const char *reason, coat_span user, uint64_t count);
-
 /** Where an account lies: keyed hash of its name. */
 coat_handle coat_policy_address(const coat_policy *policy, coat_span name);
 /** Salt for a hash that is computed only because it takes time. */

@@ -23,8 +23,8 @@ static void
 throttled(coat_work *work, uint32_t seconds, bool report, const char *reason, uint64_t count)
 {
     if (report)
-        coat_policy_event(work->policy, COAT_EVENT_LOGIN_THROTTLED, true, reason,
-                          work->call->name, count);
+        coat_work_event(work, COAT_EVENT_LOGIN_THROTTLED, true, reason, work->call->name,
+                        count);
     work->call->retry_after_s = seconds;
     coat_work_finish(work, COAT_THROTTLED);
 }
@@ -32,9 +32,9 @@ throttled(coat_work *work, uint32_t seconds, bool report, const char *reason, ui
 static void
 refuse(coat_work *work, const char *reason)
 {
-    coat_policy_event(work->policy,
-                      is_step_up(work) ? COAT_EVENT_STEP_UP_FAILURE : COAT_EVENT_LOGIN_FAILURE,
-                      true, reason, work->call->name, 0);
+    coat_work_event(work,
+                    is_step_up(work) ? COAT_EVENT_STEP_UP_FAILURE : COAT_EVENT_LOGIN_FAILURE,
+                    true, reason, work->call->name, 0);
     atomic_fetch_add(&work->directory->failures, 1);
     coat_work_finish(work, COAT_DENIED);
 }
@@ -48,13 +48,12 @@ failed(coat_work *work, const char *reason)
                               coat_throttle_whose(&work->account), coat_work_now_ms(work),
                               &first);
     if (first)
-        coat_policy_event(work->policy, COAT_EVENT_LOGIN_THROTTLED, true, "network_accounts",
-                          work->call->name, 0);
+        coat_work_event(work, COAT_EVENT_LOGIN_THROTTLED, true, "network_accounts",
+                        work->call->name, 0);
     if (!work->absent && work->counter.failures == work->limit)
-        coat_policy_event(work->policy, COAT_EVENT_LOGIN_LOCKED, true,
-                          work->client == COAT_CLIENT_KNOWN ? "known_clients"
-                                                            : "unknown_clients",
-                          work->call->name, work->limit);
+        coat_work_event(work, COAT_EVENT_LOGIN_LOCKED, true,
+                        work->client == COAT_CLIENT_KNOWN ? "known_clients" : "unknown_clients",
+                        work->call->name, work->limit);
     refuse(work, reason);
 }
 
@@ -95,8 +94,7 @@ counter_read(coat_work *work)
         return true;
     /* Somebody has changed it by hand: the account's password is disabled until an
      * administrator enables it again. */
-    coat_policy_event(work->policy, COAT_EVENT_RECORD_TAMPERED, true, "counter",
-                      work->call->name, 0);
+    coat_work_event(work, COAT_EVENT_RECORD_TAMPERED, true, "counter", work->call->name, 0);
     work->counter = (coat_counter){work->limit, 0, whose};
     return true;
 }
@@ -150,20 +148,17 @@ step_cleared(coat_work *work)
     copy_text(call->user_roles, work->entry.roles);
     if (work->job.renewed) {
         atomic_fetch_add(&work->directory->rehashes, 1);
-        coat_policy_event(work->policy, COAT_EVENT_PASSWORD_REHASHED, false, NULL,
-                          work->entry.name, 0);
+        coat_work_event(work, COAT_EVENT_PASSWORD_REHASHED, false, NULL, work->entry.name, 0);
     }
     if (is_step_up(work)) {
-        coat_policy_event(work->policy, COAT_EVENT_STEP_UP_SUCCESS, false, NULL,
-                          work->entry.name, 0);
+        coat_work_event(work, COAT_EVENT_STEP_UP_SUCCESS, false, NULL, work->entry.name, 0);
     } else {
         coat_device_make(work->policy, &work->account, work->entry.password_ms,
                          coat_work_now_ms(work), call->device_text);
-        coat_policy_event(work->policy, COAT_EVENT_LOGIN_SUCCESS, false, NULL, work->entry.name,
-                          0);
+        coat_work_event(work, COAT_EVENT_LOGIN_SUCCESS, false, NULL, work->entry.name, 0);
         if (before > 0)
-            coat_policy_event(work->policy, COAT_EVENT_LOGIN_SUCCESS_AFTER_FAILURES, false,
-                              NULL, work->entry.name, before);
+            coat_work_event(work, COAT_EVENT_LOGIN_SUCCESS_AFTER_FAILURES, false, NULL,
+                            work->entry.name, before);
     }
     atomic_fetch_add(&work->directory->sign_ins, 1);
     coat_work_finish(work, COAT_OK);

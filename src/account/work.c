@@ -4,6 +4,22 @@
 #include "core/bytes.h"
 #include <sodium.h>
 
+void
+coat_work_event(const coat_work *work, coat_event_type type, bool failed, const char *reason,
+                coat_span user, uint64_t count)
+{
+    const coat_policy *policy = work->policy;
+    coat_event event = {.type = type,
+                        .failed = failed,
+                        .reason = reason,
+                        .user = user,
+                        .count = count,
+                        .cause = work->call->ctx};
+
+    if (policy->events != NULL)
+        policy->events(policy->events_ctx, &event);
+}
+
 bool
 coat_work_take_password(coat_work *work)
 {
@@ -35,10 +51,10 @@ coat_work_read_entry(coat_work *work)
     work->entry_version = work->version;
     if (err == COAT_OK)
         return COAT_OK;
-    coat_policy_event(work->policy,
-                      err == COAT_NEWER_FORMAT ? COAT_EVENT_RECORD_UNREADABLE
-                                               : COAT_EVENT_RECORD_TAMPERED,
-                      true, "account", name, 0);
+    coat_work_event(work,
+                    err == COAT_NEWER_FORMAT ? COAT_EVENT_RECORD_UNREADABLE
+                                             : COAT_EVENT_RECORD_TAMPERED,
+                    true, "account", name, 0);
     return err;
 }
 

@@ -82,6 +82,8 @@ void coat_work_remove(coat_work *work, coat_space space, const coat_handle *addr
 void coat_work_submit(coat_work *work, coat_step then); /* work->req, otherwise filled */
 void coat_work_hash(coat_work *work, coat_job_kind kind, coat_step then);
 void coat_work_finish(coat_work *work, coat_err result);
+void coat_work_event(const coat_work *work, coat_event_type type, bool failed,
+                     const char *reason, coat_span user, uint64_t count);
 
 /** Copy the password in NFC; as received if it is not UTF-8. @return whether it is UTF-8 */
 bool coat_work_take_password(coat_work *work);

@@ -323,6 +323,7 @@ test_threads(void)
 
     fixture_prepare(&f, "memory:");
     f.conf.hash_threads = 2;
+    f.conf.queue_max = WORKERS * CALLS;
     f.conf.rng = NULL; /* the test's generator is for one thread */
     f.conf.events = NULL;
     fixture_open(&f, &fixture_weak);
