@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -256,6 +257,9 @@ run_drop(void *arg)
     char message[200] = "";
     uid_t r, e, s;
 
+    /* Groups that a start by hand would hand down. */
+    if (!c->as_nobody && setgroups(3, (const gid_t[]){0, 4, 27}) != 0)
+        return 9;
     if (c->as_nobody && setresuid(NOBODY, NOBODY, NOBODY) != 0)
         return 10;
     if (coat_harden(&c->conf, message, sizeof message) != COAT_OK)
