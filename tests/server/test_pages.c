@@ -10,7 +10,7 @@
 static coat_pages *
 load(const char *dir, const char *language, char message[400])
 {
-    coat_pages_conf conf = {dir, language, "Cloak & Room", "/auth"};
+    coat_pages_conf conf = {dir, language, "Cloak & Room", "/auth", NULL};
     coat_pages *pages = NULL;
 
     message[0] = '\0';
