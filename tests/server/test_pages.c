@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+static const char *logo_path;
+
 static coat_pages *
 load(const char *dir, const char *language, char message[400])
 {
-    coat_pages_conf conf = {dir, language, "Cloak & Room", "/auth", NULL};
+    coat_pages_conf conf = {dir, language, "Cloak & Room", "/auth", logo_path};
     coat_pages *pages = NULL;
 
     message[0] = '\0';
@@ -96,8 +98,8 @@ operator_replaces(void)
     CHECK_MEM(coat_pages_asset(pages, COAT_LIT("style.css"))->bytes.ptr, 6, "body{}", 6);
     CHECK(strcmp(coat_pages_asset(pages, COAT_LIT("style.css"))->version,
                  coat_pages_asset(builtin, COAT_LIT("style.css"))->version) != 0);
-    CHECK_STR(coat_pages_asset(pages, COAT_LIT("logo.svg"))->version,
-              coat_pages_asset(builtin, COAT_LIT("logo.svg"))->version);
+    CHECK_STR(coat_pages_asset(pages, COAT_LIT("logo"))->version,
+              coat_pages_asset(builtin, COAT_LIT("logo"))->version);
     CHECK(coat_pages_asset(pages, COAT_LIT("login.html")) == NULL);
     free(out);
     json_decref(data);
@@ -139,6 +141,41 @@ bad_files_are_named(void)
     }
 }
 
+static void
+operator_logo(void)
+{
+    static const struct {
+        const char *file, *says; /* says NULL: fine */
+    } cases[] = {
+        {"logo.png", NULL},
+        {"logo.svg", NULL},
+        {"logo.gif", "must end in .svg or .png"},
+        {"absent.png", "cannot be read"},
+    };
+    const char *dir = test_tmpdir();
+    char message[400], path[512];
+
+    write_file(dir, "logo.png", "PNG");
+    write_file(dir, "logo.svg", "<svg/>");
+    write_file(dir, "logo.gif", "GIF");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_pages *pages;
+
+        test_case(cases[i].file);
+        snprintf(path, sizeof path, "%s/%s", dir, cases[i].file);
+        logo_path = path;
+        pages = load(NULL, "en", message);
+        CHECK((pages != NULL) == (cases[i].says == NULL));
+        if (pages != NULL)
+            CHECK_INT(coat_pages_asset(pages, COAT_LIT("logo"))->type,
+                      strstr(path, ".png") != NULL ? COAT_HTTP_PNG : COAT_HTTP_SVG);
+        else
+            CHECK(strstr(message, cases[i].says) != NULL);
+        coat_pages_free(pages);
+    }
+    logo_path = NULL;
+}
+
 static const struct ago_case {
     int64_t when_ms;
     const char *want;
@@ -174,6 +211,7 @@ static const coat_test tests[] = {
     {"pages: all render without script or inline style", all_pages_render},
     {"pages: the operator's files replace ours one by one", operator_replaces},
     {"pages: a bad file is named with its line", bad_files_are_named},
+    {"pages: the operator's logo, SVG or PNG", operator_logo},
     {"pages: times in words", times_in_words},
 };
 COAT_TEST_MAIN(tests)

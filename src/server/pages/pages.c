@@ -26,6 +26,7 @@ struct coat_pages {
     page_file files[FILES_MAX];
     size_t file_count;
     coat_asset style, logo;
+    uint8_t *own_logo;
     json_t *texts; /* with English below */
     char *site_name, *base;
 };
@@ -40,7 +41,8 @@ read_file(const char *dir, const char *name, uint8_t **bytes, size_t *len)
     coat_err err = COAT_IO;
     int fd;
 
-    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+    if (snprintf(path, sizeof path, "%s%s%s", dir, dir[0] != '\0' ? "/" : "", name) >=
+        (int)sizeof path)
         return COAT_TOO_LARGE;
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -188,16 +190,50 @@ load_texts(coat_pages *pages, const coat_pages_conf *conf, char *message, size_t
 }
 
 static void
-make_asset(const coat_pages *pages, const char *name, coat_http_type type, coat_asset *out)
+make_asset(coat_span bytes, coat_http_type type, coat_asset *out)
 {
     uint8_t hash[crypto_generichash_BYTES_MIN];
     coat_out text = coat_out_init(out->version, sizeof out->version);
 
-    out->bytes = file_named(pages, coat_span_of(name))->bytes;
+    out->bytes = bytes;
     out->type = type;
     (void)crypto_generichash(hash, sizeof hash, out->bytes.ptr, out->bytes.len, NULL, 0);
     coat_out_hex(&text, hash, 8);
     (void)coat_out_end(&text);
+}
+
+static bool
+ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* Ours, or the operator's file: SVG or PNG by its name. */
+static coat_err
+load_logo(coat_pages *pages, const char *path, char *message, size_t cap)
+{
+    size_t len = 0;
+    coat_err err;
+
+    if (path == NULL) {
+        make_asset(file_named(pages, COAT_LIT("logo.svg"))->bytes, COAT_HTTP_SVG, &pages->logo);
+        return COAT_OK;
+    }
+    if (!ends_with(path, ".svg") && !ends_with(path, ".png")) {
+        (void)snprintf(message, cap, "pages.logo: %s: must end in .svg or .png", path);
+        return COAT_INVALID;
+    }
+    err = read_file("", path, &pages->own_logo, &len);
+    if (err != COAT_OK) {
+        (void)snprintf(message, cap, "pages.logo: %s: %s", path,
+                       err == COAT_TOO_LARGE ? "over 64 KiB" : "cannot be read");
+        return err == COAT_NOT_FOUND ? COAT_IO : err;
+    }
+    make_asset((coat_span){pages->own_logo, len},
+               ends_with(path, ".svg") ? COAT_HTTP_SVG : COAT_HTTP_PNG, &pages->logo);
+    return COAT_OK;
 }
 
 coat_err
@@ -216,12 +252,13 @@ coat_pages_load(const coat_pages_conf *conf, coat_pages **out, char *message, si
         err = check_templates(pages, conf->dir, message, cap);
     if (err == COAT_OK)
         err = load_texts(pages, conf, message, cap);
+    if (err == COAT_OK)
+        err = load_logo(pages, conf->logo, message, cap);
     if (err != COAT_OK) {
         coat_pages_free(pages);
         return err;
     }
-    make_asset(pages, "style.css", COAT_HTTP_CSS, &pages->style);
-    make_asset(pages, "logo.svg", COAT_HTTP_SVG, &pages->logo);
+    make_asset(file_named(pages, COAT_LIT("style.css"))->bytes, COAT_HTTP_CSS, &pages->style);
     *out = pages;
     return COAT_OK;
 }
@@ -233,6 +270,7 @@ coat_pages_free(coat_pages *pages)
         return;
     for (size_t i = 0; i < pages->file_count; i++)
         free(pages->files[i].own);
+    free(pages->own_logo);
     json_decref(pages->texts);
     free(pages->site_name);
     free(pages->base);
@@ -263,7 +301,7 @@ coat_pages_asset(const coat_pages *pages, coat_span name)
 {
     if (coat_span_is(name, COAT_LIT("style.css")))
         return &pages->style;
-    return coat_span_is(name, COAT_LIT("logo.svg")) ? &pages->logo : NULL;
+    return coat_span_is(name, COAT_LIT("logo")) ? &pages->logo : NULL;
 }
 
 const char *

@@ -40,7 +40,7 @@ void coat_pages_free(coat_pages *pages);
 coat_err coat_pages_render(const coat_pages *pages, const char *page, json_t *data, char **out,
                            size_t *len) COAT_MUST_USE;
 
-/** "style.css", "logo.svg"; NULL if there is none. */
+/** "style.css", "logo"; NULL if there is none. */
 const coat_asset *coat_pages_asset(const coat_pages *pages, coat_span name);
 
 /** A text of the catalogue by key; the key itself if there is none. */
