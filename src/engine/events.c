@@ -8,11 +8,34 @@ emit(const coat_setup *setup, const coat_event *event)
         setup->conf.events(setup->conf.events_ctx, event);
 }
 
+static bool
+is_failure(coat_event_type type)
+{
+    switch (type) {
+    case COAT_EVENT_SESSION_USE_AFTER_EXPIRE:
+    case COAT_EVENT_SESSION_EVICTED:
+    case COAT_EVENT_SESSION_UNKNOWN_TOKEN:
+    case COAT_EVENT_TOKEN_REUSE:
+    case COAT_EVENT_RECORD_TAMPERED:
+    case COAT_EVENT_RECORD_UNREADABLE:
+    case COAT_EVENT_STORE_FAILURE:
+    case COAT_EVENT_RNG_FAILURE:
+    case COAT_EVENT_CLOCK_JUMP:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void
 coat_report(const coat_task *task, coat_event_type type, const char *reason,
             const coat_handle *handle, coat_span user)
 {
-    coat_event event = {.type = type, .reason = reason, .user = user};
+    coat_event event = {.type = type,
+                        .failed = is_failure(type),
+                        .reason = reason,
+                        .user = user,
+                        .cause = task->call != NULL ? task->call->ctx : NULL};
 
     if (handle != NULL) {
         event.has_handle = true;
@@ -26,7 +49,9 @@ coat_report_count(coat_engine *engine, const coat_setup *setup, coat_event_type 
                   const char *reason, uint64_t count)
 {
     (void)engine;
-    emit(setup, &(coat_event){.type = type, .reason = reason, .count = count});
+    emit(setup,
+         &(coat_event){
+             .type = type, .failed = is_failure(type), .reason = reason, .count = count});
 }
 
 static bool

@@ -141,13 +141,18 @@ coat_fold_work(coat_desk *desk, int64_t lag_ms)
     coat_housekeeping *hk = desk->housekeeping;
 
     take_late(engine, hk);
-    /* A slice reports at most one entry a slot, and there must be room for each. */
+    /* A slice reports at most one entry a slot, and there must be room for each. It ends at the
+     * end of the table, so it must not be longer than what is left. */
     while (engine->writer != NULL && hk->slots_due > 0 && hk->cap - hk->count >= SLICE) {
-        uint32_t slots = hk->slots_due < SLICE ? (uint32_t)hk->slots_due : SLICE;
+        uint64_t slots = hk->slots_due < SLICE ? hk->slots_due : SLICE;
 
+        if (slots > hk->slots - engine->fold_at)
+            slots = hk->slots - engine->fold_at;
         hk->slots_due -= slots;
-        (void)coat_table_fold(engine->writer, slots, lag_ms, coat_engine_now_ms(engine),
-                              reported, hk);
+        engine->fold_at += slots;
+        if (coat_table_fold(engine->writer, (uint32_t)slots, lag_ms, coat_engine_now_ms(engine),
+                            reported, hk))
+            engine->fold_at = 0;
     }
     start_some(desk);
 }
@@ -156,13 +161,11 @@ void
 coat_fold_all(coat_desk *desk)
 {
     coat_housekeeping *hk = coat_housekeeping_of(desk);
-    coat_table_stats stats;
     uint32_t left;
 
     if (hk == NULL)
         return;
-    coat_table_stats_get(desk->engine->writer, &stats);
-    hk->slots_due = stats.slots;
+    hk->slots_due = hk->slots;
     do {
         left = hk->count;
         coat_fold_work(desk, 0);
@@ -174,6 +177,7 @@ coat_housekeeping *
 coat_housekeeping_of(coat_desk *desk)
 {
     coat_housekeeping *hk = desk->housekeeping;
+    coat_table_stats stats;
 
     if (hk != NULL)
         return hk;
@@ -186,6 +190,10 @@ coat_housekeeping_of(coat_desk *desk)
         return NULL;
     }
     hk->cap = QUEUE;
+    if (desk->engine->writer != NULL) {
+        coat_table_stats_get(desk->engine->writer, &stats);
+        hk->slots = stats.slots;
+    }
     desk->housekeeping = hk;
     return hk;
 }

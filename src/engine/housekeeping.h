@@ -12,7 +12,8 @@ typedef struct coat_housekeeping {
     coat_late *queue; /* activity to be folded in, oldest first, a ring */
     uint32_t head, count, cap;
     uint32_t folding;     /* tasks under way */
-    uint64_t slots_due;   /* of the table, to be looked at */
+    uint64_t slots;       /* of the table; 0: none */
+    uint64_t slots_due;   /* to be looked at */
     int64_t last_tick_ms; /* effective time */
     uint32_t ticks;
     bool sweeping, replaying; /* under way */

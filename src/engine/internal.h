@@ -50,6 +50,7 @@ struct coat_engine {
     _Atomic uint64_t epoch_global;      /* highest one seen */
     coat_late late[COAT_LATE_MAX];      /* evicted from the table before they were folded in */
     uint32_t late_count;
+    uint64_t fold_at; /* next slot that folding looks at; of whoever keeps house */
     pthread_mutex_t blocking_mutex;
     coat_desk *blocking;
 };

@@ -152,18 +152,15 @@ fold(coat_desk *desk, const coat_setup *setup, int64_t now_ms)
     int64_t idle_ms = shorter(policy->idle_ms, policy->remember_idle_ms);
     int64_t half_ms = shorter(COAT_LAG_MAX_MS, idle_ms / 10) / 2;
     int64_t elapsed_ms = hk->ticks == 1 ? half_ms : now_ms - hk->last_tick_ms;
-    coat_table_stats stats = {0};
 
-    if (desk->engine->writer != NULL)
-        coat_table_stats_get(desk->engine->writer, &stats);
     if (half_ms < 1)
         half_ms = 1;
     if (elapsed_ms > half_ms)
         elapsed_ms = half_ms;
     hk->slots_due +=
-        (stats.slots * (uint64_t)elapsed_ms + (uint64_t)half_ms - 1) / (uint64_t)half_ms;
-    if (hk->slots_due > stats.slots)
-        hk->slots_due = stats.slots;
+        (hk->slots * (uint64_t)elapsed_ms + (uint64_t)half_ms - 1) / (uint64_t)half_ms;
+    if (hk->slots_due > hk->slots)
+        hk->slots_due = hk->slots;
     coat_fold_work(desk, half_ms);
 }
 
