@@ -210,6 +210,33 @@ test_every_store(void)
     CHECK(live > n / stride);
 }
 
+static coat_table *watcher;
+
+static void
+look_at_step(void *ctx)
+{
+    (void)ctx;
+    if (watcher != NULL)
+        (void)check_all(watcher);
+}
+
+/** As a reader that is fast, or a writer that is stopped in the middle of things. */
+static void
+test_between_stores(void)
+{
+    coat_table_writer *w;
+
+    setup();
+    w = create(look_at_step);
+    REQUIRE(w != NULL);
+    REQUIRE_OK(coat_table_open(path, &watcher));
+    script(w);
+    CHECK(check_all(watcher) > 0);
+    coat_table_close(watcher);
+    watcher = NULL;
+    coat_table_writer_close(w);
+}
+
 static void
 random_life(uint64_t seed)
 {
@@ -368,6 +395,7 @@ test_stuck_slot(void)
 static const coat_test tests[] = {
     {"a writer killed before any store leaves nothing untrue, and the next takes over",
      test_every_store},
+    {"between any two stores of a writer a reader is told nothing untrue", test_between_stores},
     {"kill -9 of writers at random moments, readers racing them", test_random_kills},
     {"kill -9 of readers disturbs nobody", test_killed_readers},
     {"a slot left half-written costs slow paths only", test_stuck_slot},

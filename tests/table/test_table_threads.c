@@ -155,6 +155,8 @@ test_threads(void)
     coat_table_conf conf;
 
     rounds = test_scaled(1000000, 10000);
+    atomic_store(&wrong, 0);
+    atomic_store(&live, 0);
     kit_conf(&conf, NULL, SLOTS); /* fewer than sessions: eviction all the time */
     writer = kit_create(&conf);
     atomic_store(&running, 2);
@@ -176,7 +178,67 @@ test_threads(void)
     coat_table_writer_close(writer);
 }
 
+/* ---- one slot, rewritten as fast as can be, so that copies are often overtaken ---- */
+
+static kit_session hot[2][2]; /* session, version */
+
+static void *
+rewrite_thread(void *ctx)
+{
+    (void)ctx;
+    for (long i = 0; i < rounds; i++)
+        (void)kit_fill(writer, &hot[i / 2 % 2][i % 2]);
+    atomic_fetch_sub(&running, 1);
+    return NULL;
+}
+
+static void *
+watch_thread(void *ctx)
+{
+    const coat_table *table = coat_table_writer_reader(writer);
+
+    (void)ctx;
+    for (uint64_t i = 0; atomic_load(&running) > 0; i++) {
+        const kit_session *s = &hot[i / 2 % 2][i % 2];
+        coat_table_answer answer;
+
+        if (kit_ask(table, s, (coat_table_query){.now_ms = kit_now}, &answer) !=
+            COAT_TABLE_LIVE)
+            continue;
+        atomic_fetch_add(&live, 1);
+        if (!kit_is(&answer, s))
+            atomic_fetch_add(&wrong, 1);
+    }
+    return NULL;
+}
+
+static void
+test_overtaken(void)
+{
+    pthread_t threads[2];
+    coat_table_conf conf;
+
+    rounds = test_scaled(30000000, 300000);
+    for (uint64_t i = 0; i < 2; i++)
+        for (uint64_t v = 0; v < 2; v++)
+            version_make(&hot[i][v], i, 0x11111111 * (v + 1));
+    kit_conf(&conf, NULL, SLOTS);
+    writer = kit_create(&conf);
+    atomic_store(&running, 1);
+    atomic_store(&wrong, 0);
+    atomic_store(&live, 0);
+    REQUIRE(pthread_create(&threads[0], NULL, rewrite_thread, NULL) == 0);
+    REQUIRE(pthread_create(&threads[1], NULL, watch_thread, NULL) == 0);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_join(threads[i], NULL) == 0);
+    printf("# %llu live answers\n", (unsigned long long)atomic_load(&live));
+    CHECK_INT(atomic_load(&wrong), 0);
+    CHECK(atomic_load(&live) > 0);
+    coat_table_writer_close(writer);
+}
+
 static const coat_test tests[] = {
+    {"a copy that is overtaken by the writer is not believed", test_overtaken},
     {"RV-3 LC-9: no reader is told LIVE of what was ended before it asked", test_threads},
 };
 
