@@ -300,8 +300,8 @@ verify_crypt(const coat_hash *hash, coat_span password)
     phrase[password.len] = '\0';
     memcpy(setting, hash->text.ptr, hash->text.len);
     setting[hash->text.len] = '\0';
-    got = crypt_r(phrase, setting, data);
-    match = got != NULL && got[0] != '*' && strlen(got) == hash->text.len &&
+    got = crypt_rn(phrase, setting, data, (int)sizeof *data); /* NULL, not "*0", if it fails */
+    match = got != NULL && strlen(got) == hash->text.len &&
             sodium_memcmp(got, setting, hash->text.len) == 0;
     sodium_memzero(phrase, sizeof phrase);
     sodium_memzero(setting, sizeof setting);

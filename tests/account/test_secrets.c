@@ -75,7 +75,7 @@ memory_hits(void)
     return hits;
 }
 
-static void
+__attribute__((unused)) static void
 run_and_look(fixture *f, coat_account_op op, const char *tail, coat_err want)
 {
     uint8_t *secret = malloc(SECRET);
