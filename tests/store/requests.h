@@ -105,6 +105,27 @@ sign_in_many(coat_lane *lane, uint64_t owner, uint64_t from, uint64_t to, size_t
     return inserted;
 }
 
+/** Remove serials from..to in bulk. */
+static inline void
+sign_out_many(coat_lane *lane, uint64_t owner, uint64_t from, uint64_t to)
+{
+    static coat_store_req reqs[BULK];
+
+    while (from < to) {
+        size_t n = to - from < BULK ? to - from : BULK;
+
+        for (size_t i = 0; i < n; i++) {
+            reqs[i] = session_req(COAT_OP_REMOVE, owner, from + i);
+            coat_store_submit(lane, &reqs[i]);
+        }
+        for (size_t i = 0; i < n; i++) {
+            lane->store->ops->wait(lane, &reqs[i]);
+            CHECK_ERR(reqs[i].result, COAT_OK);
+        }
+        from += n;
+    }
+}
+
 /** Sweep two whole walks. @return what was erased */
 static inline uint64_t
 sweep_all(coat_lane *lane, int64_t now_ms)

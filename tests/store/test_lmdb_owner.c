@@ -86,8 +86,7 @@ no_growth(void)
         if (round % 2 == 0)
             CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1 + round % 7, 0), COAT_OK);
         else
-            for (uint64_t i = from; i < from + ROUND; i += 1)
-                CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1 + round % 7, i), COAT_OK);
+            sign_out_many(lane, 1 + round % 7, from, from + ROUND);
         sweep_all(lane, NOW_MS);
         if (round == 1)
             before = stats().bytes_used;
