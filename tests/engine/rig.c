@@ -142,9 +142,12 @@ coat_err
 rig_run(rig *r, unsigned engine, coat_call call)
 {
     coat_session_free(r->call.session);
-    r->call = call;
-    r->call.session = NULL;
-    return coat_call_run(r->desk[engine], &r->call);
+    do { /* a slow disk is no fault; LMDB gives up before it begins, never in the middle */
+        r->call = call;
+        r->call.session = NULL;
+        r->call.result = coat_call_run(r->desk[engine], &r->call);
+    } while (r->store == r->inner && coat_err_kind_of(r->call.result) == COAT_KIND_RETRY);
+    return r->call.result;
 }
 
 rig_token
