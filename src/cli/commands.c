@@ -41,6 +41,8 @@ const coat_command coat_commands[] = {
      coat_cmd_keys_rotate},
     {"reload", "", "Read the configuration again", "", NULL, coat_cmd_reload},
     {"status", "", "Show the state of the daemon and its store", "", NULL, coat_cmd_status},
+    {"bench", "", "Measure this machine for a few seconds", "",
+     "Works on a store of its own in data.directory, and removes it.\n", coat_cmd_bench},
     {"completion", "", "Print a completion script for bash", "", NULL, coat_cmd_completion},
     {"version", "", "Show the version", "", NULL, coat_cmd_version},
 };

@@ -25,6 +25,7 @@ int coat_cmd_config_show(const coat_args *args);
 int coat_cmd_keys_rotate(const coat_args *args);
 int coat_cmd_reload(const coat_args *args);
 int coat_cmd_status(const coat_args *args);
+int coat_cmd_bench(const coat_args *args);
 int coat_cmd_completion(const coat_args *args);
 int coat_cmd_version(const coat_args *args);
 
