@@ -120,24 +120,37 @@ insert_cost(const coat_work *work, const coat_store_req *req)
     return work->entry_cost + (int64_t)req->value.len;
 }
 
+/** The one that is to be replaced: is it there, and as it was read? */
+static coat_err
+superseded_judge(coat_work *work, const coat_store_req *req, const coat_epoch_pair *epochs,
+                 coat_err *answer)
+{
+    coat_value old;
+    coat_err err;
+
+    *answer = COAT_OK;
+    if (!req->has_superseded)
+        return COAT_OK;
+    err = coat_find(work->kv, COAT_SPACE_SESSION, &req->superseded, req->now_ms, epochs, &old,
+                    answer);
+    if (err == COAT_OK && *answer == COAT_OK && req->version != 0 &&
+        req->version != old.version)
+        *answer = COAT_CONFLICT;
+    return err;
+}
+
 /** What stands against it, in the order of the contract; *surplus: how many must go. */
 static coat_err
 insert_judge(coat_work *work, coat_store_req *req, const coat_epoch_pair *epochs, crowd *c,
              uint32_t *surplus)
 {
-    coat_value old;
-    coat_err answer = COAT_OK, err = COAT_OK;
+    coat_err answer, err;
 
     if (epochs->owner != req->epoch_owner || epochs->global != req->epoch_global) {
         req->result = COAT_REVOKED;
         return COAT_OK;
     }
-    if (req->has_superseded)
-        err = coat_find(work->kv, COAT_SPACE_SESSION, &req->superseded, req->now_ms, epochs,
-                        &old, &answer);
-    if (req->has_superseded && err == COAT_OK && answer == COAT_OK && req->version != 0 &&
-        req->version != old.version)
-        answer = COAT_CONFLICT;
+    err = superseded_judge(work, req, epochs, &answer);
     if (err == COAT_OK && answer == COAT_OK && req->owner_max > 0)
         err = crowd_collect(work, req, epochs, c);
     req->result = answer;

@@ -102,12 +102,36 @@ child_main(coat_store *store, uint64_t seed, uint32_t first)
 typedef enum fate {
     FATE_ABSENT = 0, /* never inserted, or its removal was acknowledged */
     FATE_OPEN,       /* something was begun and not acknowledged: either is right */
+    FATE_INSERTING,  /* as open, until its insertion is acknowledged */
+    FATE_REMOVING,   /* as open, until its removal is acknowledged */
+    FATE_REVOKING,   /* as open, until the end of its owner's sessions is acknowledged */
     FATE_LIVE,       /* its insertion was acknowledged, and nothing begun against it */
 } fate;
 
 static uint8_t fates[SERIALS_MAX];
 static lmdb_fixture fx = {.map_bytes = (uint64_t)1 << 30};
 static uint32_t next_serial = 1;
+
+/** What becomes of a fate when `from` is met; others stay. */
+static void
+turn(uint8_t *fate, uint8_t from, uint8_t to)
+{
+    if (*fate == from)
+        *fate = to;
+}
+
+/** An end of session s was begun or acknowledged; `ending` marks which kind of end. */
+static void
+note_end(uint8_t *fate, uint32_t kind, uint8_t ending)
+{
+    if (kind == NOTE_ACK) {
+        turn(fate, ending, FATE_ABSENT);
+        return;
+    }
+    /* Ended while its insertion was under way: both orders are right. */
+    turn(fate, FATE_INSERTING, FATE_OPEN);
+    turn(fate, FATE_LIVE, ending);
+}
 
 static void
 take_note(const note *n)
@@ -116,30 +140,15 @@ take_note(const note *n)
     if (n->op == COAT_OP_INSERT) {
         if (n->serial >= next_serial)
             next_serial = n->serial + 1;
-        /* A removal in the same flight may come first or last. */
         if (n->kind == NOTE_INTENT)
-            fates[n->serial] = FATE_OPEN + 4;
-        else if (fates[n->serial] == FATE_OPEN + 4)
-            fates[n->serial] = FATE_LIVE;
+            fates[n->serial] = FATE_INSERTING;
+        else
+            turn(&fates[n->serial], FATE_INSERTING, FATE_LIVE);
     } else if (n->op == COAT_OP_REMOVE) {
-        /* Removed while its insertion was under way: both orders are right. */
-        if (n->kind == NOTE_INTENT && fates[n->serial] == FATE_LIVE)
-            fates[n->serial] = FATE_OPEN + 8;
-        else if (n->kind == NOTE_INTENT && fates[n->serial] == FATE_OPEN + 4)
-            fates[n->serial] = FATE_OPEN;
-        else if (n->kind == NOTE_ACK && fates[n->serial] == FATE_OPEN + 8)
-            fates[n->serial] = FATE_ABSENT;
+        note_end(&fates[n->serial], n->kind, FATE_REMOVING);
     } else {
-        for (uint32_t s = n->owner; s < next_serial; s += OWNERS) {
-            uint8_t *f = &fates[s];
-
-            if (n->kind == NOTE_INTENT && *f == FATE_LIVE)
-                *f = FATE_OPEN + 16;
-            else if (n->kind == NOTE_INTENT && *f == FATE_OPEN + 4)
-                *f = FATE_OPEN;
-            else if (n->kind == NOTE_ACK && *f == FATE_OPEN + 16)
-                *f = FATE_ABSENT;
-        }
+        for (uint32_t s = n->owner; s < next_serial; s += OWNERS)
+            note_end(&fates[s], n->kind, FATE_REVOKING);
     }
 }
 

@@ -94,6 +94,18 @@ epochs(history *h, uint64_t owner)
     return run(h);
 }
 
+/** None, the right one, or a wrong one. */
+static void
+some_superseded_version(history *h)
+{
+    const model_entry *old =
+        model_find(&h->model, COAT_SPACE_SESSION, &h->asked.superseded, h->now_ms);
+    uint64_t n = pick(h, 3);
+
+    if (n > 0 && old != NULL)
+        h->asked.version = old->version + n - 1;
+}
+
 static const char *
 insert(history *h)
 {
@@ -122,6 +134,7 @@ insert(history *h)
     if (h->asked.space == COAT_SPACE_SESSION && pick(h, 4) == 0) {
         h->asked.has_superseded = true;
         h->asked.superseded = some_handle(h, owner);
+        some_superseded_version(h);
     }
     return run(h);
 }

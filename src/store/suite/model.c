@@ -167,9 +167,15 @@ insert_answer(const model *m, const coat_store_req *asked, size_t *surplus)
     if (asked->epoch_owner != (o != NULL ? o->epoch : 0) ||
         asked->epoch_global != m->epoch_global)
         return COAT_REVOKED;
-    if (asked->has_superseded &&
-        model_find(m, COAT_SPACE_SESSION, &asked->superseded, asked->now_ms) == NULL)
-        return COAT_NO_SESSION;
+    if (asked->has_superseded) {
+        const model_entry *old =
+            model_find(m, COAT_SPACE_SESSION, &asked->superseded, asked->now_ms);
+
+        if (old == NULL)
+            return COAT_NO_SESSION;
+        if (asked->version != 0 && asked->version != old->version)
+            return COAT_CONFLICT;
+    }
     crowd = crowd_of(m, asked);
     if (asked->owner_max > 0 && crowd >= asked->owner_max)
         *surplus = crowd - asked->owner_max + 1;

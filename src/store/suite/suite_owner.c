@@ -255,6 +255,11 @@ static void
 superseded(suite_run *run)
 {
     coat_store_req req = {.has_superseded = true, .superseded = suite_handle(1, 1)};
+    coat_store_req get = {.op = COAT_OP_LOAD,
+                          .space = COAT_SPACE_SESSION,
+                          .address = suite_handle(1, 2),
+                          .now_ms = NOW,
+                          .timeout_ms = 60000};
 
     EXPECT_ERR(run, insert(run, 1, 1), COAT_OK);
     req.version = UINT64_MAX; /* it was changed since it was read: nothing happens */
@@ -274,6 +279,21 @@ superseded(suite_run *run)
         COAT_NO_SESSION);
     EXPECT_ERR(run, load(run, 1, 3), COAT_NO_SESSION);
     EXPECT_INT(run, count(run, 1, NOW), 1);
+
+    /* With a version: only if nobody has changed it since. */
+    req.superseded = suite_handle(1, 2);
+    req.version = UINT64_MAX;
+    EXPECT_ERR(
+        run, suite_insert(run->lane, &req, COAT_SPACE_SESSION, suite_handle(1, 4), "v", 0, NOW),
+        COAT_CONFLICT);
+    EXPECT_ERR(run, load(run, 1, 2), COAT_OK);
+    EXPECT_ERR(run, load(run, 1, 4), COAT_NO_SESSION);
+    EXPECT_ERR(run, coat_store_run(run->lane, &get), COAT_OK);
+    req.version = get.found_version;
+    EXPECT_ERR(
+        run, suite_insert(run->lane, &req, COAT_SPACE_SESSION, suite_handle(1, 4), "v", 0, NOW),
+        COAT_OK);
+    EXPECT_ERR(run, load(run, 1, 2), COAT_NO_SESSION);
 }
 
 static void
