@@ -28,10 +28,13 @@ listed(coat_account_call *call)
 {
     coat_ask *ask = call->ctx;
 
-    if (call->result == COAT_OK)
-        coat_ask_list(ask, "accounts", call->more);
-    else
+    if (call->result != COAT_OK) {
         coat_ask_fail(ask, call->result);
+        return;
+    }
+    if (!ask->list_cut) /* behind what cannot be read as well */
+        ask->last = call->next;
+    coat_ask_list(ask, "accounts", call->more);
 }
 
 void

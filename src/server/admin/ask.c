@@ -212,7 +212,7 @@ coat_ask_list(coat_ask *ask, const char *name, bool more)
 
     ask->list = NULL;
     coat_handle_encode(&ask->last, next);
-    if ((more || ask->list_cut) && json_array_size(list) > 0)
+    if (more || ask->list_cut)
         coat_ask_json(ask, 200,
                       json_pack("{s:o,s:s#}", name, list, "next", next, (int)sizeof next));
     else

@@ -39,6 +39,15 @@ ended(coat_call *call)
                    call->op == COAT_CALL_END ? "notice_signed_out" : "notice_signed_out_all");
 }
 
+/* By its token, which is what tells a sign-out from a revocation by somebody else. */
+static void
+end_own(coat_visit *visit)
+{
+    memset(&visit->call, 0, sizeof visit->call);
+    visit->call.token = visit->token;
+    coat_visit_call(visit, COAT_CALL_END, ended);
+}
+
 /* Idempotent. Without a live session there is none to protect: the origin policy is enough. */
 void
 coat_route_logout(coat_http_request *req)
@@ -57,10 +66,7 @@ coat_route_logout(coat_http_request *req)
         coat_visit_error(visit, 403, "csrf_token_invalid");
         return;
     }
-    memset(&visit->call, 0, sizeof visit->call);
-    visit->call.has_handle = true;
-    visit->call.handle = *coat_session_handle(visit->session);
-    coat_visit_call(visit, COAT_CALL_END, ended);
+    end_own(visit);
 }
 
 void
@@ -69,13 +75,11 @@ coat_route_logout_all(coat_http_request *req)
     coat_visit *visit = coat_visit_of(req);
     coat_span user = coat_session_record(visit->session)->user;
 
-    memset(&visit->call, 0, sizeof visit->call);
     if (user.len == 0) { /* nobody signed in: this session is all there is */
-        visit->call.has_handle = true;
-        visit->call.handle = *coat_session_handle(visit->session);
-        coat_visit_call(visit, COAT_CALL_END, ended);
+        end_own(visit);
         return;
     }
+    memset(&visit->call, 0, sizeof visit->call);
     visit->call.user = user;
     coat_visit_call(visit, COAT_CALL_END_USER, ended);
 }

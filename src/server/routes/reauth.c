@@ -57,7 +57,6 @@ renewed(coat_call *call)
     if (visit->account.device_text[0] != '\0')
         coat_visit_set_cookie(visit, &visit->set->device_cookie,
                               coat_span_of(visit->account.device_text), COAT_DEVICE_LIFE_S);
-    coat_visit_event(visit, COAT_EVENT_STEP_UP_SUCCESS, NULL);
     if (coat_http_body(visit->req) == COAT_HTTP_BODY_JSON)
         coat_visit_send_json(visit, coat_visit_reply(visit, 200),
                              json_pack("{s:b}", "confirmed", 1));
@@ -74,7 +73,6 @@ verified(coat_account_call *account)
     coat_call *call = &visit->call;
 
     if (account->result == COAT_DENIED) {
-        coat_visit_event(visit, COAT_EVENT_STEP_UP_FAILURE, "password");
         if (coat_http_body(visit->req) == COAT_HTTP_BODY_JSON)
             coat_visit_error(visit, 401, "credentials_refused");
         else
