@@ -114,23 +114,23 @@ static uint32_t next_serial = 1;
 
 /** What becomes of a fate when `from` is met; others stay. */
 static void
-turn(uint8_t *fate, uint8_t from, uint8_t to)
+turn(uint8_t *f, uint8_t from, uint8_t to)
 {
-    if (*fate == from)
-        *fate = to;
+    if (*f == from)
+        *f = to;
 }
 
 /** An end of session s was begun or acknowledged; `ending` marks which kind of end. */
 static void
-note_end(uint8_t *fate, uint32_t kind, uint8_t ending)
+note_end(uint8_t *f, uint32_t kind, uint8_t ending)
 {
     if (kind == NOTE_ACK) {
-        turn(fate, ending, FATE_ABSENT);
+        turn(f, ending, FATE_ABSENT);
         return;
     }
     /* Ended while its insertion was under way: both orders are right. */
-    turn(fate, FATE_INSERTING, FATE_OPEN);
-    turn(fate, FATE_LIVE, ending);
+    turn(f, FATE_INSERTING, FATE_OPEN);
+    turn(f, FATE_LIVE, ending);
 }
 
 static void
