@@ -222,9 +222,10 @@ main(int argc, char **argv)
 {
     coat_engine_conf conf;
     coat_store_conf store_conf = {.url = "memory:"}; /* or "lmdb:/var/lib/..." to keep them */
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 0)),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     coat_engine *engine;
     coat_keys *keys;
