@@ -18,10 +18,10 @@
 #include <coatcheck/keys.h>
 #include <coatcheck/store.h>
 
-#define COAT_NAME_MAX 128       /* bytes of an account name */
-#define COAT_PASSWORD_MAX 1024  /* bytes; longer ones fail like wrong ones, unhashed */
-#define COAT_PASSWORD_MIN 15    /* code points of a new password used alone */
-#define COAT_HASH_MAX 256       /* bytes of a stored hash string */
+#define COAT_NAME_MAX 128      /* bytes of an account name */
+#define COAT_PASSWORD_MAX 1024 /* bytes; longer ones fail like wrong ones, unhashed */
+#define COAT_PASSWORD_MIN 15   /* code points of a new password used alone */
+#define COAT_HASH_MAX 256      /* bytes of a stored hash string */
 
 typedef struct coat_directory coat_directory;
 typedef struct coat_clerk coat_clerk;
@@ -29,16 +29,16 @@ typedef struct coat_clerk coat_clerk;
 typedef struct coat_directory_conf {
     const coat_keys *keys;
     coat_store *store;
-    uint32_t argon_kib;      /* 19456 */
-    uint32_t argon_passes;   /* 2; p is always 1 */
-    const uint8_t *pepper;   /* optional 32-byte server-side key, borrowed; NULL: none */
-    uint32_t hash_threads;   /* K; 0: number of cores */
-    uint32_t queue_max;      /* waiting hashes; 0: 64 * K */
-    uint32_t queue_wait_ms;  /* 2000 */
-    uint32_t failures_known; /* 50: consecutive failures until disabled, known clients */
-    uint32_t failures_unknown; /* 50 */
+    uint32_t argon_kib;           /* 19456 */
+    uint32_t argon_passes;        /* 2; p is always 1 */
+    const uint8_t *pepper;        /* optional 32-byte server-side key, borrowed; NULL: none */
+    uint32_t hash_threads;        /* K; 0: number of cores */
+    uint32_t queue_max;           /* waiting hashes; 0: 64 * K */
+    uint32_t queue_wait_ms;       /* 2000 */
+    uint32_t failures_known;      /* 50: consecutive failures until disabled, known clients */
+    uint32_t failures_unknown;    /* 50 */
     uint32_t attempts_per_minute; /* 20 per /32 or /64 */
-    const char *service_name; /* context word for the blocklist */
+    const char *service_name;     /* context word for the blocklist */
     coat_rng_fn rng;
     void *rng_ctx;
     coat_clock_fn clock;
@@ -76,9 +76,9 @@ typedef enum coat_password_fault {
     COAT_PASSWORD_FINE = 0,
     COAT_PASSWORD_SHORT,
     COAT_PASSWORD_LONG,
-    COAT_PASSWORD_COMMON,    /* on the blocklist */
-    COAT_PASSWORD_CONTEXT,   /* derived from the user or service name */
-    COAT_PASSWORD_ENCODING,  /* not UTF-8 */
+    COAT_PASSWORD_COMMON,   /* on the blocklist */
+    COAT_PASSWORD_CONTEXT,  /* derived from the user or service name */
+    COAT_PASSWORD_ENCODING, /* not UTF-8 */
 } coat_password_fault;
 
 COAT_API coat_password_fault coat_password_judge(coat_span name, coat_span password,
@@ -94,23 +94,23 @@ typedef enum coat_account_op {
     COAT_ACCOUNT_SIGN_IN = 1,
     /* As SIGN_IN for the user of a live session (step-up, password change). */
     COAT_ACCOUNT_VERIFY,
-    COAT_ACCOUNT_ADD,        /* name, password (or hash), roles; EXISTS; INVALID with fault */
+    COAT_ACCOUNT_ADD,          /* name, password (or hash), roles; EXISTS; INVALID with fault */
     COAT_ACCOUNT_SET_PASSWORD, /* name, password */
     COAT_ACCOUNT_SET_ROLES,
-    COAT_ACCOUNT_DISABLE,    /* the caller then ends the user's sessions (LC-11) */
-    COAT_ACCOUNT_ENABLE,     /* also clears counters */
+    COAT_ACCOUNT_DISABLE, /* the caller then ends the user's sessions (LC-11) */
+    COAT_ACCOUNT_ENABLE,  /* also clears counters */
     COAT_ACCOUNT_DELETE,
-    COAT_ACCOUNT_SHOW,       /* name -> item() once; NOT_FOUND */
-    COAT_ACCOUNT_LIST,       /* cursor, limit -> item(); more */
+    COAT_ACCOUNT_SHOW, /* name -> item() once; NOT_FOUND */
+    COAT_ACCOUNT_LIST, /* cursor, limit -> item(); more */
 } coat_account_op;
 
 typedef struct coat_account_call coat_account_call;
 struct coat_account_call {
     coat_account_op op;
     coat_span name, password, roles;
-    coat_span hash;         /* ADD / SET_PASSWORD on import: PHC or crypt(3) string */
-    coat_address address;   /* client; !known: local, not throttled by network */
-    coat_span device;       /* known-client cookie as received, may be empty */
+    coat_span hash;       /* ADD / SET_PASSWORD on import: PHC or crypt(3) string */
+    coat_address address; /* client; !known: local, not throttled by network */
+    coat_span device;     /* known-client cookie as received, may be empty */
     bool has_cursor;
     coat_handle cursor;
     uint32_t limit;
@@ -130,9 +130,14 @@ struct coat_account_call {
     void *priv;
 };
 
+/**
+ * The call and what its spans point to are the caller's and live until done(), which comes
+ * once, on the clerk's thread, perhaps before this returns. done() may start calls, but not
+ * close the clerk. The directory's own copy of the password is wiped before done().
+ */
 COAT_API void coat_account_start(coat_clerk *clerk, coat_account_call *call) COAT_NONNULL;
-COAT_API coat_err coat_account_run(coat_clerk *clerk,
-                                   coat_account_call *call) COAT_MUST_USE;
+/** Start and wait; for clerks without a loop (INVALID with one). done may be NULL. */
+COAT_API coat_err coat_account_run(coat_clerk *clerk, coat_account_call *call) COAT_MUST_USE;
 
 /** Check a hash string for import: kind recognised, parameters within caps. */
 COAT_API coat_err coat_hash_check(coat_span hash, const char **kind, char *message,

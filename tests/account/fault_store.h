@@ -15,6 +15,7 @@ static struct {
     long left;    /* operations that still succeed; negative: no end */
     bool exits;   /* then the process is gone, as by kill -9 */
     bool after;   /* ... but the operation has been done */
+    bool once;    /* only that one operation */
     bool refused; /* the last submitted one was */
     coat_err with;
 } fault = {.left = -1, .with = COAT_STORE_DOWN};
@@ -93,6 +94,8 @@ fault_submit(coat_lane *lane, coat_store_req *req)
         }
         if (fault.exits)
             _exit(9);
+        if (fault.once)
+            fault.left = -1;
         req->result = fault.with;
         req->done(req);
         return;
@@ -139,7 +142,7 @@ fault_register(void)
         REQUIRE_OK(coat_store_register(&fault_ops));
     done = true;
     fault.left = -1;
-    fault.exits = fault.after = false;
+    fault.exits = fault.after = fault.once = false;
     fault.with = COAT_STORE_DOWN;
 }
 

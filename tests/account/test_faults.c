@@ -45,6 +45,53 @@ test_store_errors(void)
     fixture_fini(&f);
 }
 
+/* An error that is gone the next moment is not passed over. */
+static void
+test_one_error(void)
+{
+    fixture f;
+
+    fault_register();
+    fixture_prepare(&f, "fault:memory:");
+    fixture_open(&f, &fixture_weak);
+    REQUIRE_OK(fixture_import(&f, "alice", BCRYPT));
+    fault.once = true;
+    for (long n = 0; n < 5; n++) {
+        fault.left = n;
+        CHECK_ERR(fixture_sign_in(&f, "alice", GOOD_PASSWORD), COAT_STORE_DOWN);
+        CHECK_STR(f.call.user, "");
+        CHECK_INT(fault.left, -1);
+        REQUIRE_OK(fixture_do(&f, COAT_ACCOUNT_ENABLE, "alice"));
+    }
+    fixture_fini(&f);
+}
+
+/* Whoever loses the race for the counter counts after the winner, before any hash. */
+static void
+test_lost_count(void)
+{
+    static const coat_err lost[] = {COAT_CONFLICT, COAT_EXISTS, COAT_NO_SESSION};
+    fixture f;
+
+    fault_register();
+    fixture_prepare(&f, "fault:memory:");
+    fixture_open(&f, &fixture_weak);
+    REQUIRE_OK(fixture_add(&f, "alice", GOOD_PASSWORD));
+    fault.once = true;
+    for (uint32_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+        fault.with = lost[i];
+        fault.left = 2; /* account, counter, and then the write of it */
+        CHECK_ERR(fixture_sign_in(&f, "alice", WRONG_PASSWORD), COAT_DENIED);
+        CHECK_INT(fault.left, -1);
+        CHECK_INT(fixture_failures(&f, "alice", COAT_CLIENT_UNKNOWN), i + 1);
+    }
+    fault.once = false; /* and one who always loses gives up */
+    fault.with = COAT_CONFLICT;
+    fault.left = 2;
+    CHECK(fixture_sign_in(&f, "alice", GOOD_PASSWORD) != COAT_OK);
+    fixture_fini(&f);
+}
+
 /* Absence and lost races, claimed by the store at every step, do not open either. */
 static void
 test_store_lies(void)
@@ -114,7 +161,7 @@ test_corrupt_records(void)
 static void
 test_corrupt_counter(void)
 {
-    coat_handle account, place;
+    coat_handle account, place, other;
     uint8_t junk[40] = {0};
     fixture f;
 
@@ -129,6 +176,17 @@ test_corrupt_counter(void)
     CHECK_INT(f.events[COAT_EVENT_RECORD_TAMPERED], 1);
     REQUIRE_OK(fixture_do(&f, COAT_ACCOUNT_ENABLE, "alice"));
     CHECK_ERR(fixture_sign_in(&f, "alice", GOOD_PASSWORD), COAT_OK);
+
+    /* nor does bob's lower count help in alice's place */
+    REQUIRE_OK(fixture_add(&f, "bob", GOOD_PASSWORD));
+    CHECK_ERR(fixture_sign_in(&f, "bob", WRONG_PASSWORD), COAT_DENIED);
+    CHECK_ERR(fixture_sign_in(&f, "alice", WRONG_PASSWORD), COAT_DENIED);
+    account = fixture_address(&f, "bob");
+    other = coat_throttle_address(f.directory->policy, &account, COAT_CLIENT_UNKNOWN, false);
+    CHECK_INT(fixture_stored(&f, COAT_SPACE_META, other, junk, sizeof junk, NULL), sizeof junk);
+    REQUIRE_OK(fixture_overwrite(&f, COAT_SPACE_META, place, (coat_span){junk, sizeof junk}));
+    CHECK_ERR(fixture_sign_in(&f, "alice", GOOD_PASSWORD), COAT_DENIED);
+    CHECK_STR(f.reason, "locked");
     fixture_fini(&f);
 }
 
@@ -225,6 +283,8 @@ test_no_default_account(void)
 static const coat_test tests[] = {
     {"LG-11: an error of the store at any step is passed on, and opens nothing",
      test_store_errors},
+    {"LG-11: nor is a passing error overlooked", test_one_error},
+    {"LG-7: a lost race for the counter is run again", test_lost_count},
     {"LG-11: wrong answers of the store open nothing", test_store_lies},
     {"LG-11 ST-2: a changed or transplanted account opens nothing and is reported",
      test_corrupt_records},
