@@ -532,6 +532,98 @@ test_collisions(void)
     stop();
 }
 
+/* ---- gates: every order of a fill and a change, one by one ---- */
+
+enum { TICKET, FILL, BEGIN, END, OWNER_BEGIN, OWNER_END, ALL_BEGIN, ALL_END, STOP };
+
+static void
+test_gates(void)
+{
+    static const struct {
+        const char *name;
+        uint8_t steps[6];
+        coat_err want;
+    } cases[] = {
+        {"undisturbed", {TICKET, FILL, STOP}, COAT_OK},
+        {"before and after", {BEGIN, END, TICKET, FILL, STOP}, COAT_OK},
+        {"change within", {TICKET, BEGIN, END, FILL, STOP}, COAT_CONFLICT},
+        {"change began within", {TICKET, BEGIN, FILL, END, STOP}, COAT_CONFLICT},
+        {"change ended within", {BEGIN, TICKET, END, FILL, STOP}, COAT_CONFLICT},
+        {"within a change", {BEGIN, TICKET, FILL, END, STOP}, COAT_CONFLICT},
+        {"owner within", {TICKET, OWNER_BEGIN, OWNER_END, FILL, STOP}, COAT_CONFLICT},
+        {"owner began within", {TICKET, OWNER_BEGIN, FILL, OWNER_END, STOP}, COAT_CONFLICT},
+        {"owner ended within", {OWNER_BEGIN, TICKET, OWNER_END, FILL, STOP}, COAT_CONFLICT},
+        {"within owner", {OWNER_BEGIN, TICKET, FILL, OWNER_END, STOP}, COAT_CONFLICT},
+        {"all within", {TICKET, ALL_BEGIN, ALL_END, FILL, STOP}, COAT_CONFLICT},
+        {"all began within", {TICKET, ALL_BEGIN, FILL, ALL_END, STOP}, COAT_CONFLICT},
+        {"all ended within", {ALL_BEGIN, TICKET, ALL_END, FILL, STOP}, COAT_CONFLICT},
+        {"within all", {ALL_BEGIN, TICKET, FILL, ALL_END, STOP}, COAT_CONFLICT},
+    };
+    coat_table_ticket ticket = {0, 0};
+    coat_table_change change;
+    kit_session s;
+    coat_owner owner;
+
+    start(64);
+    kit_session_make(&s, &rng, 1, 5, 5);
+    owner = coat_handle_owner(&s.token.handle);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_table_entry entry = kit_entry(&s);
+        coat_err got = COAT_INVALID;
+
+        test_case(cases[i].name);
+        (void)coat_table_clear(writer, entry.handle);
+        for (const uint8_t *step = cases[i].steps; *step != STOP; step++) {
+            if (*step == TICKET)
+                ticket = coat_table_ticket_take(writer, entry.handle);
+            else if (*step == FILL)
+                got = coat_table_fill(writer, ticket, &entry);
+            else if (*step == BEGIN)
+                coat_table_change_begin(writer, entry.handle, &change);
+            else if (*step == END)
+                coat_table_change_end(writer, &change, NULL);
+            else if (*step == OWNER_BEGIN)
+                coat_table_owner_begin(writer, owner);
+            else if (*step == OWNER_END)
+                coat_table_owner_end(writer, owner);
+            else if (*step == ALL_BEGIN)
+                coat_table_all_begin(writer);
+            else
+                coat_table_all_end(writer, 0);
+        }
+        CHECK_ERR(got, cases[i].want);
+        CHECK_INT(kit_verdict(table, &s, kit_now),
+                  got == COAT_OK ? COAT_TABLE_LIVE : COAT_TABLE_ASK);
+    }
+    stop();
+}
+
+/** Two changes of one session at once: what the first commits is old when it ends last. */
+static void
+test_crossing_changes(void)
+{
+    coat_table_change first, second;
+    kit_session a, b;
+    coat_table_entry entry_a, entry_b;
+
+    start(64);
+    kit_session_make(&a, &rng, 1, 5, 5);
+    b = a;
+    kit_session_rotate(&b, &rng);
+    entry_a = kit_entry(&a);
+    entry_b = kit_entry(&b);
+    coat_table_change_begin(writer, entry_a.handle, &first);
+    coat_table_change_end(writer, &first, &entry_a);
+    CHECK_INT(kit_verdict(table, &a, kit_now), COAT_TABLE_LIVE); /* alone: entered at once */
+    coat_table_change_begin(writer, entry_a.handle, &first);
+    coat_table_change_begin(writer, entry_b.handle, &second);
+    coat_table_change_end(writer, &second, &entry_b);
+    coat_table_change_end(writer, &first, &entry_a);
+    CHECK_INT(kit_verdict(table, &a, kit_now), COAT_TABLE_ASK);
+    CHECK_INT(kit_verdict(table, &b, kit_now), COAT_TABLE_ASK);
+    stop();
+}
+
 /* ---- folding ---- */
 
 enum { FOLDED_MAX = 256 };
@@ -589,7 +681,10 @@ test_fold(void)
     CHECK(coat_handle_equal(&notes.handle[0], &s.token.handle));
     CHECK_INT(fold_all(&notes, 60000, query.now_ms), 0);
 
-    query.now_ms = kit_now + 61000;
+    query.now_ms = kit_now + 9000;
+    CHECK_INT(kit_ask(table, &quick, query, &answer), COAT_TABLE_LIVE);
+    CHECK_INT(fold_all(&notes, 60000, query.now_ms), 0);
+    query.now_ms = kit_now + 10000;
     CHECK_INT(kit_ask(table, &quick, query, &answer), COAT_TABLE_LIVE);
     CHECK_INT(fold_all(&notes, 60000, query.now_ms), 1);
     CHECK(coat_handle_equal(&notes.handle[0], &quick.token.handle));
@@ -603,7 +698,7 @@ test_fold(void)
     CHECK_INT(fold_all(&notes, 0, query.now_ms), 0);
 
     /* What has ended makes room. */
-    CHECK_INT(fold_all(&notes, 60000, kit_now + 61000 + 100000), 0);
+    CHECK_INT(fold_all(&notes, 60000, kit_now + 10000 + 100000), 0);
     coat_table_stats_get(writer, &stats);
     CHECK_INT(stats.used, 1);
     CHECK_INT(fold_all(&notes, 60000, s.record.absolute_end_ms), 0);
@@ -681,6 +776,8 @@ static const coat_test tests[] = {
     {"RX-4: unknown tokens write nothing and evict nobody", test_unknown_floods},
     {"RX-5: two tables have different orders", test_two_orders},
     {"RX-5: handles that collide under a zero key spread like others", test_collisions},
+    {"RV-3: a fill is let in only if no change was up since its ticket", test_gates},
+    {"LC-9: of two changes at once neither is entered on ending", test_crossing_changes},
     {"LC-4: activity is folded in at most min(lag, idle/10) late", test_fold},
     {"a reader's writes can at most keep a session from idling out", test_hostile_activity},
     {"LC-4: a late note counts for nobody else", test_late_note},

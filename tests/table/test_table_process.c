@@ -294,6 +294,63 @@ test_take_over(void)
     coat_table_close(reader);
 }
 
+static void
+copy_slot(coat_table_writer *w, uint32_t from, uint32_t to)
+{
+    coat_table_image image;
+
+    atomic_store(&w->slot[to].lengths, coat_table_peek(w, from, &image));
+    for (size_t i = 0; i < COAT_TABLE_WORDS; i++)
+        atomic_store(&w->slot[to].word[i], atomic_load(&w->slot[from].word[i]));
+}
+
+/** What no writer leaves behind, and no taking over may believe. */
+static void
+test_unbelievable(void)
+{
+    kit_session twin, strayed, halved, fine;
+    const kit_session *const all[] = {&twin, &strayed, &halved, &fine};
+    coat_table_conf conf;
+    coat_table_writer *w;
+    coat_table_stats stats;
+    uint32_t at[4];
+
+    fresh_path();
+    kit_conf(&conf, path, 1024);
+    w = kit_create(&conf);
+    kit_session_make(&twin, &rng, 1, 5, 5);
+    kit_session_make(&strayed, &rng, 2, 5, 5);
+    kit_session_make(&halved, &rng, 3, 5, 5);
+    kit_session_make(&fine, &rng, 4, 5, 5);
+    for (size_t i = 0; i < 4; i++) {
+        coat_table_place place =
+            coat_table_place_of(w->view.hash_key, w->view.sets, &all[i]->token.handle);
+
+        REQUIRE_OK(kit_fill(w, all[i]));
+        at[i] = (uint32_t)coat_table_find(w, &place, &all[i]->token.handle);
+        if (i == 0) /* a second time in its set */
+            copy_slot(w, at[0], at[0] ^ 1);
+        if (i == 1) /* where no look-up would find it */
+            for (uint32_t set = 0; set < w->view.sets; set++)
+                if (set != place.set[0] && set != place.set[1])
+                    copy_slot(w, at[1], set * COAT_TABLE_WAYS + 3);
+        if (i == 2)
+            atomic_fetch_add(&w->slot[at[2]].seq, 1);
+    }
+    coat_table_writer_close(w);
+    w = kit_create(&conf);
+    CHECK(coat_table_writer_taken_over(w));
+    CHECK_INT(kit_verdict(&w->view, &twin, kit_now), COAT_TABLE_ASK); /* which one is true? */
+    CHECK_INT(kit_verdict(&w->view, &strayed, kit_now), COAT_TABLE_LIVE);
+    CHECK_INT(kit_verdict(&w->view, &halved, kit_now), COAT_TABLE_ASK);
+    CHECK_INT(kit_verdict(&w->view, &fine, kit_now), COAT_TABLE_LIVE);
+    coat_table_stats_get(w, &stats);
+    CHECK_INT(stats.used, 2);
+    for (uint32_t i = 0; i < w->view.geometry.slots; i++)
+        REQUIRE((coat_table_seq(w, i) & 1) == 0);
+    coat_table_writer_close(w);
+}
+
 typedef void (*change_fn)(coat_table_conf *conf);
 
 static void
@@ -458,6 +515,9 @@ test_refusals(void)
     poke(path, offsetof(coat_table_head, format), COAT_TABLE_FORMAT + 1);
     CHECK_ERR(coat_table_open(path, &reader), COAT_NEWER_FORMAT);
     poke(path, offsetof(coat_table_head, format), COAT_TABLE_FORMAT);
+    poke(beside(".seen"), offsetof(coat_table_seen_head, generation) + 3, 0xee);
+    poke(beside(".seen"), offsetof(coat_table_seen_head, generation) + 4, 0xee);
+    CHECK_ERR(coat_table_open(path, &reader), COAT_IO); /* activity of another generation */
     REQUIRE(truncate(path, 5000) == 0);
     CHECK_ERR(coat_table_open(path, &reader), COAT_IO);
     REQUIRE(truncate(path, 0) == 0);
@@ -506,6 +566,7 @@ static const coat_test tests[] = {
     {"a reader cannot write to the table", test_read_only},
     {"a check allocates nothing and makes no system call", test_no_calls},
     {"a restarted daemon takes the table over with all that is in it", test_take_over},
+    {"taking over believes no twin, no stray and no half-written slot", test_unbelievable},
     {"what cannot be taken over is replaced, and readers turn to the new one",
      test_generations},
     {"one writer only; no links, no foreign or open files; no damaged ones", test_refusals},
