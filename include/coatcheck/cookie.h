@@ -40,8 +40,8 @@ COAT_API void coat_cookie_default(coat_cookie_conf *conf);
  * @param message  at least 160 bytes: what is wrong and what would be right
  */
 COAT_API coat_err coat_cookie_check(const coat_cookie_conf *conf,
-                                    bool (*is_public_suffix)(const char *domain),
-                                    char *message, size_t cap) COAT_MUST_USE;
+                                    bool (*is_public_suffix)(const char *domain), char *message,
+                                    size_t cap) COAT_MUST_USE;
 
 /** Cursor over the pairs of one Cookie header line. Double quotes belong to the value. */
 typedef struct coat_cookie_iter {
@@ -55,8 +55,8 @@ COAT_API bool coat_cookie_next(coat_cookie_iter *iter, coat_span *name, coat_spa
 /** Result of looking for the session cookie in all Cookie lines of a request. */
 typedef struct coat_cookie_found {
     coat_span value[COAT_COOKIE_CANDIDATES];
-    uint32_t count;  /* how many values stand under the name, also beyond the array */
-    bool ambiguous;  /* deny: >1 under a __Host- name, > COAT_COOKIE_CANDIDATES elsewhere */
+    uint32_t count; /* how many values stand under the name, also beyond the array */
+    bool ambiguous; /* deny: >1 under a __Host- name, > COAT_COOKIE_CANDIDATES elsewhere */
 } coat_cookie_found;
 
 /** Collect; names compare case-sensitively. Lines over COAT_COOKIE_HEADER_MAX: ambiguous. */

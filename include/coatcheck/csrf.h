@@ -19,12 +19,11 @@
 
 /** @retval COAT_RNG_FAILED */
 COAT_API coat_err coat_csrf_issue(const coat_keys *keys, const coat_handle *handle,
-                                  const uint8_t session_key[16], coat_rng_fn rng,
-                                  void *rng_ctx, char text[COAT_CSRF_CHARS]) COAT_MUST_USE;
+                                  const uint8_t session_key[16], coat_rng_fn rng, void *rng_ctx,
+                                  char text[COAT_CSRF_CHARS]) COAT_MUST_USE;
 /** @retval COAT_DENIED  anything but a valid token of this session */
 COAT_API coat_err coat_csrf_check(const coat_keys *keys, const coat_handle *handle,
-                                  const uint8_t session_key[16],
-                                  coat_span text) COAT_MUST_USE;
+                                  const uint8_t session_key[16], coat_span text) COAT_MUST_USE;
 
 /*
  * Pre-session: a signed, short-lived cookie of its own (never the session cookie's name), no

@@ -42,11 +42,11 @@ typedef struct coat_engine_conf {
     uint32_t table_slots;       /* default 131072 */
     coat_rng_fn rng;            /* NULL: coat_rng_system */
     void *rng_ctx;
-    coat_clock_fn clock;        /* NULL: coat_clock_system */
+    coat_clock_fn clock; /* NULL: coat_clock_system */
     void *clock_ctx;
-    coat_clock_fn monotonic;    /* NULL: CLOCK_MONOTONIC, milliseconds */
+    coat_clock_fn monotonic; /* NULL: CLOCK_MONOTONIC, milliseconds */
     void *monotonic_ctx;
-    coat_event_fn events;       /* NULL: dropped */
+    coat_event_fn events; /* NULL: dropped */
     void *events_ctx;
 } coat_engine_conf;
 
@@ -95,12 +95,13 @@ COAT_API coat_err coat_session_csrf_check(const coat_engine *engine,
 
 typedef enum coat_call_op {
     /* token -> session, judgement; carries out rotation, confirmation, theft, context change.
-     * OK live; STEP_UP live but too old (session set); NO_SESSION. set_token: send token_text. */
+     * OK live; STEP_UP live but too old (session set); NO_SESSION. set_token: send token_text.
+     */
     COAT_CALL_CHECK = 1,
     /* user ("" for none), roles, methods, remember, context, data -> session, token_text.
      * `token`, if given, names the session that this one follows: it is ended, in the same step
-     * where the owner is the same, and before done() in any case; keep_data takes its data over,
-     * patched by `data`. TOO_MANY, REVOKED. expected_epochs: see COAT_CALL_EPOCHS. */
+     * where the owner is the same, and before done() in any case; keep_data takes its data
+     * over, patched by `data`. TOO_MANY, REVOKED. expected_epochs: see COAT_CALL_EPOCHS. */
     COAT_CALL_CREATE,
     /* token -> a new handle and secret for the same session: after step-up, role or password
      * change (LC-1). user as before; roles / methods if their spans are set; both timers
@@ -120,8 +121,8 @@ typedef enum coat_call_op {
     COAT_CALL_LIST,
     /* limit, cursor -> item() per session of everybody; more. */
     COAT_CALL_SCAN,
-    /* user -> epochs: read before credentials are checked, passed to CREATE afterwards, so that a
-     * sign-in racing a revocation or a disabled account cannot slip through (RV-4). */
+    /* user -> epochs: read before credentials are checked, passed to CREATE afterwards, so that
+     * a sign-in racing a revocation or a disabled account cannot slip through (RV-4). */
     COAT_CALL_EPOCHS,
 } coat_call_op;
 
@@ -153,10 +154,10 @@ struct coat_call {
     /* Results. */
     coat_err result;
     coat_judgement judgement;
-    coat_session *session; /* the caller's: coat_session_free */
-    bool set_token;        /* send token_text in a Set-Cookie */
+    coat_session *session;             /* the caller's: coat_session_free */
+    bool set_token;                    /* send token_text in a Set-Cookie */
     char token_text[COAT_TOKEN_CHARS]; /* secret: wipe */
-    int64_t max_age_s;     /* for the cookie: remaining absolute time if remember, else -1 */
+    int64_t max_age_s; /* for the cookie: remaining absolute time if remember, else -1 */
     uint32_t count;
     bool more;
 

@@ -63,13 +63,13 @@ typedef enum coat_event_type {
 
 typedef struct coat_event {
     coat_event_type type;
-    bool failed;          /* outcome */
-    const char *reason;   /* short stable word, or NULL */
+    bool failed;        /* outcome */
+    const char *reason; /* short stable word, or NULL */
     bool has_handle;
-    coat_handle handle;   /* logged as keyed digest only */
-    coat_span user;       /* as claimed or known */
-    uint64_t count;       /* for aggregated events; 0: not shown */
-    const void *cause;    /* ctx of the coat_call / coat_account_call it arose in, or NULL */
+    coat_handle handle; /* logged as keyed digest only */
+    coat_span user;     /* as claimed or known */
+    uint64_t count;     /* for aggregated events; 0: not shown */
+    const void *cause;  /* ctx of the coat_call / coat_account_call it arose in, or NULL */
 } coat_event;
 
 /** Receives events on the thread that caused them; borrowed until return; must not block. */

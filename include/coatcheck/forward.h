@@ -29,14 +29,13 @@ COAT_API bool coat_address_is_v4(const coat_address *address);
 COAT_API coat_err coat_network_parse(const char *text, coat_network *out) COAT_MUST_USE;
 COAT_API bool coat_network_has(const coat_network *network, const coat_address *address);
 /** Network of an address: v4_prefix of 32, v6_prefix of 128 bits; textual, "192.0.2.0/24". */
-COAT_API void coat_address_mask(coat_address *address, unsigned v4_prefix,
-                                unsigned v6_prefix);
+COAT_API void coat_address_mask(coat_address *address, unsigned v4_prefix, unsigned v6_prefix);
 
 typedef enum coat_dialect {
     COAT_DIALECT_NONE = 0, /* no forwarding header is believed */
-    COAT_DIALECT_NGINX,    /* X-Original-Method, X-Original-URI, X-Original-Host, X-Forwarded-* */
+    COAT_DIALECT_NGINX, /* X-Original-Method, X-Original-URI, X-Original-Host, X-Forwarded-* */
     COAT_DIALECT_FORWARDED, /* X-Forwarded-Method, -Uri, -Host, -Proto, -For: Traefik, Caddy */
-    COAT_DIALECT_ENVOY,    /* ext_authz: the request itself carries method, path, host */
+    COAT_DIALECT_ENVOY,     /* ext_authz: the request itself carries method, path, host */
 } coat_dialect;
 
 typedef struct coat_field {

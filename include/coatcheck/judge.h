@@ -11,14 +11,14 @@
 
 /** What the operator set. Fill with coat_policy_default(), then change. */
 typedef struct coat_policy {
-    int64_t idle_ms;              /* 30 min */
-    int64_t absolute_ms;          /* 12 h */
-    int64_t remember_idle_ms;     /* pair of remember-me sessions; 24 h in profile aal2 */
+    int64_t idle_ms;          /* 30 min */
+    int64_t absolute_ms;      /* 12 h */
+    int64_t remember_idle_ms; /* pair of remember-me sessions; 24 h in profile aal2 */
     int64_t remember_absolute_ms;
-    int64_t rotate_every_ms;      /* 15 min */
-    int64_t rotate_grace_ms;      /* 10 s */
-    int64_t rotate_redeliver_ms;  /* 60 s */
-    uint64_t epoch_global;        /* records of a lower epoch are dead */
+    int64_t rotate_every_ms;     /* 15 min */
+    int64_t rotate_grace_ms;     /* 10 s */
+    int64_t rotate_redeliver_ms; /* 60 s */
+    uint64_t epoch_global;       /* records of a lower epoch are dead */
 } coat_policy;
 
 COAT_API void coat_policy_default(coat_policy *policy);
@@ -40,11 +40,11 @@ typedef enum coat_verdict {
 typedef enum coat_why {
     COAT_WHY_NONE = 0,
     COAT_WHY_LIVE,
-    COAT_WHY_IDLE,      /* idle limit passed */
-    COAT_WHY_ABSOLUTE,  /* absolute limit passed */
-    COAT_WHY_EPOCH,     /* everybody was signed out */
-    COAT_WHY_REUSE,     /* see COAT_VERDICT_STOLEN */
-    COAT_WHY_AGE,       /* see COAT_VERDICT_STEP_UP */
+    COAT_WHY_IDLE,     /* idle limit passed */
+    COAT_WHY_ABSOLUTE, /* absolute limit passed */
+    COAT_WHY_EPOCH,    /* everybody was signed out */
+    COAT_WHY_REUSE,    /* see COAT_VERDICT_STOLEN */
+    COAT_WHY_AGE,      /* see COAT_VERDICT_STEP_UP */
 } coat_why;
 
 typedef enum coat_bearer {
@@ -64,12 +64,12 @@ typedef struct coat_judgement {
     coat_verdict verdict;
     coat_why why;
     coat_bearer bearer;
-    uint32_t due;            /* coat_due bits; set for LIVE and STEP_UP */
-    int64_t idle_end_ms;     /* both known whenever the secret was recognised */
+    uint32_t due;        /* coat_due bits; set for LIVE and STEP_UP */
+    int64_t idle_end_ms; /* both known whenever the secret was recognised */
     int64_t absolute_end_ms;
-    int64_t ends_ms;         /* the earlier of both */
-    int64_t auth_age_ms;     /* since authentication; -1: nobody signed in */
-    int64_t next_due_ms;     /* from when the current secret is due for ROTATE */
+    int64_t ends_ms;     /* the earlier of both */
+    int64_t auth_age_ms; /* since authentication; -1: nobody signed in */
+    int64_t next_due_ms; /* from when the current secret is due for ROTATE */
 } coat_judgement;
 
 /**
@@ -81,16 +81,15 @@ typedef struct coat_judgement {
  * compared in constant time.
  */
 COAT_API void coat_judge(const coat_record *record, const coat_token *token, int64_t now_ms,
-                         int64_t seen_ms, const coat_policy *policy,
-                         const coat_demand *demand, coat_judgement *out) COAT_NONNULL;
+                         int64_t seen_ms, const coat_policy *policy, const coat_demand *demand,
+                         coat_judgement *out) COAT_NONNULL;
 
 /**
  * The successor of a secret: BLAKE2b-128(key = record->rotation_key, message = secret), as a
  * whole token under the same handle, tagged.
  */
 COAT_API void coat_rotate_successor(const coat_record *record, const coat_token *token,
-                                    const coat_tag_keys *keys,
-                                    coat_token *out) COAT_NONNULL;
+                                    const coat_tag_keys *keys, coat_token *out) COAT_NONNULL;
 
 /**
  * Apply what judgement->due says to record, for one compare-and-set. Whoever wins that

@@ -48,7 +48,8 @@ COAT_API coat_err coat_keys_parse(coat_span text, coat_keys **out,
 /** A new set with one key. @retval COAT_RNG_FAILED */
 COAT_API coat_err coat_keys_generate(int64_t now_ms, coat_rng_fn rng, void *rng_ctx,
                                      coat_keys **out) COAT_MUST_USE;
-/** A copy of keys with a new newest key; the former newest stays accepted, an older one goes. */
+/** A copy of keys with a new newest key; the former newest stays accepted, an older one goes.
+ */
 COAT_API coat_err coat_keys_rotate(const coat_keys *keys, int64_t now_ms, coat_rng_fn rng,
                                    void *rng_ctx, coat_keys **out) COAT_MUST_USE;
 /** Text of the key file into buf (wipe it). @retval COAT_TOO_LARGE; 512 bytes always do. */
@@ -62,8 +63,7 @@ COAT_API uint32_t coat_keys_id(const coat_keys *keys, uint32_t index);
 COAT_API int64_t coat_keys_created_ms(const coat_keys *keys, uint32_t index);
 
 /** Derived key of a rotating use; index 0 is the newest. Borrowed, 32 bytes, NULL if none. */
-COAT_API const uint8_t *coat_keys_live(const coat_keys *keys, coat_key_use use,
-                                       uint32_t index);
+COAT_API const uint8_t *coat_keys_live(const coat_keys *keys, coat_key_use use, uint32_t index);
 /** Derived key of a root use. Borrowed, 32 bytes. */
 COAT_API const uint8_t *coat_keys_root(const coat_keys *keys, coat_key_use use);
 COAT_API const coat_tag_keys *coat_keys_tags(const coat_keys *keys);

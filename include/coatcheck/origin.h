@@ -38,8 +38,8 @@ typedef struct coat_site_facts {
 } coat_site_facts;
 
 typedef struct coat_site_policy {
-    coat_origins own;        /* our own origins: from configuration, never from Host */
-    bool allow_same_site;    /* accept Sec-Fetch-Site: same-site for unsafe methods */
+    coat_origins own;     /* our own origins: from configuration, never from Host */
+    bool allow_same_site; /* accept Sec-Fetch-Site: same-site for unsafe methods */
 } coat_site_policy;
 
 /** GET, HEAD and OPTIONS are safe; every other token is not. Case-sensitive. */
@@ -59,11 +59,11 @@ COAT_API coat_err coat_site_check(const coat_site_facts *facts,
 COAT_API bool coat_is_navigation(const coat_site_facts *facts);
 
 typedef struct coat_cors_policy {
-    coat_origins allowed;      /* empty: no CORS at all */
-    const char *methods;       /* "GET, POST" */
-    const char *headers;       /* lower case, ", " between: "content-type, x-csrf-token" */
-    const char *exposed;       /* may be empty */
-    int32_t max_age_s;         /* at most 600 */
+    coat_origins allowed; /* empty: no CORS at all */
+    const char *methods;  /* "GET, POST" */
+    const char *headers;  /* lower case, ", " between: "content-type, x-csrf-token" */
+    const char *exposed;  /* may be empty */
+    int32_t max_age_s;    /* at most 600 */
 } coat_cors_policy;
 
 /**
@@ -75,15 +75,15 @@ COAT_API coat_err coat_cors_check(const coat_cors_policy *policy, char *message,
                                   size_t cap) COAT_MUST_USE;
 
 typedef enum coat_cors_verdict {
-    COAT_CORS_REFUSED = 0,   /* foreign origin: 403, no CORS headers, no side effect */
-    COAT_CORS_NONE,          /* not a CORS request, or no policy: go on, no headers */
-    COAT_CORS_ACTUAL,        /* allowed: go on, with headers */
-    COAT_CORS_PREFLIGHT,     /* allowed preflight: answer 204 at once */
+    COAT_CORS_REFUSED = 0, /* foreign origin: 403, no CORS headers, no side effect */
+    COAT_CORS_NONE,        /* not a CORS request, or no policy: go on, no headers */
+    COAT_CORS_ACTUAL,      /* allowed: go on, with headers */
+    COAT_CORS_PREFLIGHT,   /* allowed preflight: answer 204 at once */
 } coat_cors_verdict;
 
 typedef struct coat_cors_answer {
     coat_cors_verdict verdict;
-    bool vary_origin;        /* add Vary: Origin, whatever the verdict */
+    bool vary_origin;         /* add Vary: Origin, whatever the verdict */
     const char *allow_origin; /* from the policy's list, never the request's bytes */
 } coat_cors_answer;
 

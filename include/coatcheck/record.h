@@ -58,12 +58,12 @@ typedef struct coat_record {
     uint8_t previous_digest[COAT_DIGEST_BYTES];
     uint8_t rotation_key[COAT_ROTATION_KEY_BYTES];
     uint8_t csrf_key[COAT_CSRF_KEY_BYTES];
-    coat_span user;    /* empty: a session without a user */
-    coat_span roles;   /* separated by one space */
-    coat_span methods; /* authentication methods, RFC 8176 names, separated by one space */
+    coat_span user;     /* empty: a session without a user */
+    coat_span roles;    /* separated by one space */
+    coat_span methods;  /* authentication methods, RFC 8176 names, separated by one space */
     coat_context first; /* when made */
     coat_context last;  /* at last change */
-    coat_span data;    /* application data: a JSON object, or empty for {} */
+    coat_span data;     /* application data: a JSON object, or empty for {} */
 } coat_record;
 
 /**

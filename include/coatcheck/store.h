@@ -20,9 +20,9 @@ struct uv_loop_s;
 
 #define COAT_STORE_ABI 1
 #define COAT_STORE_VALUE_MAX (COAT_RECORD_MAX + 64)
-#define COAT_STORE_LIST_MAX 1000     /* entries a LIST_OWNER or SCAN reports at most */
-#define COAT_STORE_SWEEP_MAX 1000    /* entries a SWEEP looks at at most */
-#define COAT_STORE_TIMEOUT_MS 250    /* default deadline of an operation */
+#define COAT_STORE_LIST_MAX 1000  /* entries a LIST_OWNER or SCAN reports at most */
+#define COAT_STORE_SWEEP_MAX 1000 /* entries a SWEEP looks at at most */
+#define COAT_STORE_TIMEOUT_MS 250 /* default deadline of an operation */
 
 /** What lives side by side in one store. Addresses of different spaces never meet. */
 typedef enum coat_space {
@@ -100,9 +100,9 @@ struct coat_store_req {
 
     /* Results; valid when done() is called. */
     coat_err result;
-    coat_span found;        /* LOAD: borrowed until done() returns */
-    /* LOAD, INSERT, REPLACE: the version it has now. Opaque; those of an address only grow, also
-     * when it is removed and inserted again. */
+    coat_span found; /* LOAD: borrowed until done() returns */
+    /* LOAD, INSERT, REPLACE: the version it has now. Opaque; those of an address only grow,
+     * also when it is removed and inserted again. */
     uint64_t found_version;
     int64_t found_expires_ms;
     uint32_t count;
@@ -118,17 +118,17 @@ typedef struct coat_lane coat_lane;
 enum coat_store_caps {
     COAT_CAP_DURABLE = 1U << 0, /* survives kill -9 of everything once acknowledged */
     COAT_CAP_WATCH = 1U << 1,
-    COAT_CAP_SHARED = 1U << 2,  /* other machines may change it: node table needs a lease */
-    COAT_CAP_EXPIRES = 1U << 3, /* expires by itself: SWEEP has nothing to do */
+    COAT_CAP_SHARED = 1U << 2,   /* other machines may change it: node table needs a lease */
+    COAT_CAP_EXPIRES = 1U << 3,  /* expires by itself: SWEEP has nothing to do */
     COAT_CAP_ACCOUNTS = 1U << 4, /* fit to keep accounts */
 };
 
 typedef struct coat_store_conf {
-    const char *url;          /* "memory:", "lmdb:/var/lib/coatcheck/store" */
-    uint64_t map_bytes;       /* LMDB: size of the map; 0: 64 GiB, sparse */
-    uint64_t reserve_bytes;   /* LMDB: kept free for ending sessions; 0: 16 MiB or map/16 */
-    bool read_only_ok;        /* unused by memory and LMDB */
-    char *message;            /* why open failed, what would be right; may be NULL */
+    const char *url;        /* "memory:", "lmdb:/var/lib/coatcheck/store" */
+    uint64_t map_bytes;     /* LMDB: size of the map; 0: 64 GiB, sparse */
+    uint64_t reserve_bytes; /* LMDB: kept free for ending sessions; 0: 16 MiB or map/16 */
+    bool read_only_ok;      /* unused by memory and LMDB */
+    char *message;          /* why open failed, what would be right; may be NULL */
     size_t message_cap;
 } coat_store_conf;
 
@@ -150,8 +150,8 @@ struct coat_watch_event {
 
 /** A store's functions. All required but watch. */
 struct coat_store_ops {
-    uint32_t abi;  /* COAT_STORE_ABI */
-    uint32_t caps; /* coat_store_caps */
+    uint32_t abi;     /* COAT_STORE_ABI */
+    uint32_t caps;    /* coat_store_caps */
     const char *name; /* URL scheme */
     coat_err (*open)(const coat_store_conf *conf, coat_store **out);
     void (*close)(coat_store *store); /* after all lanes; NULL is a no-op */
@@ -179,8 +179,7 @@ struct coat_lane {
 COAT_API coat_err coat_store_register(const struct coat_store_ops *ops) COAT_MUST_USE;
 
 /** Open by URL. @retval COAT_INVALID unknown scheme or bad URL; COAT_IO, COAT_NEWER_FORMAT */
-COAT_API coat_err coat_store_open(const coat_store_conf *conf,
-                                  coat_store **out) COAT_MUST_USE;
+COAT_API coat_err coat_store_open(const coat_store_conf *conf, coat_store **out) COAT_MUST_USE;
 COAT_API void coat_store_close(coat_store *store);
 COAT_API uint32_t coat_store_caps_of(const coat_store *store);
 COAT_API coat_err coat_store_stats_get(coat_store *store, coat_store_stats *out) COAT_MUST_USE;

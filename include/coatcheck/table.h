@@ -23,11 +23,11 @@ typedef enum coat_table_verdict {
 } coat_table_verdict;
 
 typedef struct coat_table_query {
-    coat_span token;      /* cookie value as received */
+    coat_span token; /* cookie value as received */
     int64_t now_ms;
-    int64_t max_age_ms;   /* step-up demand; not met: ASK */
-    uint64_t context;     /* coat_table_context(); 0: do not compare. Differs: ASK */
-    bool background;      /* do not note activity */
+    int64_t max_age_ms; /* step-up demand; not met: ASK */
+    uint64_t context;   /* coat_table_context(); 0: do not compare. Differs: ASK */
+    bool background;    /* do not note activity */
 } coat_table_query;
 
 /** Set in full on every return; zeroed it means ASK. Spans point into `identity`. */

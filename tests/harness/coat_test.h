@@ -38,8 +38,7 @@ bool test_equal_mem(const char *file, int line, const char *what, const void *go
                     size_t got_len, const void *want, size_t want_len);
 bool test_equal_err(const char *file, int line, const char *what, coat_err got, coat_err want);
 
-#define CHECK(cond)                                                                            \
-    ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, "not true: %s", #cond))
+#define CHECK(cond) ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, "not true: %s", #cond))
 #define REQUIRE(cond)                                                                          \
     do {                                                                                       \
         if (!(cond)) {                                                                         \
