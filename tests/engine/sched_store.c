@@ -28,6 +28,8 @@ typedef struct sched_store {
     coat_op fail_op;
     sched_fate fail_fate;
     unsigned fail_count;
+    coat_op before_op;
+    void (*overtake)(void);
     uint64_t seen[16];
 } sched_store;
 
@@ -118,6 +120,12 @@ sched_submit(coat_lane *base, coat_store_req *req)
     sched_store *store = (sched_store *)base->store;
 
     store->seen[req->op]++;
+    if (store->overtake != NULL && store->before_op == req->op) {
+        void (*overtake)(void) = store->overtake;
+
+        store->overtake = NULL;
+        overtake();
+    }
     if (store->fail_count > 0 && (store->fail_op == 0 || store->fail_op == req->op)) {
         store->fail_count--;
         meet(store, lane, req, store->fail_fate);
@@ -278,6 +286,15 @@ sched_fail(coat_store *base, coat_op op, sched_fate fate, unsigned count)
     store->fail_op = op;
     store->fail_fate = fate;
     store->fail_count = count;
+}
+
+void
+sched_before(coat_store *base, coat_op op, void (*overtake)(void))
+{
+    sched_store *store = (sched_store *)base;
+
+    store->before_op = op;
+    store->overtake = overtake;
 }
 
 void

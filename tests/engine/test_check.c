@@ -156,6 +156,18 @@ tampered_records_are_refused(void)
         flips++;
     }
     CHECK(flips > 100);
+
+    /* what cannot be read is not anybody's to end */
+    s.bytes[0] ^= 1;
+    put(&handle, &s);
+    CHECK_ERR(rig_run(&r, 0,
+                      (coat_call){.op = COAT_CALL_END,
+                                  .has_handle = true,
+                                  .handle = handle,
+                                  .owner_user = COAT_LIT("bob")}),
+              COAT_NOT_FOUND);
+    s.bytes[0] ^= 1;
+    put(&handle, &s);
     CHECK_ERR(rig_check(&r, 0, &token), COAT_OK); /* refused, but never deleted */
 
     handle = rig_handle(&second);

@@ -77,6 +77,24 @@ forward_and_back(void)
     rig_stop(&r);
 }
 
+/* Just past the limit, where the store has the record still. */
+static void
+forward_a_little(void)
+{
+    rig_token token;
+
+    rig_open(&r, 1);
+    token = rig_sign_in(&r, 0, "ada");
+    r.wall += 40 * MINUTE;
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+    CHECK_INT(stored(), 1);
+    CHECK_INT(rig_events(&r, COAT_EVENT_SESSION_EXPIRED), 0);
+    r.wall -= 40 * MINUTE;
+    rig_restart(&r); /* the clock is right again: nothing was lost */
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_OK);
+    rig_stop(&r);
+}
+
 static void
 deletion_goes_on(void)
 {
@@ -168,6 +186,7 @@ random_steps(void)
 static const coat_test tests[] = {
     {"SF-10: a backward step lengthens no session", backward},
     {"SF-10: +1 y, then -1 y within 10 min deletes nothing", forward_and_back},
+    {"SF-10: a forward step past a limit refuses, but deletes nothing", forward_a_little},
     {"SF-10: deletion goes on 15 min after a forward step", deletion_goes_on},
     {"SF-10: what was ended on purpose is erased meanwhile", ended_still_swept},
     {"ST-9: ended sessions are erased", swept_in_time},

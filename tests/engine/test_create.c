@@ -134,6 +134,33 @@ guest_signs_in(void)
     rig_stop(&r);
 }
 
+/* A superseded token at sign-in names a stolen session: it ends, and nothing is taken over. */
+static void
+stolen_one_is_not_followed(void)
+{
+    rig_token token, next;
+
+    rig_open(&r, 1);
+    REQUIRE_OK(rig_run(
+        &r, 0, (coat_call){.op = COAT_CALL_CREATE, .data = COAT_LIT("{\"cart\":[1]}")}));
+    token = rig_token_of(&r);
+    rig_pass(&r, 15 * MINUTE);
+    REQUIRE_OK(rig_knock(&r, 0, &token));
+    next = rig_token_of(&r);
+    REQUIRE_OK(rig_knock(&r, 0, &next));
+    rig_pass(&r, 60 * SECOND);
+    REQUIRE_OK(rig_run(&r, 0,
+                       (coat_call){.op = COAT_CALL_CREATE,
+                                   .token = rig_span(&token),
+                                   .user = COAT_LIT("ada"),
+                                   .keep_data = true}));
+    CHECK(rig_data_is(&r, ""));
+    CHECK_INT(rig_events(&r, COAT_EVENT_TOKEN_REUSE), 1);
+    CHECK_ERR(rig_knock(&r, 0, &next), COAT_NO_SESSION);
+    CHECK_INT(stored(), 1);
+    rig_stop(&r);
+}
+
 /* The old session cannot be removed: then there is no new one. */
 static void
 guest_cannot_be_ended(void)
@@ -393,6 +420,8 @@ static const coat_test tests[] = {
      no_randomness_for_renewal},
     {"ID-3: a token that was not issued here is never adopted", foreign_tokens_are_not_adopted},
     {"LC-1: a guest signs in: new token, old one dead, data kept", guest_signs_in},
+    {"LC-7: a superseded token at sign-in ends its session and gives nothing",
+     stolen_one_is_not_followed},
     {"LC-1: no new session beside an old one that cannot be ended", guest_cannot_be_ended},
     {"LC-10: 50 parallel sign-ins leave exactly 10, the oldest give way", limit_evicts},
     {"LC-10: 50 parallel sign-ins leave exactly 10, the newest are refused", limit_denies},

@@ -150,6 +150,7 @@ static void
 theft(void)
 {
     rig_token token = due(1), next;
+    coat_store_stats stats;
 
     REQUIRE_OK(rig_knock(&r, 0, &token));
     next = rig_token_of(&r);
@@ -162,6 +163,8 @@ theft(void)
     CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
     CHECK_INT(rig_events(&r, COAT_EVENT_TOKEN_REUSE), 1);
     CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+    REQUIRE_OK(coat_store_stats_get(r.inner, &stats));
+    CHECK_INT(stats.sessions, 0); /* nothing of it is left */
     rig_stop(&r);
 }
 
@@ -280,6 +283,34 @@ lost_confirmation(void)
     }
 }
 
+/* A check has loaded; then its session ends; then its optional write fails for that reason. */
+static void
+overtaken(void)
+{
+    static const int64_t ages[] = {15 * MINUTE, 2 * MINUTE}; /* to rotate; to write activity */
+
+    for (int i = 0; i < 2; i++) {
+        rig_token token;
+
+        rig_open(&r, 2);
+        token = rig_sign_in(&r, 0, "ada");
+        rig_pass(&r, ages[i]);
+        sched_immediate(r.store, false);
+        calls[0] =
+            (coat_call){.op = COAT_CALL_CHECK, .token = rig_span(&token), .done = count_done};
+        coat_call_start(r.desk[0], &calls[0]);
+        sched_finish(r.store, 0, SCHED_RUN);
+        REQUIRE(sched_waiting(r.store) == 1 &&
+                sched_request(r.store, 0)->op == COAT_OP_REPLACE);
+        sched_immediate(r.store, true);
+        REQUIRE_OK(rig_end(&r, 1, &token));
+        sched_finish(r.store, 0, SCHED_RUN);
+        CHECK_ERR(calls[0].result, COAT_NO_SESSION);
+        CHECK(calls[0].session == NULL && !calls[0].set_token);
+        rig_stop(&r);
+    }
+}
+
 static const coat_test tests[] = {
     {"LC-5: of parallel requests exactly one carries the successor, none fails",
      one_carries_the_successor},
@@ -290,6 +321,7 @@ static const coat_test tests[] = {
     {"LC-7: parallel copies give one event", theft_in_parallel},
     {"LC-7: report only", theft_report_only},
     {"LC-6 LC-7: a polling copy gets no successor and ends the session", polling_thief},
+    {"LC-9: a check that a sign-out overtakes says no", overtaken},
     {"a rotation that the store does not take is made later", rotation_can_wait},
     {"LC-6: a confirmation with a lost answer leaves nothing stale in the table",
      lost_confirmation},
