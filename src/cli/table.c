@@ -2,6 +2,7 @@
 #include "cli/table.h"
 
 #include "core/out.h"
+#include "server/log/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +26,31 @@ put_time(coat_out *out, int64_t when_ms)
     }
 }
 
+/* Ends lines, moves the cursor, hides text or turns it around. */
+static bool
+is_shown(uint32_t point)
+{
+    return point >= 0x20 && (point < 0x7f || point >= 0xa0) && point != 0x200e &&
+           point != 0x200f && !(point >= 0x2028 && point <= 0x202e) &&
+           !(point >= 0x2066 && point <= 0x2069) && point != 0xfeff;
+}
+
 /* What a terminal would act on is shown as '?': names and addresses are other people's text. */
 static void
 put_text(coat_out *out, const char *text)
 {
-    for (; *text != '\0'; text++)
-        coat_out_char(out, (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+    coat_span rest = coat_span_of(text != NULL ? text : "");
+
+    while (rest.len > 0) {
+        uint32_t point = 0;
+        size_t n = coat_utf8_next(rest, &point);
+
+        if (n > 0 && is_shown(point))
+            coat_out_bytes(out, rest.ptr, n);
+        else
+            coat_out_char(out, '?');
+        rest = (coat_span){rest.ptr + (n > 0 ? n : 1), rest.len - (n > 0 ? n : 1)};
+    }
 }
 
 static void
@@ -50,7 +70,7 @@ cell_text(const json_t *value, coat_cell cell, char buf[CELL_MAX])
     case COAT_CELL_WORDS:
         json_array_foreach(value, i, word)
         {
-            if (i > 0)
+            if (out.len > 0 && json_is_string(word))
                 coat_out_char(&out, ' ');
             put_text(&out, json_string_value(word));
         }
