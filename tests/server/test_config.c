@@ -39,7 +39,9 @@ test_defaults(void)
     CHECK_STR(c->admin_socket, "/run/coatcheck/admin.sock");
     CHECK_INT(c->listeners.count, 1);
     CHECK_INT(c->listeners.list[0].trusted_count, 0);
-    CHECK(c->listeners.list[0].loopback);
+    CHECK_STR(c->listeners.list[0].address, "unix:/run/coatcheck/http.sock");
+    CHECK_STR(c->listeners.list[0].path, "/run/coatcheck/http.sock");
+    CHECK_INT(c->listeners.list[0].dialect, COAT_DIALECT_NGINX);
     CHECK_INT(c->cors_origins.count, 0);
     CHECK(!c->deviates);
     coat_config_free(c);
@@ -359,6 +361,8 @@ test_trust(void)
          "listeners", "\"trust\" is unknown"},
         {"listeners: [{address: \"127.0.0.1:1\", dialect: nginx, dialect: envoy}]", "listeners",
          "second time"},
+        {"listeners: [\"unix:{data.directory}/http.sock\"]", "listeners", "no absolute path"},
+        {"listeners: [\"unix:{runtime.directory}\"]", "listeners", "no absolute path"},
     };
 
     REFUSE_ALL(cases);

@@ -247,8 +247,8 @@ coat_config_example(FILE *out)
         if (dot == NULL) {
             (void)fprintf(out, "\n# %s:\n", key->path);
             print_comment("Where to listen; dialect and trusted name the proxy in front.", out);
-            (void)fprintf(out, "#  - address: %s\n#    dialect: none\n#    trusted: []\n",
-                          key->initial);
+            (void)fprintf(out, "#  - address: unix:/run/coatcheck/http.sock\n"
+                               "#    dialect: nginx\n#    group: www-data\n");
             continue;
         }
         if (strncmp(section, key->path, len) != 0 || section[len] != '\0') {

@@ -65,22 +65,6 @@ read_tcp(reading *r, coat_span text)
     return COAT_OK;
 }
 
-static coat_err
-read_unix(reading *r, coat_span text, coat_span path)
-{
-    const struct sockaddr_un *un = NULL;
-
-    if (path.len == 0 || path.ptr[0] != '/')
-        return REFUSE(r, "\"%.*s\" is no absolute path", (int)path.len, path.ptr);
-    if (path.len >= sizeof un->sun_path)
-        return REFUSE(r, "the socket's path has %zu bytes, at most %zu are possible", path.len,
-                      sizeof un->sun_path - 1);
-    r->out->kind = COAT_LISTEN_UNIX;
-    r->out->path = keep(r, path);
-    r->out->address = keep(r, text);
-    return COAT_OK;
-}
-
 static bool
 has_scheme(coat_span text, const char *scheme, coat_span *rest)
 {
@@ -90,6 +74,23 @@ has_scheme(coat_span text, const char *scheme, coat_span *rest)
         return false;
     *rest = (coat_span){text.ptr + len, text.len - len};
     return true;
+}
+
+static coat_err
+read_unix(reading *r, coat_span text, coat_span path)
+{
+    const struct sockaddr_un *un = NULL;
+    coat_span rest;
+
+    if (!has_scheme(path, "/", &rest) && !has_scheme(path, "{runtime.directory}/", &rest))
+        return REFUSE(r, "\"%.*s\" is no absolute path", (int)path.len, path.ptr);
+    if (path.len >= sizeof un->sun_path)
+        return REFUSE(r, "the socket's path has %zu bytes, at most %zu are possible", path.len,
+                      sizeof un->sun_path - 1);
+    r->out->kind = COAT_LISTEN_UNIX;
+    r->out->path = keep(r, path);
+    r->out->address = keep(r, text);
+    return COAT_OK;
 }
 
 static coat_err

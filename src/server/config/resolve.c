@@ -4,6 +4,7 @@
 #include "server/config/internal.h"
 
 #include <limits.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Longer than any path that can be opened, so that nothing is cut silently. */
@@ -119,10 +120,43 @@ resolve_cors(coat_builder *b)
     return err;
 }
 
+/* Sockets may lie in the runtime directory by its name; nothing else is in their braces. */
+static coat_err
+resolve_listeners(coat_builder *b)
+{
+    static const char runtime[] = "{runtime.directory}";
+    coat_listener_conf *list = (coat_listener_conf *)(uintptr_t)b->config->listeners.list;
+
+    for (size_t i = 0; i < b->config->listeners.count; i++) {
+        coat_listener_conf *l = &list[i];
+        char buf[EXPANDED_MAX];
+        coat_out out = coat_out_init(buf, sizeof buf);
+
+        if (l->path == NULL || l->path[0] != '{')
+            continue;
+        coat_out_str(&out, "unix:");
+        coat_out_str(&out, b->config->runtime_dir);
+        coat_out_str(&out, l->path + strlen(runtime));
+        if (!coat_out_end(&out) ||
+            out.len - strlen("unix:") >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+            return coat_config_fail(b, COAT_INDEX_listeners,
+                                    &b->config->priv->places[COAT_INDEX_listeners],
+                                    "the path of the socket is too long: choose a shorter "
+                                    "runtime.directory");
+        l->address = coat_config_copy(b->config, buf, out.len);
+        if (l->address == NULL)
+            return COAT_NO_MEMORY;
+        l->path = l->address + strlen("unix:");
+    }
+    return COAT_OK;
+}
+
 coat_err
 coat_config_resolve(coat_builder *b)
 {
     coat_err err = resolve_paths(b);
 
+    if (err == COAT_OK)
+        err = resolve_listeners(b);
     return err == COAT_OK ? resolve_cors(b) : err;
 }
