@@ -227,11 +227,15 @@ main(int argc, char **argv)
         .sin_port = htons((uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0)),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
+    unsigned short port = 0;
     coat_engine *engine;
     coat_keys *keys;
     coat_store *store;
     int listener = socket(AF_INET, SOCK_STREAM, 0);
 
+    if (argc > 1 && sscanf(argv[1], "%5hu", &port) != 1)
+        return 2;
+    address.sin_port = htons(port);
     coat_engine_conf_default(&conf);
     /* Keys made here end with the program; coat_keys_parse() reads those of a key file. */
     if (coat_init() != COAT_OK || coat_store_open(&store_conf, &store) != COAT_OK ||

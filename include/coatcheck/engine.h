@@ -36,10 +36,12 @@ typedef struct coat_engine_conf {
     uint32_t sessions_per_user; /* default 10; 0: any number */
     bool sessions_deny;         /* refuse the newest instead of ending the oldest */
     uint32_t data_max;          /* bytes of application data; default 4096 */
-    const coat_keys *keys;      /* borrowed until coat_engine_free or coat_engine_rekey */
+    /* Borrowed until coat_engine_free; after coat_engine_reconfigure, those of before until the
+     * last call that was started before has ended. */
+    const coat_keys *keys;
     coat_store *store;          /* borrowed */
     const char *table_path;     /* NULL: a private table in memory */
-    uint32_t table_slots;       /* default 131072 */
+    uint32_t table_slots;       /* default 131072; 0: no table, every check asks the store */
     coat_rng_fn rng;            /* NULL: coat_rng_system */
     void *rng_ctx;
     coat_clock_fn clock; /* NULL: coat_clock_system */

@@ -68,8 +68,10 @@ coat_unsettled_fini(coat_unsettled *u, coat_table_writer *writer, uint64_t epoch
 void
 coat_unsettled_add(coat_unsettled *u, const coat_changes *changes)
 {
-    coat_unsettled_item *item = malloc(sizeof *item);
+    coat_unsettled_item *item = NULL;
 
+    if (atomic_load(&u->count) < COAT_UNSETTLED_MAX)
+        item = malloc(sizeof *item);
     if (item == NULL)
         return;
     item->changes = *changes;

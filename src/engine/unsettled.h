@@ -47,7 +47,9 @@ typedef struct coat_unsettled {
 
 coat_err coat_unsettled_init(coat_unsettled *u);
 void coat_unsettled_fini(coat_unsettled *u, coat_table_writer *writer, uint64_t epoch_global);
-/** Take over gates. Without memory they stay up for good: slow, never wrong. */
+enum { COAT_UNSETTLED_MAX = 65536 };
+
+/** Take over gates. Without memory or over the limit they stay up: slow, never wrong. */
 void coat_unsettled_add(coat_unsettled *u, const coat_changes *changes);
 /** Is this session's end still to come through? It is denied meanwhile. */
 bool coat_unsettled_ending(coat_unsettled *u, const coat_handle *handle);
