@@ -169,6 +169,7 @@ exchange(coat_client *client, const char *method, const char *path, const char *
     size_t body_len = body != NULL ? strlen(body) : 0, len = 0;
     char *answer = NULL;
     int fd = connect_to(client->path);
+    bool found_closed;
     int n = snprintf(
         head, sizeof head,
         "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: "
@@ -180,10 +181,12 @@ exchange(coat_client *client, const char *method, const char *path, const char *
         answer = read_all(fd, &len);
     if (fd >= 0)
         (void)close(fd);
+    found_closed = answer == NULL || len == 0;
     *status = answer != NULL ? take_apart(answer, answer_body) : 0;
     if (*status != 0)
         return answer;
-    (void)fprintf(stderr, "coatcheck: no answer from %s\n", client->path);
+    (void)fprintf(stderr, "coatcheck: no answer from %s%s\n", client->path,
+                  found_closed ? ": perhaps you may not use it (admin.users)" : "");
     free(answer);
     return NULL;
 }
@@ -247,7 +250,6 @@ static const struct {
     {"password_context", "too close to the user name or the name of the site"},
     {"password_encoding", "not valid UTF-8"},
     {"invalid", "the name, the roles or the hash cannot be used"},
-    {"peer_refused", "you may not use the admin socket (admin.users, admin.groups)"},
     {"audit_not_writable", "the audit log cannot be written, so nothing is changed"},
     {"store_full", "the store is full"},
 };

@@ -61,6 +61,7 @@ start(coat_local *local, char *message, size_t cap)
         .owner = -1,
         .group = -1,
         .router = &local->router,
+        .admit = coat_admin_admit,
         .user = &local->process,
     };
     coat_http_limits_default(&conf.limits);

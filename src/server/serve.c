@@ -70,6 +70,7 @@ set_listeners(daemon_state *d)
         .owner = -1,
         .group = group_id(c->admin_group),
         .router = &d->admin_router,
+        .admit = coat_admin_admit,
         .user = &d->process,
     };
 }

@@ -111,7 +111,7 @@ export class Jar {
  */
 export class Daemon {
   static async start(options = {}) {
-    const daemon = new Daemon(options);
+    const daemon = new this(options);
     await daemon.prepare();
     await daemon.up();
     return daemon;

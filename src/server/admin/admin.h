@@ -16,6 +16,8 @@
 extern const coat_http_route coat_admin_routes[];
 extern const size_t coat_admin_routes_count;
 
+/** AD-1: who may connect; listener->user is the coat_process. */
+bool coat_admin_admit(const coat_http_listener *listener, const coat_http_peer *peer);
 /** The policy hook of the admin router. listener->user of it is the coat_process. */
 void coat_admin_policy(coat_http_request *req);
 

@@ -63,6 +63,22 @@ peer_allowed(const coat_http_peer *peer, const coat_config *config)
     return allowed;
 }
 
+bool
+coat_admin_admit(const coat_http_listener *listener, const coat_http_peer *peer)
+{
+    const coat_settings *set;
+    coat_process *process;
+
+    memcpy(&process, &listener->user, sizeof process);
+    set = atomic_load_explicit(&process->app.settings, memory_order_acquire);
+    if (peer_allowed(peer, set->config))
+        return true;
+    coat_log_line(process->app.log, COAT_LOG_WARNING,
+                  "admin socket: this process may not use it (admin.users, admin.groups)",
+                  COAT_LOG_FIELDS(coat_log_number(COAT_LOG_F_PID, peer->pid)));
+    return false;
+}
+
 /* No browser can leave these away on a request it was made to send (AD-2). */
 static bool
 from_browser(const coat_http_request *req)
@@ -141,10 +157,6 @@ coat_admin_policy(coat_http_request *req)
 
     if (ask == NULL)
         return;
-    if (!peer_allowed(&req->peer, ask->set->config)) {
-        coat_ask_error(ask, 403, "peer_refused");
-        return;
-    }
     if (from_browser(req)) {
         coat_ask_error(ask, 403, "browser_refused");
         return;

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #define COAT_LOOPS_MAX 64
+#define COAT_UNKNOWN_TOKENS_MAX 20 /* ID-7: distinct ones per network */
 
 /** One a process. */
 typedef struct coat_app {

@@ -15,10 +15,7 @@ struct retired {
     struct retired *next;
 };
 
-enum {
-    UNKNOWN_TOKENS_MAX = 20,   /* ID-7: distinct ones per network */
-    UNKNOWN_PER_MINUTE = 8000, /* not what limits here */
-};
+enum { UNKNOWN_PER_MINUTE = 8000 }; /* not what limits here */
 
 static gid_t
 group_of(const char *name)
@@ -81,7 +78,7 @@ open_parts(coat_process *p, bool with_table, char *message, size_t cap)
     coat_engine_conf engine;
     coat_directory_conf directory;
     coat_limiter_conf limiter = {.per_minute = UNKNOWN_PER_MINUTE,
-                                 .distinct_max = UNKNOWN_TOKENS_MAX};
+                                 .distinct_max = COAT_UNKNOWN_TOKENS_MAX};
     const coat_keys *keys = coat_app_keys(&p->app);
     coat_err err;
 

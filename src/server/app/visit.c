@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/app/visit.h"
 
+#include "core/chars.h"
+
 #include <sodium.h>
 #include <string.h>
 
@@ -137,6 +139,55 @@ coat_visit_account(coat_visit *visit, coat_account_op op, void (*done)(coat_acco
     coat_account_start(visit->at->clerk, &visit->account);
 }
 
+/* ---- a token where none belongs ---- */
+
+/* A word of the token's length with our tag in it. */
+static bool
+holds_token(const coat_visit *visit, coat_span text)
+{
+    const coat_tag_keys *tags = coat_keys_tags(coat_app_keys(visit->at->app));
+    size_t from = 0;
+
+    while (from < text.len) {
+        size_t to = from;
+        coat_token token;
+
+        while (to < text.len &&
+               (coat_char_is_alnum(text.ptr[to]) || text.ptr[to] == '-' || text.ptr[to] == '_'))
+            to++;
+        if (to - from == COAT_TOKEN_CHARS &&
+            coat_token_open((coat_span){text.ptr + from, to - from}, tags, &token) == COAT_OK) {
+            coat_token_wipe(&token);
+            return true;
+        }
+        from = to + 1;
+    }
+    return false;
+}
+
+/* A token belongs into the cookie only; elsewhere it is ignored, and reported (ID-5). */
+static void
+report_wrong_channel(coat_visit *visit)
+{
+    static const char *const names[] = {"Authorization", "X-Session", "X-Auth-Token"};
+    const coat_http_request *req = visit->req;
+    const char *where = NULL;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        coat_span value = {NULL, 0};
+
+        if (coat_http_single(req, names[i], &value) == COAT_HTTP_ONE &&
+            holds_token(visit, value))
+            where = "header";
+    }
+    if (holds_token(visit, req->target))
+        where = "target";
+    else if (holds_token(visit, req->body))
+        where = "body";
+    if (where != NULL)
+        coat_visit_event(visit, COAT_EVENT_TOKEN_WRONG_CHANNEL, where);
+}
+
 /* ---- identify ---- */
 
 static void try_next(coat_visit *visit);
@@ -165,7 +216,12 @@ count_unknown(coat_visit *visit, coat_span token)
     wait = coat_limiter_failed(app->unknown, &visit->forward.client, hash,
                                coat_engine_now_ms(app->engine), &first);
     if (first)
-        coat_visit_event(visit, COAT_EVENT_TOKEN_GUESSING, "unknown_tokens");
+        coat_audit_event(app->log,
+                         &(coat_event){.type = COAT_EVENT_TOKEN_GUESSING,
+                                       .failed = true,
+                                       .reason = "unknown_tokens",
+                                       .count = COAT_UNKNOWN_TOKENS_MAX},
+                         &visit->origin);
     if (wait == 0)
         coat_visit_event(visit, COAT_EVENT_SESSION_UNKNOWN_TOKEN, "not_issued_here");
     visit->account.retry_after_s = wait;
@@ -257,6 +313,8 @@ coat_visit_identify(coat_visit *visit, int64_t max_age_ms, bool background,
         identified(visit, COAT_NO_SESSION);
         return;
     }
+    if (!visit->has_cookie)
+        report_wrong_channel(visit);
     visit->candidate = 0;
     visit->call.demand.max_age_ms = max_age_ms;
     visit->call.background = background;

@@ -122,6 +122,10 @@ take_one(coat_port *port)
         return false;
     }
     peer_of(port, fd, &from, &peer);
+    if (port->conf->admit != NULL && !port->conf->admit(port->conf, &peer)) {
+        (void)close(fd);
+        return true;
+    }
     if (port->conf->role != COAT_HTTP_ADMIN && peer.address.known)
         source = coat_sources_take(loop->server->sources, &peer.address, &allowed);
     if (!allowed) {

@@ -230,6 +230,8 @@ struct coat_http_listener {
     unsigned mode;    /* of a Unix socket, 0: 0600 */
     int owner, group; /* of a Unix socket, -1: leave */
     const coat_http_router *router;
+    /** May this peer connect at all? Asked before a byte is read. NULL: everybody. */
+    bool (*admit)(const coat_http_listener *listener, const coat_http_peer *peer);
     const void *user; /* the application's: dialect, trusted networks ... */
 };
 

@@ -168,7 +168,7 @@ answer_from_table(coat_http_request *req, const coat_settings *set, const coat_f
     if (!identity_fields(res, set->config,
                          &(identity){answer.user, answer.roles, answer.methods, &answer.handle,
                                      answer.auth_ms}))
-        coat_http_send_error(res, "identity_too_large");
+        coat_http_error(req, 500, "identity_too_large");
     else
         coat_http_send(res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
     return true;
@@ -255,7 +255,7 @@ answer_live(coat_visit *visit, const verify_ask *ask)
     if (!identity_fields(res, visit->set->config,
                          &(identity){record->user, record->roles, record->methods,
                                      coat_session_handle(visit->session), record->auth_ms}))
-        coat_visit_send_error(visit, res, "identity_too_large");
+        coat_visit_error(visit, 500, "identity_too_large");
     else
         coat_visit_send(visit, res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
 }
@@ -292,29 +292,6 @@ answer(coat_visit *visit)
     }
 }
 
-/* A token belongs into the cookie only; elsewhere it is ignored, and reported (ID-5). */
-static void
-report_wrong_channel(coat_visit *visit)
-{
-    coat_token token;
-    const coat_tag_keys *tags = coat_keys_tags(coat_app_keys(visit->at->app));
-    static const char *const names[] = {"Authorization", "X-Session", "X-Auth-Token"};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        coat_span value = {NULL, 0};
-
-        if (coat_http_single(visit->req, names[i], &value) != COAT_HTTP_ONE ||
-            value.len < COAT_TOKEN_CHARS)
-            continue;
-        value.ptr += value.len - COAT_TOKEN_CHARS;
-        value.len = COAT_TOKEN_CHARS;
-        if (coat_token_open(value, tags, &token) == COAT_OK) {
-            coat_token_wipe(&token);
-            coat_visit_event(visit, COAT_EVENT_TOKEN_WRONG_CHANNEL, "header");
-        }
-    }
-}
-
 void
 coat_route_verify(coat_http_request *req)
 {
@@ -345,7 +322,5 @@ coat_route_verify(coat_http_request *req)
     if (visit == NULL)
         return;
     visit->begun_ns = begun_ns;
-    if (!visit->has_cookie)
-        report_wrong_channel(visit);
     coat_visit_identify(visit, ask.max_age_ms, ask.background, answer);
 }
