@@ -39,10 +39,10 @@ typedef struct coat_engine_conf {
     /* Borrowed until coat_engine_free; after coat_engine_reconfigure, those of before until the
      * last call that was started before has ended. */
     const coat_keys *keys;
-    coat_store *store;          /* borrowed */
-    const char *table_path;     /* NULL: a private table in memory */
-    uint32_t table_slots;       /* default 131072; 0: no table, every check asks the store */
-    coat_rng_fn rng;            /* NULL: coat_rng_system */
+    coat_store *store;      /* borrowed */
+    const char *table_path; /* NULL: a private table in memory */
+    uint32_t table_slots;   /* default 131072; 0: no table, every check asks the store */
+    coat_rng_fn rng;        /* NULL: coat_rng_system */
     void *rng_ctx;
     coat_clock_fn clock; /* NULL: coat_clock_system */
     void *clock_ctx;

@@ -63,7 +63,9 @@ typedef enum coat_op {
     COAT_OP_SCAN,
     /* Erase at most `limit` expired or ended entries (and stale index and epoch entries),
      * counting them in `count`. Goes on where the last call stopped; sets more until the end of
-     * a walk through everything. What expired behind it waits for the next walk. */
+     * a walk through everything. What expired behind it waits for the next walk. OK also says:
+     * every write that was answered STORE_DOWN before this one was submitted has taken place by
+     * now, or never will. */
     COAT_OP_SWEEP,
 } coat_op;
 

@@ -101,6 +101,8 @@ put_off(sched_store *store, const coat_store_req *req)
 static void
 meet(sched_store *store, sched_lane *lane, coat_store_req *req, sched_fate fate)
 {
+    if (req->op == COAT_OP_SWEEP && fate == SCHED_RUN)
+        sched_catch_up(&store->base); /* the contract of SWEEP */
     if (fate == SCHED_RUN) {
         take_place(lane->inner, req, true);
         return;

@@ -13,7 +13,7 @@ typedef enum sched_fate {
     SCHED_RUN,    /* takes place, is answered */
     SCHED_REFUSE, /* does not take place; STORE_DOWN */
     SCHED_LOSE,   /* takes place; STORE_DOWN */
-    SCHED_LATE,   /* STORE_DOWN now; takes place at sched_catch_up() */
+    SCHED_LATE,   /* STORE_DOWN now; takes place at sched_catch_up(), or with a SWEEP */
     SCHED_FULL,   /* does not take place; STORE_FULL */
 } sched_fate;
 

@@ -338,7 +338,8 @@ on_a_loop(void *arg)
     coat_call_start(l.desk, &l.call);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     expect(l.left == -1);
-    coat_desk_tick(l.desk);
+    if (*(unsigned *)arg == 0) /* one desk keeps house */
+        coat_desk_tick(l.desk);
     coat_desk_close(l.desk);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     expect(uv_loop_close(&loop) == 0);
