@@ -117,6 +117,26 @@ print_help(const coat_command *command, FILE *out)
     (void)fprintf(out, "\nAlso: --config FILE, --KEY=VALUE, --json.\n");
 }
 
+/** "user": its commands. @return false if no command begins with this word */
+static bool
+print_group(const char *word, FILE *out)
+{
+    size_t len = strlen(word);
+    bool any = false;
+
+    for (size_t i = 0; i < coat_commands_count; i++) {
+        const coat_command *c = &coat_commands[i];
+
+        if (strncmp(c->name, word, len) != 0 || c->name[len] != ' ')
+            continue;
+        if (!any)
+            (void)fprintf(out, "Usage: coatcheck %s COMMAND [OPTIONS]\n\nCommands:\n", word);
+        any = true;
+        (void)fprintf(out, "  %-18s %s\n", c->name, c->summary);
+    }
+    return any;
+}
+
 /* ---- arguments ---- */
 
 /* The longest name that the first words make up: "user add" before "user". */
@@ -253,6 +273,24 @@ wants_help(int argc, char **argv)
     return argc >= 2 && strcmp(argv[1], "help") == 0;
 }
 
+static int
+no_command(int argc, char **argv, bool help)
+{
+    FILE *out = help ? stdout : stderr;
+    bool named = argc >= 2 && argv[1][0] != '-';
+
+    if (!named) {
+        print_overview(out);
+        return help ? COAT_EXIT_OK : COAT_EXIT_USAGE;
+    }
+    if (argc >= 3 && !help)
+        (void)fprintf(stderr, "coatcheck: unknown command: %s %s\n", argv[1], argv[2]);
+    if (print_group(argv[1], out))
+        return help ? COAT_EXIT_OK : COAT_EXIT_USAGE;
+    (void)fail("unknown command", argv[1]);
+    return COAT_EXIT_USAGE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -267,14 +305,8 @@ main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         argv[1] = (char[]){"version"};
     args.command = find_command(argc, argv, &used);
-    if (args.command == NULL) {
-        if (help || argc < 2) {
-            print_overview(help ? stdout : stderr);
-            return help ? COAT_EXIT_OK : COAT_EXIT_USAGE;
-        }
-        (void)fail("unknown command", argv[1]);
-        return COAT_EXIT_USAGE;
-    }
+    if (args.command == NULL)
+        return no_command(argc, argv, help);
     if (help) {
         print_help(args.command, stdout);
         return COAT_EXIT_OK;
