@@ -294,6 +294,7 @@ no_command(int argc, char **argv, bool help)
 int
 main(int argc, char **argv)
 {
+    static char version[] = "version";
     coat_args args = {0};
     int used = 0;
     bool help = wants_help(argc, argv);
@@ -303,7 +304,7 @@ main(int argc, char **argv)
         argv++;
     }
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
-        argv[1] = (char[]){"version"};
+        argv[1] = version;
     args.command = find_command(argc, argv, &used);
     if (args.command == NULL)
         return no_command(argc, argv, help);
