@@ -52,8 +52,10 @@ start(coat_local *local, char *message, size_t cap)
         (void)snprintf(message, cap, "data.directory: too long a path for a socket in it");
         return COAT_INVALID;
     }
-    local->router =
-        (coat_http_router){"", coat_admin_routes, coat_admin_routes_count, coat_admin_policy};
+    local->router = (coat_http_router){.prefix = "",
+                                       .routes = coat_admin_routes,
+                                       .count = coat_admin_routes_count,
+                                       .policy = coat_admin_policy};
     local->listener = (coat_http_listener){
         .address = local->address,
         .role = COAT_HTTP_ADMIN,

@@ -44,7 +44,8 @@ set_listeners(daemon_state *d)
     d->public_router = (coat_http_router){.prefix = c->base_path,
                                           .routes = coat_routes,
                                           .count = coat_routes_count,
-                                          .policy = coat_policy_hook};
+                                          .policy = coat_policy_hook,
+                                          .transport = coat_transport_hook};
     d->admin_router = (coat_http_router){.prefix = "",
                                          .routes = coat_admin_routes,
                                          .count = coat_admin_routes_count,

@@ -211,6 +211,8 @@ typedef struct coat_http_router {
      * or goes on with coat_http_continue(), now or later. NULL: every unsafe method is denied.
      */
     void (*policy)(coat_http_request *req);
+    /** Sets req->tls for errors that are answered before the policy is asked. May be NULL. */
+    void (*transport)(coat_http_request *req);
 } coat_http_router;
 
 /** Policy: run the handler of req->route. */

@@ -51,7 +51,9 @@ coat_json_parse(coat_span text, json_t **out)
 
     if (!within_limits(text))
         return COAT_MALFORMED;
-    root = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
+    /* NUL is as good as any other byte of a password (LG-3). */
+    root = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                      &error);
     if (root == NULL)
         return json_error_code(&error) == json_error_out_of_memory ? COAT_NO_MEMORY
                                                                    : COAT_MALFORMED;

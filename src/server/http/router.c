@@ -100,12 +100,23 @@ find_route(const coat_http_router *router, coat_span path, bool raw, coat_http_r
 }
 
 static void
-answer_method(coat_http_request *req, uint32_t methods)
+refuse(const coat_http_router *router, coat_http_request *req, unsigned status)
+{
+    if (router->transport != NULL)
+        router->transport(req);
+    coat_http_error(req, status, coat_http_status_code(status));
+}
+
+static void
+answer_method(const coat_http_router *router, coat_http_request *req, uint32_t methods)
 {
     char text[64];
     coat_out out = coat_out_init(text, sizeof text);
-    coat_http_response *res = coat_http_reply(req, 405);
+    coat_http_response *res;
 
+    if (router->transport != NULL)
+        router->transport(req);
+    res = coat_http_reply(req, 405);
     for (size_t i = 1; i < sizeof method_names / sizeof method_names[0]; i++) {
         if ((methods & 1u << i) == 0)
             continue;
@@ -163,7 +174,7 @@ run(const coat_http_router *router, coat_http_request *req)
     unsigned status = check_body((coat_exchange *)req, req->route->flags);
 
     if (status != 0)
-        coat_http_error(req, status, coat_http_status_code(status));
+        refuse(router, req, status);
     else if (router->policy != NULL)
         router->policy(req);
     else if (is_safe(req->method))
@@ -182,7 +193,7 @@ coat_router_dispatch(const coat_http_router *router, coat_http_request *req)
     if (req->target.len == 0 || req->target.ptr[0] != '/' ||
         coat_url_split(req->target, &raw, &req->query, &req->has_query) != COAT_OK) {
         /* OPTIONS * and CONNECT: nothing here answers for the server as a whole. */
-        answer_method(req, 0);
+        answer_method(router, req, 0);
         return;
     }
     req->path = raw;
@@ -191,7 +202,7 @@ coat_router_dispatch(const coat_http_router *router, coat_http_request *req)
         if (memchr(raw.ptr, '%', raw.len) != NULL)
             buf = coat_http_alloc(req, raw.len);
         if (coat_url_path(raw, buf, buf != NULL ? raw.len : 0, &req->path) != COAT_OK) {
-            coat_http_error(req, 400, "bad_request");
+            refuse(router, req, 400);
             return;
         }
         methods |= find_route(router, req->path, false, req);
@@ -199,7 +210,7 @@ coat_router_dispatch(const coat_http_router *router, coat_http_request *req)
     if (req->route != NULL)
         run(router, req);
     else if (methods != 0 || req->method == COAT_HTTP_OTHER)
-        answer_method(req, methods);
+        answer_method(router, req, methods);
     else
-        coat_http_error(req, 404, "not_found");
+        refuse(router, req, 404);
 }

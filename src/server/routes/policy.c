@@ -133,12 +133,25 @@ site_allows(coat_visit *visit)
 }
 
 void
+coat_transport_hook(coat_http_request *req)
+{
+    coat_forward_conf conf = coat_config_forward(req->listener->user);
+    coat_forward forward;
+
+    if (coat_forward_read(&conf, &req->peer.address, req->fields, req->field_count,
+                          req->method_text, req->target, req->host, &forward) == COAT_OK)
+        req->tls = forward.tls;
+}
+
+void
 coat_policy_hook(coat_http_request *req)
 {
     uint32_t flags = req->route->flags;
     coat_visit *visit;
 
     if (flags & (COAT_ROUTE_VERIFY | COAT_ROUTE_STATIC)) {
+        if (flags & COAT_ROUTE_STATIC)
+            coat_transport_hook(req);
         coat_http_continue(req);
         return;
     }

@@ -29,6 +29,8 @@ extern const size_t coat_routes_count;
 
 /** The policy hook of the router (policy.c). */
 void coat_policy_hook(coat_http_request *req);
+/** Its transport hook: did the client come by TLS, as far as a trusted proxy says? */
+void coat_transport_hook(coat_http_request *req);
 /** The error_page hook of the server (error_page.c); ctx: the coat_app. */
 bool coat_error_page(void *ctx, coat_http_response *res, unsigned status, const char *code,
                      const char *message, const char *request_id);

@@ -76,7 +76,8 @@ has_role(coat_span roles, coat_span role)
 static bool
 identity_fields(coat_http_response *res, const coat_config *config, const identity *who)
 {
-    char handle[COAT_HANDLE_CHARS], buf[COAT_IDENTITY_MAX];
+    char handle[COAT_HANDLE_CHARS];
+    COAT_UNSET char buf[COAT_IDENTITY_MAX]; /* len bytes of it are written */
     size_t total = 0, len = 0;
 
     coat_handle_encode(who->handle, handle);
@@ -117,7 +118,7 @@ settings_of(const coat_http_request *req)
 static bool
 one_cookie(const coat_http_request *req, const coat_settings *set, coat_cookie_found *found)
 {
-    coat_span lines[COAT_HTTP_FIELDS_MAX];
+    COAT_UNSET coat_span lines[COAT_HTTP_FIELDS_MAX]; /* count of them are written */
     size_t count = 0, at = 0;
 
     while (coat_http_next(req, "Cookie", &at, &lines[count]))
@@ -136,7 +137,7 @@ answer_from_table(coat_http_request *req, const coat_settings *set, const coat_f
     coat_span agent = {NULL, 0}, accepted = {NULL, 0};
     coat_context context;
     coat_table_query query;
-    coat_table_answer answer;
+    COAT_UNSET coat_table_answer answer; /* set by every peek */
     coat_http_response *res;
 
     (void)coat_http_single(req, "User-Agent", &agent);
@@ -303,12 +304,12 @@ coat_route_verify(coat_http_request *req)
     verify_ask ask;
     uint64_t begun_ns = uv_hrtime();
 
+    if (!coat_forward_of(req, &forward))
+        return;
     if (!parse_ask(req, &ask)) {
         coat_http_error(req, 400, "bad_parameters");
         return;
     }
-    if (!coat_forward_of(req, &forward))
-        return;
     if (set->need_tls && !forward.tls) {
         coat_http_error(req, 403, "https_required");
         return;
