@@ -100,7 +100,9 @@ coat_cmd_completion(const coat_args *args)
     for (size_t i = 0; i < coat_commands_count; i++) {
         const char *at = coat_commands[i].options;
 
-        (void)printf("        \"%s\"*) words=\"", coat_commands[i].name);
+        /* What follows a command of one word may be an option already. */
+        (void)printf("        \"%s\"%s) words=\"", coat_commands[i].name,
+                     strchr(coat_commands[i].name, ' ') != NULL ? "" : "*");
         while (*at != '\0') {
             size_t n = strcspn(at, "|"), name = strcspn(at, "=|");
 

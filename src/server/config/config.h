@@ -150,8 +150,10 @@ void coat_config_item_get(const coat_config *config, size_t index, coat_config_i
 
 /** `config show`: the configuration as YAML with a comment on each value's origin. */
 void coat_config_show(const coat_config *config, FILE *out);
-/** docs/configuration.md; the default dump (path, value); the example file. UP-5. */
+/** docs/configuration.md; coatcheck.yaml(5); the default dump (path, value); the example file.
+ * UP-5. */
 void coat_config_docs(FILE *out);
+void coat_config_manual(FILE *out);
 void coat_config_defaults(FILE *out);
 void coat_config_example(FILE *out);
 

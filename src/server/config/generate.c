@@ -12,6 +12,7 @@ main(int argc, char **argv)
         void (*print)(FILE *out);
     } kinds[] = {
         {"docs", coat_config_docs},
+        {"manual", coat_config_manual},
         {"defaults", coat_config_defaults},
         {"example", coat_config_example},
     };
@@ -21,6 +22,6 @@ main(int argc, char **argv)
             kinds[i].print(stdout);
             return 0;
         }
-    (void)fputs("usage: config-generate docs|defaults|example\n", stderr);
+    (void)fputs("usage: config-generate docs|manual|defaults|example\n", stderr);
     return 2;
 }
