@@ -55,6 +55,19 @@ read_context(coat_visit *visit)
     };
 }
 
+/* Envoy puts our path in front of the one that was asked for. */
+static coat_span
+own_target(const coat_http_request *req)
+{
+    const coat_app_loop *at = req->loop_data;
+    const coat_settings *set = atomic_load_explicit(&at->app->settings, memory_order_acquire);
+    size_t ours = strlen(set->config->base_path) + strlen("/verify");
+
+    return (req->route->flags & COAT_HTTP_RAW_REST) && req->target.len > ours
+               ? coat_span_slice(req->target, ours, req->target.len)
+               : req->target;
+}
+
 bool
 coat_forward_of(coat_http_request *req, coat_forward *out)
 {
@@ -63,7 +76,7 @@ coat_forward_of(coat_http_request *req, coat_forward *out)
     coat_forward_conf conf = coat_config_forward(listener);
 
     if (coat_forward_read(&conf, &req->peer.address, req->fields, req->field_count,
-                          req->method_text, req->target, req->host, out) == COAT_OK) {
+                          req->method_text, own_target(req), req->host, out) == COAT_OK) {
         req->tls = out->tls;
         return true;
     }
