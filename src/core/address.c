@@ -44,11 +44,20 @@ coat_address_format(const coat_address *address, char *buf, size_t cap)
     char text[INET6_ADDRSTRLEN] = "unknown"; /* as in RFC 7239 6.2 */
     coat_out out = coat_out_init(buf, cap);
 
-    /* inet_ntop cannot fail with a known family and this much room. */
-    if (coat_address_is_v4(address))
-        (void)inet_ntop(AF_INET, address->bytes + sizeof mapped, text, sizeof text);
-    else if (address->known)
+    if (coat_address_is_v4(address)) {
+        /* By hand: inet_ntop() goes through printf, on each request. */
+        coat_out four = coat_out_init(text, sizeof text);
+
+        for (size_t i = sizeof mapped; i < sizeof address->bytes; i++) {
+            if (four.len > 0)
+                coat_out_char(&four, '.');
+            coat_out_uint(&four, address->bytes[i]);
+        }
+        (void)coat_out_end(&four);
+    } else if (address->known) {
+        /* It cannot fail with a known family and this much room. */
         (void)inet_ntop(AF_INET6, address->bytes, text, sizeof text);
+    }
     coat_out_str(&out, text);
     (void)coat_out_end(&out);
 }

@@ -4,33 +4,6 @@
 #include <coatcheck/target.h>
 
 coat_err
-coat_percent_write(coat_span text, bool (*keep)(uint8_t), char *buf, size_t cap, size_t *len)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    size_t need = 0, at = 0;
-
-    /* Size first, so that a failure leaves buf alone. */
-    for (size_t i = 0; i < text.len && need < cap; i++)
-        need += keep(text.ptr[i]) ? 1 : 3;
-    if (need >= cap)
-        return COAT_TOO_LARGE;
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.ptr[i];
-
-        if (keep(c)) {
-            buf[at++] = (char)c;
-            continue;
-        }
-        buf[at++] = '%';
-        buf[at++] = digits[c >> 4];
-        buf[at++] = digits[c & 15];
-    }
-    buf[at] = '\0';
-    *len = at;
-    return COAT_OK;
-}
-
-coat_err
 coat_percent_encode(coat_span text, char *buf, size_t cap, size_t *len)
 {
     return coat_percent_write(text, coat_char_is_unreserved, buf, cap, len);

@@ -14,9 +14,6 @@ enum {
     RETRIES = 64,   /* of a slot that is being written; a writer may have been stopped in it */
 };
 
-/* The build clears all local variables; these are written in full before they are read. */
-#define COAT_UNSET __attribute__((uninitialized))
-
 static inline void
 pause_cpu(void)
 {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/bytes.h"
 #include "server/http/parser.h"
 
 /*
@@ -26,3 +27,30 @@ const uint8_t coat_byte_class[256] = {
     2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, /* f0 */
 };
 /* clang-format on */
+
+static bool
+all_values(const uint8_t *ptr, size_t len)
+{
+    uint8_t all = COAT_BYTE_VALUE;
+
+    for (size_t i = 0; i < len; i++)
+        all &= coat_byte_class[ptr[i]];
+    return all != 0;
+}
+
+/* Eight bytes at a time; whatever may not be plain text is looked at again, one by one. */
+bool
+coat_value_valid(coat_span value)
+{
+    const uint64_t ones = 0x0101010101010101U, high = ones * 0x80;
+    size_t i = 0;
+
+    for (; i + 8 <= value.len; i += 8) {
+        uint64_t v = coat_load64(value.ptr + i), del = v ^ (ones * 0x7f);
+
+        if ((((v - ones * 0x20) | (del - ones) | v) & high) != 0 &&
+            !all_values(value.ptr + i, 8))
+            return false;
+    }
+    return all_values(value.ptr + i, value.len - i);
+}

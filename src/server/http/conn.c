@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/http/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -105,8 +106,8 @@ coat_conn_flush(coat_conn *conn)
 {
     coat_loop *loop = conn->loop;
     size_t len = loop->batch_len, done = 0;
-    uv_buf_t buf = uv_buf_init(loop->batch, (unsigned)len);
-    int n;
+    uv_os_fd_t fd;
+    ssize_t n = 0;
 
     if (loop->batch_owner != conn)
         return;
@@ -114,8 +115,10 @@ coat_conn_flush(coat_conn *conn)
     loop->batch_len = 0;
     if (len == 0)
         return;
-    n = uv_try_write(&conn->uv.stream, &buf, 1);
-    if (n < 0 && n != UV_EAGAIN) {
+    /* As uv_try_write() would, but a socket's own call is the cheaper one. */
+    if (!conn->writing && uv_fileno(&conn->uv.handle, &fd) == 0)
+        n = send(fd, loop->batch, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
         coat_conn_close(conn);
         return;
     }

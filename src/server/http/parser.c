@@ -25,25 +25,6 @@ all_in_class(const uint8_t *ptr, size_t len, uint8_t class)
     return all != 0;
 }
 
-/* Eight bytes at a time; whatever may not be plain text is looked at again, one by one. */
-static bool
-value_valid(const uint8_t *ptr, size_t len)
-{
-    const uint64_t ones = 0x0101010101010101U, high = ones * 0x80;
-    size_t i = 0;
-
-    for (; i + 8 <= len; i += 8) {
-        uint64_t v, del;
-
-        memcpy(&v, ptr + i, sizeof v);
-        del = v ^ (ones * 0x7f);
-        if ((((v - ones * 0x20) | (del - ones) | v) & high) != 0 &&
-            !all_in_class(ptr + i, 8, COAT_BYTE_VALUE))
-            return false;
-    }
-    return all_in_class(ptr + i, len - i, COAT_BYTE_VALUE);
-}
-
 static bool
 port_valid(const uint8_t *ptr, size_t len)
 {
@@ -289,7 +270,7 @@ take_field(coat_parser *parser, const line *l)
         return fail(parser, 431);
     name = (coat_span){ptr, (size_t)(colon - ptr)};
     value = coat_span_trim((coat_span){colon + 1, (size_t)(end - colon) - 1});
-    if (!value_valid(value.ptr, value.len))
+    if (!coat_value_valid(value))
         return fail(parser, 400);
     if (!take_known(parser, name, value))
         return false;

@@ -90,5 +90,7 @@ enum {
     COAT_BYTE_NAME = 16, /* in a host name */
 };
 extern const uint8_t coat_byte_class[256];
+/** All bytes of class COAT_BYTE_VALUE? */
+bool coat_value_valid(coat_span value);
 
 #endif

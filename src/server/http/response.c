@@ -147,13 +147,13 @@ coat_response_begin(coat_http_response *res, coat_http_request *req, coat_out ou
 }
 
 static bool
-in_class(coat_span text, uint8_t class)
+is_token(coat_span text)
 {
-    uint8_t all = class;
+    uint8_t all = COAT_BYTE_TOKEN;
 
     for (size_t i = 0; i < text.len; i++)
         all &= coat_byte_class[text.ptr[i]];
-    return all != 0;
+    return text.len > 0 && all != 0;
 }
 
 static bool
@@ -170,8 +170,7 @@ coat_http_field(coat_http_response *res, const char *name, coat_span value)
 {
     coat_span key = coat_span_of(name);
 
-    if (key.len == 0 || !in_class(key, COAT_BYTE_TOKEN) || is_framing(key) ||
-        !in_class(value, COAT_BYTE_VALUE)) {
+    if (!is_token(key) || is_framing(key) || !coat_value_valid(value)) {
         res->bad = true;
         return;
     }
