@@ -132,6 +132,10 @@ coat_admin_metrics(coat_http_request *req)
     char text[COAT_METRICS_MAX];
     size_t len = 0;
 
+    if (!coat_ask_of(req)->set->config->metrics_enabled) {
+        coat_ask_error(coat_ask_of(req), 404, "not_found");
+        return;
+    }
     req->user = NULL;
     while (sources.meter_count < COAT_LOOPS_MAX &&
            (meters[sources.meter_count] = atomic_load(&app->meters[sources.meter_count])) !=
