@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 enum {
-    TABLE_MODE = 0640,
+    TABLE_MODE = 0640, /* with a group of readers */
     SEEN_MODE = 0660,
-    LOCK_MODE = 0600,
+    LOCK_MODE = 0600, /* and all files without one */
     /* A day of clock steps back before activity cannot be noted. */
     BASE_BACK_S = 86400,
     /* A table this old is built anew, long before activity words run out (8.5 years). */
@@ -139,6 +139,12 @@ head_fill(const coat_table_conf *conf, coat_table_geometry geometry, coat_table_
     return COAT_OK;
 }
 
+static mode_t
+mode_of(const coat_table_conf *conf, mode_t shared)
+{
+    return conf->gid != (uint32_t)-1 ? shared : LOCK_MODE;
+}
+
 /** A fresh file of that length at path, its room reserved: a full file system shows here. */
 static coat_err
 build_file(const char *path, mode_t mode, uint32_t gid, size_t len, void **map)
@@ -183,9 +189,11 @@ build(const coat_table_conf *conf, coat_table_geometry geometry, coat_table *vie
     if (!path_with(conf->path, ".seen", seen) || !path_with(conf->path, ".new", new_table) ||
         !path_with(conf->path, ".seen.new", new_seen))
         return COAT_INVALID;
-    err = build_file(new_table, TABLE_MODE, conf->gid, view->map_len, &view->map);
+    err =
+        build_file(new_table, mode_of(conf, TABLE_MODE), conf->gid, view->map_len, &view->map);
     if (err == COAT_OK)
-        err = build_file(new_seen, SEEN_MODE, conf->gid, view->seen_len, &view->seen_map);
+        err = build_file(new_seen, mode_of(conf, SEEN_MODE), conf->gid, view->seen_len,
+                         &view->seen_map);
     if (err == COAT_OK)
         err = head_fill(conf, geometry, view->map, view->seen_map);
     /* Activity first: readers that see only one of the two find that they do not match. */
@@ -215,8 +223,19 @@ suits(const coat_table_conf *conf, coat_table_geometry geometry, const coat_tabl
            seen->magic == COAT_TABLE_SEEN_MAGIC && seen->generation == head->generation;
 }
 
+/** Who may read it has not changed since it was made. */
+static bool
+still_for(const coat_table_conf *conf, int fd, mode_t shared)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (st.st_mode & 0777) == mode_of(conf, shared) &&
+           (conf->gid == (uint32_t)-1 || st.st_gid == conf->gid);
+}
+
 static coat_err
-map_file(const char *path, mode_t mode, size_t least, void **map, size_t *len)
+map_file(const coat_table_conf *conf, const char *path, mode_t mode, size_t least, void **map,
+         size_t *len)
 {
     coat_err err;
     int fd;
@@ -224,7 +243,8 @@ map_file(const char *path, mode_t mode, size_t least, void **map, size_t *len)
     err = open_own(path, 0, mode, &fd, len);
     if (err != COAT_OK)
         return err;
-    err = *len < least ? COAT_NOT_FOUND : map_shared(fd, *len, map);
+    err =
+        *len < least || !still_for(conf, fd, mode) ? COAT_NOT_FOUND : map_shared(fd, *len, map);
     (void)close(fd);
     return err;
 }
@@ -237,14 +257,14 @@ map_existing(const coat_table_conf *conf, coat_table_geometry geometry, coat_tab
     size_t table_len, seen_len;
     coat_err err;
 
-    err = map_file(conf->path, TABLE_MODE, COAT_TABLE_PAGE, &view->map, &view->map_len);
+    err = map_file(conf, conf->path, TABLE_MODE, COAT_TABLE_PAGE, &view->map, &view->map_len);
     if (err != COAT_OK)
         return err;
     if (coat_table_size(geometry, &table_len, &seen_len) != COAT_OK ||
         coat_table_head_check(view->map, view->map_len) != COAT_OK ||
         !coat_table_seen_path(conf->path, seen_path, sizeof seen_path))
         return COAT_NOT_FOUND;
-    err = map_file(seen_path, SEEN_MODE, seen_len, &view->seen_map, &view->seen_len);
+    err = map_file(conf, seen_path, SEEN_MODE, seen_len, &view->seen_map, &view->seen_len);
     if (err != COAT_OK)
         return err;
     return view->seen_len == seen_len && suits(conf, geometry, view) ? COAT_OK : COAT_NOT_FOUND;

@@ -155,8 +155,10 @@ static const coat_http_route routes[] = {
     {COAT_HTTP_GET, "/ext/*", COAT_HTTP_RAW_REST, echo},
 };
 
-static const coat_http_router router = {"/auth", routes, sizeof routes / sizeof routes[0],
-                                        allow};
+static const coat_http_router router = {.prefix = "/auth",
+                                        .routes = routes,
+                                        .count = sizeof routes / sizeof routes[0],
+                                        .policy = allow};
 
 static void
 log_event(void *ctx, const coat_http_event *event)

@@ -552,7 +552,8 @@ survives_emfile(void)
     if (pid == 0) {
         static const coat_test child[] = {{"child", survives_emfile_child}};
 
-        (void)freopen("/dev/stderr", "w", stdout);
+        if (freopen("/dev/stderr", "w", stdout) == NULL)
+            _exit(1);
         _exit(coat_test_main(0, NULL, child, 1));
     }
     REQUIRE(waitpid(pid, &status, 0) == pid);

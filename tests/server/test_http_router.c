@@ -214,7 +214,8 @@ denies_by_default(void)
 {
     static const char *const unsafe[] = {"POST /bare", "PUT /bare", "PATCH /bare",
                                          "DELETE /bare"};
-    coat_http_router router = {"", bare_routes, COUNT(bare_routes), NULL};
+    coat_http_router router = {
+        .prefix = "", .routes = bare_routes, .count = COUNT(bare_routes), .policy = NULL};
 
     http_fixture_init(&f);
     f.listeners[0].router = &router;
@@ -246,7 +247,8 @@ wait_first(coat_http_request *req)
 static void
 continues_later(void)
 {
-    coat_http_router router = {"", bare_routes, COUNT(bare_routes), wait_first};
+    coat_http_router router = {
+        .prefix = "", .routes = bare_routes, .count = COUNT(bare_routes), .policy = wait_first};
 
     http_fixture_init(&f);
     f.listeners[0].router = &router;

@@ -150,6 +150,12 @@ coat_ask_words(const coat_ask *ask, const char *name, char *buf, size_t cap, coa
     return !text.over;
 }
 
+coat_span
+coat_ask_name(coat_ask *ask, coat_span text)
+{
+    return coat_name_read(text, &ask->name) == COAT_OK ? coat_name_span(&ask->name) : text;
+}
+
 bool
 coat_ask_handle(coat_ask *ask, coat_handle *out)
 {
@@ -182,7 +188,7 @@ coat_ask_page(coat_ask *ask, uint32_t *limit, bool *has_cursor, coat_handle *cur
         coat_ask_error(ask, 400, "bad_parameters");
         return false;
     }
-    *limit = (uint32_t)number;
+    *limit = number < COAT_ASK_PAGE_GIVEN ? (uint32_t)number : COAT_ASK_PAGE_GIVEN;
     ask->list = json_array();
     return true;
 }
@@ -233,8 +239,9 @@ coat_ask_session(const coat_ask *ask, const coat_session *session)
 {
     const coat_record *r = coat_session_record(session);
     char handle[COAT_HANDLE_CHARS];
-    json_t *data =
-        r->data.len > 0 ? json_loadb((const char *)r->data.ptr, r->data.len, 0, NULL) : NULL;
+    json_t *data = r->data.len > 0 ? json_loadb((const char *)r->data.ptr, r->data.len,
+                                                JSON_ALLOW_NUL, NULL)
+                                   : NULL;
 
     (void)ask;
     coat_handle_encode(coat_session_handle(session), handle);

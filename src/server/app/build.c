@@ -49,6 +49,7 @@ engine_conf(coat_process *p, const coat_config *config, const coat_keys *keys,
 {
     coat_engine_conf_default(out);
     coat_config_engine(config, out);
+    out->table_gid = group_of(config->table_group);
     out->keys = keys;
     out->store = p->app.store;
     out->events = p->app.log != NULL ? coat_audit_event_fn : NULL;
@@ -218,8 +219,14 @@ reload_locked(coat_process *p, char *message, size_t cap)
     if (err != COAT_OK)
         (void)snprintf(message, cap, "%s:%u:%u: %s%s%s", fault.file, fault.line, fault.column,
                        fault.key, fault.key[0] != '\0' ? ": " : "", fault.text);
-    if (err == COAT_OK)
+    if (err == COAT_OK) {
+        /* Turning plain http off is the one thing that cannot wait. */
+        bool plaintext = config->allow_plaintext && p->config->allow_plaintext;
+
+        coat_config_keep(p->config, config);
+        config->allow_plaintext = plaintext;
         err = coat_settings_new(config, &settings, message, cap);
+    }
     if (err == COAT_OK)
         err = apply(p, config, settings, coat_app_keys(&p->app), message, cap);
     if (err != COAT_OK) {
@@ -272,18 +279,24 @@ rotate_locked(coat_process *p, char *message, size_t cap)
     /* The file first: a new key that a restart would not know signs everybody out. */
     if (err == COAT_OK)
         err = coat_keys_save(p->config->key_file, after, message, cap);
-    if (err == COAT_OK)
-        err = apply(p, p->config, NULL, after, message, cap);
     if (err != COAT_OK) {
         coat_keys_free(after);
         free(r);
         return err;
     }
+    /* Known to all loops before the first token is made with it. It holds the former key too.
+     */
     atomic_store_explicit(&p->app.keys, after, memory_order_release);
-    coat_log_keys_set(p->app.log, after);
-    *r = (struct retired){.keys = (coat_keys *)(uintptr_t)before, .next = p->retired};
+    err = apply(p, p->config, NULL, after, message, cap);
+    if (err == COAT_OK)
+        coat_log_keys_set(p->app.log, after);
+    else
+        atomic_store_explicit(&p->app.keys, before, memory_order_release);
+    /* Requests may hold either of them. */
+    *r = (struct retired){.keys = (coat_keys *)(uintptr_t)(err == COAT_OK ? before : after),
+                          .next = p->retired};
     p->retired = r;
-    return COAT_OK;
+    return err;
 }
 
 coat_err
