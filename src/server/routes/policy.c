@@ -68,35 +68,49 @@ is_safe(const coat_visit *visit)
 }
 
 static void
+without_session(coat_visit *visit)
+{
+    if (visit->identified != COAT_NO_SESSION)
+        coat_visit_fail(visit, visit->identified, visit->account.retry_after_s);
+    else if (visit->req->route->flags & COAT_ROUTE_OWN_CSRF)
+        coat_http_continue(visit->req);
+    else
+        coat_visit_ask_login(visit);
+}
+
+static bool
+csrf_holds(coat_visit *visit)
+{
+    coat_span token;
+
+    return coat_csrf_presented(visit, &token) == COAT_OK &&
+           coat_session_csrf_check(visit->at->app->engine, visit->session, token) == COAT_OK;
+}
+
+static bool
+is_fresh(const coat_visit *visit)
+{
+    return visit->auth_age_ms >= 0 && visit->auth_age_ms <= COAT_AUTH_FRESH_MS;
+}
+
+static void
 with_session(coat_visit *visit)
 {
     uint32_t flags = visit->req->route->flags;
-    bool live = visit->identified == COAT_OK || visit->identified == COAT_STEP_UP;
-    coat_span token;
 
-    if (!live) {
-        if (visit->identified != COAT_NO_SESSION)
-            coat_visit_fail(visit, visit->identified, visit->account.retry_after_s);
-        else if (flags & COAT_ROUTE_OWN_CSRF)
-            coat_http_continue(visit->req);
-        else
-            coat_visit_ask_login(visit);
+    if (visit->identified != COAT_OK && visit->identified != COAT_STEP_UP) {
+        without_session(visit);
         return;
     }
-    if (!is_safe(visit) && !(flags & COAT_ROUTE_OWN_CSRF) &&
-        (coat_csrf_presented(visit, &token) != COAT_OK ||
-         coat_session_csrf_check(visit->at->app->engine, visit->session, token) != COAT_OK)) {
-        refuse(visit, "csrf_token_invalid");
-        return;
-    }
-    if (!is_safe(visit))
+    if (!is_safe(visit) && !(flags & COAT_ROUTE_OWN_CSRF)) {
+        if (!csrf_holds(visit)) {
+            refuse(visit, "csrf_token_invalid");
+            return;
+        }
         note_activity(visit);
-    if (visit->step_up && !(flags & (COAT_ROUTE_STEP_UP_OK | COAT_ROUTE_OWN_CSRF))) {
-        coat_visit_ask_step_up(visit);
-        return;
     }
-    if ((flags & COAT_ROUTE_FRESH) &&
-        (visit->auth_age_ms < 0 || visit->auth_age_ms > COAT_AUTH_FRESH_MS)) {
+    if ((visit->step_up && !(flags & (COAT_ROUTE_STEP_UP_OK | COAT_ROUTE_OWN_CSRF))) ||
+        ((flags & COAT_ROUTE_FRESH) && !is_fresh(visit))) {
         coat_visit_ask_step_up(visit);
         return;
     }
@@ -113,7 +127,8 @@ cors_allows(coat_visit *visit)
     (void)coat_http_single(visit->req, "Access-Control-Request-Headers", &headers);
     coat_cors_decide(&visit->set->cors, &visit->set->own, &visit->facts, method, headers,
                      &visit->cors);
-    if (visit->cors.verdict == COAT_CORS_REFUSED && !is_safe(visit)) {
+    if (visit->cors.verdict == COAT_CORS_REFUSED &&
+        !(visit->req->route->flags & COAT_ROUTE_PREFLIGHT)) {
         coat_visit_event(visit, COAT_EVENT_CORS_REFUSED, "origin");
         coat_visit_error(visit, 403, "origin_refused");
         return false;
