@@ -12,6 +12,7 @@ coat_engine_conf_default(coat_engine_conf *conf)
         .sessions_per_user = 10,
         .data_max = 4096,
         .table_slots = COAT_TABLE_SLOTS,
+        .table_gid = (uint32_t)-1,
     };
     coat_policy_default(&conf->policy);
 }
@@ -122,6 +123,7 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
     coat_table_conf_default(&table);
     table.path = conf->table_path;
     table.slots = conf->table_slots;
+    table.gid = conf->table_gid;
     table.tags = coat_keys_tags(conf->keys);
     table.epoch_global = atomic_load(&engine->epoch_global);
     table.now_ms = coat_engine_now_ms(engine);

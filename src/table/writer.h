@@ -43,7 +43,7 @@ typedef struct coat_table_conf {
     uint8_t
         binding[16]; /* names the store and key set: a table of another one is not taken over */
     int64_t now_ms;
-    uint32_t gid;    /* group that may read; (uint32_t)-1: leave as it is */
+    uint32_t gid;    /* group that may read; (uint32_t)-1: nobody else */
     coat_rng_fn rng; /* NULL: coat_rng_system */
     void *rng_ctx;
     /* An entry gave way to another; seen_ms is not folded in yet: the caller does it. Called

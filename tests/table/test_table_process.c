@@ -150,9 +150,9 @@ test_second_process(void)
     CHECK_INT(in_child(read_once, &task), 0);
 
     REQUIRE(stat(path, &st) == 0);
-    CHECK_INT(st.st_mode & 0777, 0640);
+    CHECK_INT(st.st_mode & 0777, 0600);
     REQUIRE(stat(beside(".seen"), &st) == 0);
-    CHECK_INT(st.st_mode & 0777, 0660);
+    CHECK_INT(st.st_mode & 0777, 0600);
     coat_table_writer_close(w);
 }
 
@@ -496,7 +496,7 @@ test_refusals(void)
 
     REQUIRE(chmod(path, 0666) == 0);
     CHECK_ERR(coat_table_create(&conf, &second), COAT_DENIED);
-    REQUIRE(chmod(path, 0640) == 0);
+    REQUIRE(chmod(path, 0600) == 0);
 
     (void)snprintf(real, sizeof real, "%s.real", path);
     REQUIRE(rename(path, real) == 0 && symlink(real, path) == 0);
