@@ -13,7 +13,9 @@
 /** The policy writes the event ahead before the handler runs. */
 #define COAT_ADMIN_CHANGES (COAT_HTTP_FLAG_USER << 0)
 
-#define COAT_ASK_PAGE_MAX 1000                                /* entries of a page (AD-5) */
+#define COAT_ASK_PAGE_MAX 1000 /* entries of a page that may be asked for (AD-5) */
+/* ... that are given: a loop makes a page in one go, and requests wait behind it. */
+#define COAT_ASK_PAGE_GIVEN 64
 #define COAT_ASK_LIST_BYTES (COAT_HTTP_ANSWER_MAX - 8 * 1024) /* and its bytes */
 
 typedef struct coat_ask {
