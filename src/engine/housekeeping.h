@@ -18,6 +18,7 @@ typedef struct coat_housekeeping {
     uint32_t ticks;
     bool sweeping, replaying; /* under way */
     bool sweep_on;            /* the last slice erased something */
+    uint32_t slices;          /* of the sweep under way, finished */
     uint64_t mark;            /* unsettled changes before the sweep under way */
 } coat_housekeeping;
 
