@@ -204,8 +204,14 @@ coat_client_ask(coat_client *client, const char *method, const char *path, json_
     if (text != NULL)
         sodium_memzero(text, strlen(text)); /* a password, perhaps */
     free(text);
-    if (found != NULL && *rest != '\0')
-        *answer = json_loads(rest, JSON_REJECT_DUPLICATES, NULL);
+    if (found != NULL && *rest != '\0') {
+        *answer = json_loads(rest, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+        if (*answer == NULL) { /* half an answer is none */
+            (void)fprintf(stderr, "coatcheck: the answer from %s is cut or no JSON\n",
+                          client->path);
+            status = 0;
+        }
+    }
     free(found);
     return status;
 }
@@ -230,6 +236,8 @@ coat_client_path(const char *format, const char *value)
     if (coat_percent_encode(coat_span_of(value), encoded, sizeof encoded - 1, &len) != COAT_OK)
         return NULL;
     encoded[len] = '\0';
+    if (strcmp(value, ".") == 0 || strcmp(value, "..") == 0) /* a name, not a way up */
+        (void)snprintf(encoded, sizeof encoded, "%s", value[1] != '\0' ? "%2E%2E" : "%2E");
     const char *at = strstr(format, "%s");
 
     if (at == NULL || snprintf(path, sizeof path, "%.*s%s%s", (int)(at - format), format,

@@ -55,7 +55,8 @@ start(coat_local *local, char *message, size_t cap)
     local->router = (coat_http_router){.prefix = "",
                                        .routes = coat_admin_routes,
                                        .count = coat_admin_routes_count,
-                                       .policy = coat_admin_policy};
+                                       .policy = coat_admin_policy,
+                                       .any_capture = true};
     local->listener = (coat_http_listener){
         .address = local->address,
         .role = COAT_HTTP_ADMIN,

@@ -49,7 +49,8 @@ set_listeners(daemon_state *d)
     d->admin_router = (coat_http_router){.prefix = "",
                                          .routes = coat_admin_routes,
                                          .count = coat_admin_routes_count,
-                                         .policy = coat_admin_policy};
+                                         .policy = coat_admin_policy,
+                                         .any_capture = true};
     for (size_t i = 0; i < c->listeners.count; i++) {
         const coat_listener_conf *l = &c->listeners.list[i];
 

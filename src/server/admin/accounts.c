@@ -124,7 +124,7 @@ done_then_end_sessions(coat_account_call *call)
         fail(ask, call->result);
         return;
     }
-    ask->call.user = ask->req->captures[0];
+    ask->call.user = coat_ask_name(ask, ask->req->captures[0]);
     coat_ask_call(ask, COAT_CALL_END_USER, sessions_ended);
 }
 

@@ -7,6 +7,7 @@
  * coat_ask_json(), coat_ask_done(), coat_ask_error(), coat_ask_fail().
  */
 
+#include "account/text.h"
 #include "server/admin/admin.h"
 #include <jansson.h>
 
@@ -33,6 +34,7 @@ typedef struct coat_ask {
     bool list_cut;
     coat_handle last;
     coat_handle handle;
+    coat_name name; /* of {user} or {name}, in NFC */
     char roles[COAT_ROLES_MAX + 1], methods[COAT_METHODS_MAX + 1];
     char *data; /* application data as text; freed at the end */
 } coat_ask;
@@ -58,6 +60,8 @@ bool coat_ask_text(const coat_ask *ask, const char *name, coat_span *out);
 /** A list of words into one text with spaces: false if it is anything else or too long. */
 bool coat_ask_words(const coat_ask *ask, const char *name, char *buf, size_t cap,
                     coat_span *out, bool *given);
+/** A name as accounts and their sessions have it: in NFC if it can be an account's. */
+coat_span coat_ask_name(coat_ask *ask, coat_span text);
 /** {handle} of the path; answers 404 itself. */
 bool coat_ask_handle(coat_ask *ask, coat_handle *out);
 /** ?limit= and ?after= of a list; answers 400 itself. */

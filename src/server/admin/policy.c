@@ -114,10 +114,12 @@ write_ahead(coat_ask *ask)
     event->type = COAT_EVENT_ADMIN_ACTION;
     event->reason = ask->req->route->pattern;
     if (ask->req->capture_count > 0) {
-        if (coat_handle_decode(ask->req->captures[0], &event->handle) == COAT_OK)
-            event->has_handle = true;
-        else
+        /* A name may look like a handle: the pattern tells which it is. */
+        if (strstr(ask->req->route->pattern, "{handle}") == NULL)
             event->user = ask->req->captures[0];
+        else
+            event->has_handle =
+                coat_handle_decode(ask->req->captures[0], &event->handle) == COAT_OK;
     } else {
         (void)coat_ask_text(ask, "user", &event->user);
         if (event->user.len == 0)

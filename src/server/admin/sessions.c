@@ -197,6 +197,26 @@ coat_admin_session_end(coat_http_request *req)
     coat_ask_call(ask, COAT_CALL_END, ended);
 }
 
+/* Of the id as given, for applications that make sessions of their own, and of the account. */
+static void
+exact_ended(coat_call *call)
+{
+    coat_ask *ask = call->ctx;
+    coat_span given = ask->req->captures[0], name = coat_ask_name(ask, given);
+    bool spare = call->has_handle;
+
+    if ((call->result != COAT_OK && call->result != COAT_NO_SESSION) ||
+        coat_span_is(given, name)) {
+        ended(call);
+        return;
+    }
+    memset(call, 0, sizeof *call);
+    call->user = name;
+    call->has_handle = spare;
+    call->handle = ask->handle;
+    coat_ask_call(ask, COAT_CALL_END_USER, ended);
+}
+
 void
 coat_admin_user_end(coat_http_request *req)
 {
@@ -204,13 +224,14 @@ coat_admin_user_end(coat_http_request *req)
     coat_span spare;
 
     if (!coat_ask_text(ask, "spare", &spare) ||
-        (spare.len > 0 && coat_handle_decode(spare, &ask->call.handle) != COAT_OK)) {
+        (spare.len > 0 && coat_handle_decode(spare, &ask->handle) != COAT_OK)) {
         coat_ask_error(ask, 400, "invalid_fields");
         return;
     }
     ask->call.has_handle = spare.len > 0;
+    ask->call.handle = ask->handle;
     ask->call.user = req->captures[0];
-    coat_ask_call(ask, COAT_CALL_END_USER, ended);
+    coat_ask_call(ask, COAT_CALL_END_USER, exact_ended);
 }
 
 void

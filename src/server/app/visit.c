@@ -266,6 +266,9 @@ checked(coat_call *call)
             coat_session_free(call->session);
             coat_session_free(visit->found);
             visit->found = NULL;
+            visit->cookie_count = 0; /* nor which one a successor would be for */
+            sodium_memzero(call->token_text, sizeof call->token_text);
+            visit->cookie.ambiguous = true;
             coat_visit_event(visit, COAT_EVENT_COOKIE_AMBIGUOUS, "two_live");
             identified(visit, COAT_NO_SESSION);
             return;

@@ -166,6 +166,12 @@ size_t coat_config_diff(const coat_config *before, const coat_config *after,
                                         const coat_config_item *after),
                         void *ctx);
 
+/**
+ * Give a configuration that was read again the running one's values of all keys that need a
+ * restart. They are borrowed: running must outlive it. Texts for coat_config_diff stay as read.
+ */
+void coat_config_keep(const coat_config *running, coat_config *again);
+
 /* ---- for the other parts: fill from defaults of their own, then from here ---- */
 
 void coat_config_engine(const coat_config *config, coat_engine_conf *out);

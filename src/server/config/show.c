@@ -180,3 +180,29 @@ coat_config_diff(const coat_config *before, const coat_config *after,
     }
     return restarts;
 }
+
+void
+coat_config_keep(const coat_config *running, coat_config *again)
+{
+    static const size_t sizes[] = {
+        [COAT_KEY_TYPE_BOOL] = sizeof(bool),
+        [COAT_KEY_TYPE_INT] = sizeof(int64_t),
+        [COAT_KEY_TYPE_DURATION] = sizeof(int64_t),
+        [COAT_KEY_TYPE_SIZE] = sizeof(int64_t),
+        [COAT_KEY_TYPE_MODE] = sizeof(uint32_t),
+        [COAT_KEY_TYPE_ENUM] = sizeof(int),
+        [COAT_KEY_TYPE_STRING] = sizeof(const char *),
+        [COAT_KEY_TYPE_PATH] = sizeof(const char *),
+        [COAT_KEY_TYPE_STRINGS] = sizeof(coat_strings),
+        [COAT_KEY_TYPE_ORIGINS] = sizeof(coat_strings),
+        [COAT_KEY_TYPE_LISTENERS] = sizeof(coat_listeners),
+    };
+
+    for (size_t i = 0; i < COAT_KEYS_COUNT; i++) {
+        const coat_key *key = coat_key_at(i);
+
+        if (!key->live)
+            memcpy((char *)again + key->offset, coat_config_field(running, key),
+                   sizes[key->type]);
+    }
+}

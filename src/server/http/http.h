@@ -213,6 +213,9 @@ typedef struct coat_http_router {
     void (*policy)(coat_http_request *req);
     /** Sets req->tls for errors that are answered before the policy is asked. May be NULL. */
     void (*transport)(coat_http_request *req);
+    /* Match the path as it came, then decode each capture for itself, so that it may hold "/"
+     * or be "..": for ids that others have chosen. Else the path is decoded first, once. */
+    bool any_capture;
 } coat_http_router;
 
 /** Policy: run the handler of req->route. */

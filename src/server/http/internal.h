@@ -186,6 +186,8 @@ void coat_http_date(time_t when, char out[COAT_DATE_CHARS + 1]);
  */
 coat_err coat_url_split(coat_span target, coat_span *path, coat_span *query, bool *has_query);
 coat_err coat_url_path(coat_span raw, uint8_t *buf, size_t cap, coat_span *out) COAT_MUST_USE;
+/** Only the rules about segments, for a path that stays as it is. */
+coat_err coat_url_segments(coat_span path) COAT_MUST_USE;
 
 /* json.c, negotiate.c */
 coat_err coat_json_parse(coat_span text, struct json_t **out) COAT_MUST_USE;

@@ -183,11 +183,59 @@ run(const coat_http_router *router, coat_http_request *req)
         coat_http_error(req, 403, "forbidden");
 }
 
+/* In place of coat_url_path() where captures may be anything but control characters. */
+static coat_err
+decode_captures(coat_http_request *req)
+{
+    for (size_t i = 0; i < req->capture_count; i++) {
+        coat_span raw = req->captures[i];
+        uint8_t *buf = coat_http_alloc(req, raw.len);
+        size_t len = 0;
+
+        if (buf == NULL)
+            return COAT_TOO_LARGE;
+        for (size_t at = 0; at < raw.len; at++) {
+            int value = raw.ptr[at];
+
+            if (value == '%') {
+                value = raw.len - at < 3 ? -1 : coat_char_hex2(raw.ptr + at + 1);
+                at += 2;
+            }
+            if (value < 0x20 || value == 0x7f)
+                return COAT_MALFORMED;
+            buf[len++] = (uint8_t)value;
+        }
+        req->captures[i] = (coat_span){buf, len};
+    }
+    return COAT_OK;
+}
+
+/** Path and route of what no raw pattern has taken; adds to the methods that match. */
+static coat_err
+find_decoded(const coat_http_router *router, coat_span raw, coat_http_request *req,
+             uint32_t *methods)
+{
+    uint8_t *buf = NULL;
+    coat_err err;
+
+    if (router->any_capture) {
+        if (coat_url_segments(raw) != COAT_OK)
+            return COAT_MALFORMED;
+        *methods |= find_route(router, raw, false, req);
+        return req->route != NULL ? decode_captures(req) : COAT_OK;
+    }
+    if (memchr(raw.ptr, '%', raw.len) != NULL)
+        buf = coat_http_alloc(req, raw.len);
+    err = coat_url_path(raw, buf, buf != NULL ? raw.len : 0, &req->path);
+    if (err == COAT_OK)
+        *methods |= find_route(router, req->path, false, req);
+    return err;
+}
+
 void
 coat_router_dispatch(const coat_http_router *router, coat_http_request *req)
 {
     coat_span raw;
-    uint8_t *buf = NULL;
     uint32_t methods;
 
     if (req->target.len == 0 || req->target.ptr[0] != '/' ||
@@ -199,13 +247,11 @@ coat_router_dispatch(const coat_http_router *router, coat_http_request *req)
     req->path = raw;
     methods = find_route(router, raw, true, req);
     if (req->route == NULL) {
-        if (memchr(raw.ptr, '%', raw.len) != NULL)
-            buf = coat_http_alloc(req, raw.len);
-        if (coat_url_path(raw, buf, buf != NULL ? raw.len : 0, &req->path) != COAT_OK) {
+        if (find_decoded(router, raw, req, &methods) != COAT_OK) {
+            req->route = NULL;
             refuse(router, req, 400);
             return;
         }
-        methods |= find_route(router, req->path, false, req);
     }
     if (req->route != NULL)
         run(router, req);

@@ -40,6 +40,12 @@ segments_valid(coat_span path)
 }
 
 coat_err
+coat_url_segments(coat_span path)
+{
+    return segments_valid(path) ? COAT_OK : COAT_MALFORMED;
+}
+
+coat_err
 coat_url_path(coat_span raw, uint8_t *buf, size_t cap, coat_span *out)
 {
     coat_span path = raw;

@@ -183,6 +183,16 @@ refuse(coat_visit *visit, coat_err err)
     coat_visit_fail(visit, err, wait);
 }
 
+/* What a visitor has gathered is theirs after signing in; what another user has, is not. */
+static bool
+may_keep_data(const coat_visit *visit, coat_span user)
+{
+    coat_span former =
+        visit->session != NULL ? coat_session_record(visit->session)->user : user;
+
+    return former.len == 0 || coat_span_is(former, user);
+}
+
 static void
 signed_in(coat_account_call *account)
 {
@@ -205,7 +215,7 @@ signed_in(coat_account_call *account)
     call->methods = COAT_LIT("pwd");
     call->context = visit->context;
     call->epochs = visit->epochs;
-    call->keep_data = true;
+    call->keep_data = may_keep_data(visit, call->user);
     /* Whatever session this browser had ends with this one's beginning. */
     call->token = visit->token;
     coat_visit_call(visit, COAT_CALL_CREATE, created);

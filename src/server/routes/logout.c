@@ -55,6 +55,11 @@ coat_route_logout(coat_http_request *req)
     coat_visit *visit = coat_visit_of(req);
     coat_span token;
 
+    if (visit->cookie.ambiguous) { /* one of them may live on: do not say that it has ended */
+        coat_visit_delete_cookie(visit, &visit->set->cookie);
+        coat_visit_error(visit, 400, "cookie_ambiguous");
+        return;
+    }
     if (visit->session == NULL) {
         signed_out(visit, "notice_signed_out");
         return;

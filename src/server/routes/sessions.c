@@ -145,7 +145,9 @@ coat_route_session_end(coat_http_request *req)
     coat_call *call = &visit->call;
 
     memset(call, 0, sizeof *call);
-    if (coat_handle_decode(req->captures[0], &call->handle) != COAT_OK) {
+    /* Without a user there is no owner to compare with. */
+    if (coat_session_record(visit->session)->user.len == 0 ||
+        coat_handle_decode(req->captures[0], &call->handle) != COAT_OK) {
         coat_visit_error(visit, 404, "not_found");
         return;
     }

@@ -31,12 +31,27 @@ typedef struct identity {
     int64_t auth_ms;
 } identity;
 
+/* @return false if it is there and neither "yes" nor "no" */
+static bool
+parse_flag(const coat_params *params, const char *name, bool *out)
+{
+    coat_span value;
+
+    if (!coat_params_get(params, name, &value))
+        return true;
+    *out = coat_span_is(value, COAT_LIT("yes"));
+    return *out || coat_span_is(value, COAT_LIT("no"));
+}
+
+/* A question that is not understood whole gets no yes: a misspelt or empty role, a refused
+ * "optional", must not let everybody in. */
 static bool
 parse_ask(coat_http_request *req, verify_ask *ask)
 {
     const coat_params *params = NULL;
     coat_span value;
     int64_t seconds = 0;
+    size_t known = 0;
 
     *ask = (verify_ask){0};
     if (!req->has_query || (req->route->flags & COAT_HTTP_RAW_REST))
@@ -48,11 +63,17 @@ parse_ask(coat_http_request *req, verify_ask *ask)
             seconds > 30 * 24 * 3600)
             return false;
         ask->max_age_ms = seconds * 1000;
+        known++;
     }
-    (void)coat_params_get(params, "role", &ask->role);
-    ask->background = coat_params_get(params, "background", &value);
-    ask->optional = coat_params_get(params, "optional", &value);
-    return true;
+    if (coat_params_get(params, "role", &ask->role)) {
+        if (ask->role.len == 0)
+            return false;
+        known++;
+    }
+    known += coat_params_get(params, "background", &value);
+    known += coat_params_get(params, "optional", &value);
+    return known == params->count && parse_flag(params, "background", &ask->background) &&
+           parse_flag(params, "optional", &ask->optional);
 }
 
 static bool
