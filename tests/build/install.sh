@@ -151,5 +151,18 @@ flags coatcheck-store-suite
     "$root/suite"; } >"$log" 2>&1 && : >"$log"
 point "the contract suite links, and the memory store keeps the contract" "$log"
 
+# Pieces of docs/c-api.md: each block of C is whole, so it must compile.
+docs=$top/share/doc/coatcheck/docs/c-api.md
+{
+    printf '#include <coatcheck/coatcheck.h>\n#include <coatcheck/store_suite.h>\n'
+    printf '#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n#include <uv.h>\n'
+    sed -n '/^```c$/,/^```$/p' "$docs" | grep -v '^```'
+} >"$root/pieces.c"
+: >"$log"
+[ "$(grep -c '^static' "$root/pieces.c")" -ge 10 ] || echo "no pieces found in c-api.md" >"$log"
+flags coatcheck-store-suite
+"${cc[@]}" -std=gnu17 -Wall -Wextra -Werror -Wno-unused -fsyntax-only "${flags[@]}" "$root/pieces.c" >>"$log" 2>&1
+point "the pieces of docs/c-api.md compile" "$log"
+
 echo "1..$n"
 exit $bad
