@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Puts sessions into an empty data directory of the daemon, as the daemon would make them but
+ * many at once:
+ *
+ *   bench_fill DIRECTORY SESSIONS USERS AGE_S TOKENS NAME
+ *
+ * makes the key file if there is none, SESSIONS sessions of USERS users (NAME-0, ...), created
+ * AGE_S seconds ago, and prints TOKENS of the cookie values, evenly spread.
+ */
+
+#include <coatcheck/coatcheck.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { IN_FLIGHT = 1000, KEYS_TEXT_MAX = 512 };
+
+typedef struct flight {
+    coat_call call;
+    struct fill *fill;
+    uint64_t number;
+    char user[40];
+} flight;
+
+typedef struct fill {
+    coat_desk *desk;
+    const char *name;
+    uint64_t next, count, users, every;
+    int64_t age_ms;
+    flight flights[IN_FLIGHT];
+} fill;
+
+static void
+must(coat_err err, const char *what)
+{
+    if (err == COAT_OK)
+        return;
+    (void)fprintf(stderr, "bench_fill: %s: %s\n", what, coat_err_text(err));
+    exit(1);
+}
+
+static int64_t
+aged_clock(void *ctx)
+{
+    const fill *f = ctx;
+
+    return coat_clock_system(NULL) - f->age_ms;
+}
+
+static coat_keys *
+make_keys(const char *path)
+{
+    char text[KEYS_TEXT_MAX];
+    size_t len = 0;
+    coat_keys *keys = NULL;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ssize_t have = fd < 0 ? -1 : read(fd, text, sizeof text);
+
+    if (have > 0) {
+        must(coat_keys_parse((coat_span){(uint8_t *)text, (size_t)have}, &keys, NULL), path);
+    } else {
+        must(coat_keys_generate(coat_clock_system(NULL), coat_rng_system, NULL, &keys), path);
+        must(coat_keys_format(keys, text, sizeof text, &len), path);
+        if (fd < 0 || write(fd, text, len) != (ssize_t)len)
+            must(COAT_IO, path);
+    }
+    (void)close(fd);
+    sodium_memzero(text, sizeof text);
+    return keys;
+}
+
+static void
+start_next(flight *f)
+{
+    fill *all = f->fill;
+
+    if (all->next == all->count)
+        return;
+    f->number = all->next++;
+    (void)snprintf(f->user, sizeof f->user, "%.15s-%llu", all->name,
+                   (unsigned long long)(f->number % all->users));
+    f->call.user = (coat_span){(uint8_t *)f->user, strlen(f->user)};
+    f->call.roles = COAT_LIT("user editor");
+    f->call.methods = COAT_LIT("pwd");
+    f->call.context = (coat_context){
+        .address = COAT_LIT("192.0.2.17"),
+        .agent = COAT_LIT("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 "
+                          "Firefox/128.0"),
+        .language = COAT_LIT("en-gb")};
+    coat_call_start(all->desk, &f->call);
+}
+
+static void
+made(coat_call *call)
+{
+    flight *f = call->ctx;
+
+    must(call->result, "create");
+    if (f->number % f->fill->every == 0)
+        (void)printf("%.*s\n", COAT_TOKEN_CHARS, call->token_text);
+    coat_session_free(call->session);
+    *call = (coat_call){.op = COAT_CALL_CREATE, .done = made, .ctx = f};
+    start_next(f);
+}
+
+static void
+run(fill *all)
+{
+    for (uint32_t i = 0; i < IN_FLIGHT; i++) {
+        flight *f = &all->flights[i];
+
+        f->fill = all;
+        f->call = (coat_call){.op = COAT_CALL_CREATE, .done = made, .ctx = f};
+        start_next(f);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    static fill all;
+    char path[400], url[420], message[256] = "";
+    unsigned long long count, users, tokens;
+    coat_store_conf store_conf = {
+        .url = url, .message = message, .message_cap = sizeof message};
+    coat_engine_conf conf;
+    coat_engine *engine;
+    coat_store *store;
+    coat_keys *keys;
+    uv_loop_t loop;
+
+    if (argc != 7 || sscanf(argv[2], "%9llu", &count) != 1 ||
+        sscanf(argv[3], "%9llu", &users) != 1 || sscanf(argv[5], "%9llu", &tokens) != 1 ||
+        count < 1 || users < 1 || tokens < 1) {
+        (void)fprintf(stderr, "usage: bench_fill DIRECTORY SESSIONS USERS AGE_S TOKENS NAME\n");
+        return 2;
+    }
+    all.name = argv[6];
+    all.count = count;
+    all.users = users;
+    all.every = tokens < count ? count / tokens : 1;
+    all.age_ms = strtoll(argv[4], NULL, 10) * 1000;
+    must(coat_init(), "init");
+    (void)snprintf(path, sizeof path, "%s/keys", argv[1]);
+    (void)snprintf(url, sizeof url, "lmdb:%s/store", argv[1]);
+    keys = make_keys(path);
+    must(coat_store_open(&store_conf, &store), message);
+    coat_engine_conf_default(&conf);
+    conf.keys = keys;
+    conf.store = store;
+    conf.sessions_per_user = 0;
+    conf.table_slots = 0;
+    conf.clock = aged_clock;
+    conf.clock_ctx = &all;
+    must(coat_engine_new(&conf, &engine), "engine");
+    if (uv_loop_init(&loop) != 0)
+        must(COAT_NO_MEMORY, "loop");
+    must(coat_desk_open(engine, &loop, &all.desk), "desk");
+    run(&all);
+    while (all.next < all.count || uv_loop_alive(&loop) != 0)
+        if (uv_run(&loop, UV_RUN_ONCE) == 0 && all.next == all.count)
+            break;
+    coat_desk_close(all.desk);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&loop);
+    coat_engine_free(engine);
+    coat_store_close(store);
+    coat_keys_free(keys);
+    return 0;
+}

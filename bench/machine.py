@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names the machine in plain words, and writes the page."""
+import os
+import platform
+import re
+import subprocess
+import time
+
+import verify
+
+PAGE = '''<!-- SPDX-License-Identifier: Apache-2.0 -->
+# Benchmarks
+
+Written by `scripts/bench --write`; the last run, {date}.
+
+{machine}
+
+Both sides of a row ran in the same run, in turn, on the same core; figures are medians of their
+rounds. "CPU per request" is user and system time of the server and its children (`/proc`), divided
+by the answers that were counted. The load came from another core over keep-alive connections.
+"ratio" is ours to theirs unless it says how many times cheaper we are. A goal that is missed is
+said here and fails nothing: speed depends on machine and hour.
+
+{table}
+
+## Again
+
+```sh
+make bench                      # this table, on your machine
+scripts/bench --write           # and into this file{full}
+scripts/bench build --only check  # one part: check, verify, store or pressure
+```
+
+The programs are in `bench/`: `bench_check` (tokens and JSON Web Tokens), `bench_load` (load over
+HTTP), `bench_store`, `bench_account`, `bench_fill`; `run.py` puts them together. Peers come from
+Debian packages and `bench/node/package-lock.json`; `scripts/setup bench` installs them.
+'''
+
+
+def cpu_name():
+    with open('/proc/cpuinfo', encoding='utf8') as f:
+        found = re.search(r'model name\s*:\s*(.*)', f.read())
+    return found.group(1).strip() if found else platform.machine()
+
+
+def memory_gib():
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
+
+
+def package(name):
+    """Version of a Debian package, without Debian's own part."""
+    done = subprocess.run(['dpkg-query', '-W', '-f', '${Version}', name], capture_output=True,
+                          text=True, check=False)
+    return re.sub(r'^\d+:|-[^-]*$', '', done.stdout) if done.returncode == 0 else ''
+
+
+def describe(seconds):
+    cores = len(os.sched_getaffinity(0))
+    libraries = [f'{name} {package(pkg)}' for name, pkg in (
+        ('libsodium', 'libsodium-dev'), ('LMDB', 'liblmdb-dev'), ('libuv', 'libuv1-dev'),
+        ('libjwt', 'libjwt-dev'), ('OpenSSL', 'libssl-dev')) if package(pkg)]
+    system = platform.freedesktop_os_release().get('PRETTY_NAME', 'Linux')
+    load = os.getloadavg()[0]
+    return (f'Machine: {cpu_name()}, {cores} cores, {memory_gib():.0f} GiB of memory'
+            f'{", virtual" if virtual() else ""}; {system}, kernel {platform.release()}. '
+            f'Libraries: {", ".join(libraries)}. Peers: {", ".join(verify.versions())}. '
+            f'The run took {seconds:.0f} s; load average at its end {load:.1f}.')
+
+
+def virtual():
+    with open('/proc/cpuinfo', encoding='utf8') as f:
+        return ' hypervisor' in f.read()
+
+
+def page(table, seconds, full):
+    return PAGE.format(date=time.strftime('%Y-%m-%d'), machine=describe(seconds), table=table,
+                       full='; this one was made with --full' if full else '')
