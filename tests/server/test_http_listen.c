@@ -23,21 +23,22 @@ static void
 sets_modes(void)
 {
     static const unsigned modes[] = {0, 0600, 0660, 0666};
-    mode_t mask = umask(0);
+    mode_t mask = umask(022);
 
+    (void)umask(mask);
     for (size_t i = 0; i < COUNT(modes); i++) {
         struct stat st;
 
-        (void)umask(i % 2 == 0 ? 0 : 0777);
         http_fixture_init(&f);
         f.listeners[0].mode = modes[i];
+        (void)umask(i % 2 == 0 ? 0 : 0777);
         http_fixture_start(&f);
+        (void)umask(mask);
         REQUIRE(stat(f.paths[0] + 5, &st) == 0);
         CHECK_INT(st.st_mode & 07777, modes[i] != 0 ? modes[i] : 0600);
         http_fixture_fini(&f);
         CHECK(stat(f.paths[0] + 5, &st) != 0); /* removed at the end */
     }
-    (void)umask(mask);
 }
 
 static void
