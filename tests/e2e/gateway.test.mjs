@@ -40,6 +40,35 @@ test('a signed-in request arrives with identity, whoever the client says it is',
   assert.equal(JSON.stringify(seen).includes('evil'), false);
 });
 
+test('FA-3: no identity field of a client arrives, whether or not there is one of ours to replace it', async () => {
+  const jar = new Jar();
+  await g.signIn(jar, 'mara', password);
+  const names = ['User', 'Roles', 'Methods', 'Session', 'Time'];
+  const forged = Object.fromEntries(names.flatMap((n) => [[`X-Auth-${n}`, 'evil'], [`x_auth_${n}`, 'evil']]));
+  const seen = (await g.get('/x', { jar, headers: { ...forged, connection: 'X-Auth-User' } })).json();
+  assert.equal(JSON.stringify(seen).includes('evil'), false);
+  assert.equal(seen.headers['x-auth-methods'], 'pwd');
+  assert.match(seen.headers['x-auth-time'], /^\d+$/);
+});
+
+test('FA-7: the application gets all cookies but those of coatcheck, byte for byte', async () => {
+  const jar = new Jar();
+  await g.signIn(jar, 'mara', password);
+  const id = jar.map.get('id');
+  const layouts = [
+    [`id=${id}`, undefined],
+    [`id=${id}; a=1; b="x y"`, 'a=1; b="x y"'],
+    [`a=1; id=${id}; b=2`, 'a=1; b=2'],
+    [`a=1; id=${id}`, 'a=1;'],
+    [`a=1;id=${id};b=2`, 'a=1;b=2'],
+    [`id-device=x.y; id=${id}; id-pre=z; userid=7; xid=8; id2=9`, 'userid=7; xid=8; id2=9'],
+    [`id=stale; id=${id}; a=1`, undefined],
+    [`a=b=c; id=${id}; d=id`, 'a=b=c; d=id'],
+  ];
+  for (const [cookie, expected] of layouts)
+    assert.equal((await g.get('/x', { headers: { cookie } })).json().headers.cookie, expected, cookie.replace(id, 'ID'));
+});
+
 test('a refused request never reaches the application', async () => {
   const hits = g.hits;
   for (const headers of [{}, page, { cookie: 'id=x' }, { 'X-Auth-User': 'mara' }])
