@@ -171,12 +171,21 @@ run(daemon_state *d, const sigset_t *set)
     const char *reason =
         d->process.config->deviates ? d->process.config->profile_deviation : NULL;
 
+    /* A daemon that ends takes its socket with it. */
+    bool crashed = access(d->process.config->admin_socket, F_OK) == 0;
+
     if (start_http(d) != COAT_OK) {
         (void)fprintf(stderr, "coatcheck: %s\n", d->message);
         coat_http_server_free(d->http);
         return COAT_EXIT_CONFIG;
     }
     lifecycle_event(d, COAT_EVENT_SERVER_START, reason);
+    if (crashed)
+        coat_audit_event(d->log,
+                         &(coat_event){.type = COAT_EVENT_SERVER_CRASH,
+                                       .failed = true,
+                                       .reason = "former_process"},
+                         NULL);
     for (size_t i = 0; i < d->listener_count; i++)
         coat_log_line(
             d->log, COAT_LOG_NOTICE, "listening",
