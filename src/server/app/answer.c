@@ -55,6 +55,23 @@ coat_visit_set_token(coat_visit *visit, coat_call *call)
     sodium_memzero(call->token_text, sizeof call->token_text);
 }
 
+void
+coat_visit_adopt(coat_visit *visit, coat_call *call)
+{
+    coat_session_free(visit->session);
+    visit->session = call->session;
+    coat_visit_set_token(visit, call);
+    if (visit->account.device_text[0] != '\0')
+        coat_visit_set_cookie(visit, &visit->set->device_cookie,
+                              coat_span_of(visit->account.device_text), COAT_DEVICE_LIFE_S);
+}
+
+const char *
+coat_visit_destination(const coat_visit *visit)
+{
+    return visit->target[0] != '\0' ? visit->target : visit->set->config->default_target;
+}
+
 static void
 cors_fields(const coat_visit *visit, coat_http_response *res)
 {

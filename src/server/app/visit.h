@@ -85,6 +85,13 @@ void coat_visit_event(coat_visit *visit, coat_event_type type, const char *reaso
 
 /** Cookies of the answer. */
 void coat_visit_set_token(coat_visit *visit, coat_call *call);
+/**
+ * A call has made the session that this browser has from now on: take it over, with its cookie
+ * and the known-client value, if there is a new one.
+ */
+void coat_visit_adopt(coat_visit *visit, coat_call *call);
+/** Where this visitor wanted to go: the validated target, else the configured default. */
+const char *coat_visit_destination(const coat_visit *visit);
 void coat_visit_set_cookie(coat_visit *visit, const coat_cookie_conf *conf, coat_span value,
                            int64_t max_age_s);
 void coat_visit_delete_cookie(coat_visit *visit, const coat_cookie_conf *conf);

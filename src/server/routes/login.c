@@ -117,18 +117,14 @@ answer_signed_in(coat_visit *visit, const coat_session *session)
 
     coat_visit_delete_cookie(visit, &visit->set->pre_cookie);
     if (!is_json(visit)) {
-        coat_visit_redirect(visit, visit->target[0] != '\0'
-                                       ? visit->target
-                                       : visit->set->config->default_target);
+        coat_visit_redirect(visit, coat_visit_destination(visit));
         return;
     }
-    coat_visit_send_json(
-        visit, coat_visit_reply(visit, 200),
-        json_pack("{s:s%,s:o,s:I,s:s}", "user", record->user.ptr, record->user.len, "roles",
-                  coat_words_json(record->roles), "ends_ms",
-                  (json_int_t)coat_session_ends_ms(session), "return_to",
-                  visit->target[0] != '\0' ? visit->target
-                                           : visit->set->config->default_target));
+    coat_visit_send_json(visit, coat_visit_reply(visit, 200),
+                         json_pack("{s:s%,s:o,s:I,s:s}", "user", record->user.ptr,
+                                   record->user.len, "roles", coat_words_json(record->roles),
+                                   "ends_ms", (json_int_t)coat_session_ends_ms(session),
+                                   "return_to", coat_visit_destination(visit)));
 }
 
 static void
@@ -140,12 +136,7 @@ created(coat_call *call)
         coat_visit_fail(visit, call->result, 0);
         return;
     }
-    coat_session_free(visit->session);
-    visit->session = call->session;
-    coat_visit_set_token(visit, call);
-    if (visit->account.device_text[0] != '\0')
-        coat_visit_set_cookie(visit, &visit->set->device_cookie,
-                              coat_span_of(visit->account.device_text), COAT_DEVICE_LIFE_S);
+    coat_visit_adopt(visit, call);
     answer_signed_in(visit, visit->session);
 }
 

@@ -49,9 +49,7 @@ renewed(coat_call *call)
         coat_visit_fail(visit, call->result, 0);
         return;
     }
-    coat_session_free(visit->session);
-    visit->session = call->session;
-    coat_visit_set_token(visit, call);
+    coat_visit_adopt(visit, call);
     if (coat_http_body(visit->req) == COAT_HTTP_BODY_JSON) {
         coat_visit_send_json(visit, coat_visit_reply(visit, 200),
                              json_pack("{s:b}", "changed", 1));

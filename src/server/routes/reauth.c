@@ -51,19 +51,12 @@ renewed(coat_call *call)
         coat_visit_fail(visit, call->result, 0);
         return;
     }
-    coat_session_free(visit->session);
-    visit->session = call->session;
-    coat_visit_set_token(visit, call);
-    if (visit->account.device_text[0] != '\0')
-        coat_visit_set_cookie(visit, &visit->set->device_cookie,
-                              coat_span_of(visit->account.device_text), COAT_DEVICE_LIFE_S);
+    coat_visit_adopt(visit, call);
     if (coat_http_body(visit->req) == COAT_HTTP_BODY_JSON)
         coat_visit_send_json(visit, coat_visit_reply(visit, 200),
                              json_pack("{s:b}", "confirmed", 1));
     else
-        coat_visit_redirect(visit, visit->target[0] != '\0'
-                                       ? visit->target
-                                       : visit->set->config->default_target);
+        coat_visit_redirect(visit, coat_visit_destination(visit));
 }
 
 static void
