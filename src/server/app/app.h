@@ -25,6 +25,7 @@ typedef struct coat_app {
     coat_http_server *server;
     _Atomic(coat_settings *) settings;
     _Atomic(const coat_meter *) meters[COAT_LOOPS_MAX]; /* of the loops, by index */
+    void *loops[COAT_LOOPS_MAX]; /* freed by coat_app_loops_free: others read their meters */
     int64_t started_ms;
     coat_rng_fn rng;
     void *rng_ctx;

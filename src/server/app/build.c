@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/app/build.h"
 
+#include "server/app/loops.h"
 #include "server/config/files.h"
 
 #include <grp.h>
@@ -145,6 +146,7 @@ coat_process_close(coat_process *process)
     coat_app *app = &process->app;
     coat_keys *keys = (coat_keys *)(uintptr_t)atomic_load(&app->keys);
 
+    coat_app_loops_free(app);
     coat_limiter_free(app->unknown);
     coat_directory_free(app->directory);
     coat_engine_free(app->engine);

@@ -49,15 +49,10 @@ coat_app_loop_start(void *ctx, struct uv_loop_s *loop, unsigned index, void **lo
     state->timer.data = &state->at;
     if (index == 0)
         (void)uv_timer_start(&state->timer, tick, TICK_MS, TICK_MS);
+    app->loops[index] = state;
     atomic_store(&app->meters[index], &state->at.meter);
     *loop_data = &state->at;
     return COAT_OK;
-}
-
-static void
-timer_closed(uv_handle_t *handle)
-{
-    free(handle->data);
 }
 
 void
@@ -72,6 +67,15 @@ coat_app_loop_stop(void *ctx, struct uv_loop_s *loop, unsigned index, void *loop
     coat_clerk_close(state->at.clerk);
     coat_desk_close(state->at.desk);
     (void)uv_timer_stop(&state->timer);
-    state->timer.data = state;
-    uv_close((uv_handle_t *)&state->timer, timer_closed);
+    uv_close((uv_handle_t *)&state->timer, NULL);
+}
+
+void
+coat_app_loops_free(coat_app *app)
+{
+    for (size_t i = 0; i < COAT_LOOPS_MAX; i++) {
+        atomic_store(&app->meters[i], NULL);
+        free(app->loops[i]);
+        app->loops[i] = NULL;
+    }
 }

@@ -127,19 +127,6 @@ answer_signed_in(coat_visit *visit, const coat_session *session)
                                    "return_to", coat_visit_destination(visit)));
 }
 
-static void
-created(coat_call *call)
-{
-    coat_visit *visit = call->ctx;
-
-    if (call->result != COAT_OK) {
-        coat_visit_fail(visit, call->result, 0);
-        return;
-    }
-    coat_visit_adopt(visit, call);
-    answer_signed_in(visit, visit->session);
-}
-
 static const struct refusal {
     coat_err err;
     unsigned status;
@@ -174,13 +161,33 @@ refuse(coat_visit *visit, coat_err err)
     coat_visit_fail(visit, err, wait);
 }
 
+static void
+created(coat_call *call)
+{
+    coat_visit *visit = call->ctx;
+
+    if (call->result ==
+        COAT_REVOKED) { /* disabled meanwhile: as if it had been before (LG-5) */
+        refuse(visit, COAT_DENIED);
+        return;
+    }
+    if (call->result != COAT_OK) {
+        coat_visit_fail(visit, call->result, 0);
+        return;
+    }
+    coat_visit_adopt(visit, call);
+    answer_signed_in(visit, visit->session);
+}
+
 /* What a visitor has gathered is theirs after signing in; what another user has, is not. */
 static bool
 may_keep_data(const coat_visit *visit, coat_span user)
 {
-    coat_span former =
-        visit->session != NULL ? coat_session_record(visit->session)->user : user;
+    coat_span former;
 
+    if (visit->session == NULL) /* none, or nobody knows which */
+        return false;
+    former = coat_session_record(visit->session)->user;
     return former.len == 0 || coat_span_is(former, user);
 }
 
