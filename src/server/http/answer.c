@@ -2,6 +2,7 @@
 #include "server/http/internal.h"
 
 #include <jansson.h>
+#include <sodium.h>
 
 static coat_exchange *
 exchange_of(coat_http_request *req)
@@ -62,6 +63,8 @@ finish(coat_exchange *ex)
     coat_conn *conn = ex->conn;
 
     ex->in_flight = false;
+    if (ex->req.body.len > 0) /* passwords come this way (HD-6) */
+        sodium_memzero(ex->bytes + ex->base, ex->parser.pos);
     if (ex->json != NULL)
         json_decref(ex->json);
     ex->json = NULL;

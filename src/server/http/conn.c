@@ -2,6 +2,7 @@
 #include "server/http/internal.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -229,7 +230,10 @@ await_rest(coat_conn *conn)
     coat_phase phase = body ? COAT_PHASE_BODY : COAT_PHASE_HEADER;
 
     if (ex->base > 0) {
-        memmove(ex->bytes, ex->bytes + ex->base, ex->end - ex->base);
+        size_t left = ex->end - ex->base, stale = left > ex->base ? left : ex->base;
+
+        memmove(ex->bytes, ex->bytes + ex->base, left);
+        sodium_memzero(ex->bytes + stale, ex->end - stale); /* its former place */
         ex->end -= ex->base;
         ex->base = 0;
     }

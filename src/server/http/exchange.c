@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/http/internal.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 
 coat_exchange *
@@ -29,6 +30,8 @@ coat_exchange_give(coat_loop *loop, coat_exchange *ex)
 {
     if (ex == NULL)
         return;
+    if (ex->parser.state >= COAT_PARSER_BODY) /* broken off with part of a password, perhaps */
+        sodium_memzero(ex->bytes, ex->end);
     if (loop->spare_exchange_count == COAT_SPARES_MAX) {
         free(ex);
         return;
