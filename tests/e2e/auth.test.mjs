@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signing in, being recognised, signing out: through the daemon's public routes.
 import assert from 'node:assert/strict';
+import { renameSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Daemon, Jar, password } from './lib.mjs';
 
@@ -58,6 +59,19 @@ test('sessions survive a restart', async () => {
   const jar = new Jar();
   await d.signIn(jar);
   await d.down();
+  await d.up();
+  assert.equal((await d.get('/auth/verify', { jar })).headers['x-auth-user'], 'mara');
+});
+
+test('a lost key file beside a store stops the start, and a restored one brings everybody back', async () => {
+  const jar = new Jar();
+  await d.signIn(jar);
+  await d.down();
+  const keys = `${d.dir}/data/keys`;
+  renameSync(keys, `${keys}.away`);
+  await assert.rejects(d.up(), /is missing, but there is a store/);
+  assert.equal(d.exited.code, 3);
+  renameSync(`${keys}.away`, keys);
   await d.up();
   assert.equal((await d.get('/auth/verify', { jar })).headers['x-auth-user'], 'mara');
 });

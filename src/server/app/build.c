@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /** What a reload has replaced, in a list until exit. */
 struct retired {
@@ -26,6 +27,19 @@ group_of(const char *name)
     return group != NULL ? group->gr_gid : (gid_t)-1;
 }
 
+/* New keys for an old store would make all accounts and sessions vanish without a word. */
+static bool
+has_store(const coat_config *config)
+{
+    static const char scheme[] = "lmdb:", file[] = "/data.mdb";
+    char path[1024];
+
+    return strncmp(config->store_url, scheme, strlen(scheme)) == 0 &&
+           snprintf(path, sizeof path, "%s%s", config->store_url + strlen(scheme), file) <
+               (int)sizeof path &&
+           access(path, F_OK) == 0;
+}
+
 static coat_err
 open_files(coat_process *p, char *message, size_t cap)
 {
@@ -37,7 +51,15 @@ open_files(coat_process *p, char *message, size_t cap)
         err = coat_dir_ensure(c->runtime_dir, c->runtime_group[0] != '\0' ? 0710 : 0700,
                               group_of(c->runtime_group), message, cap);
     if (err == COAT_OK)
-        err = coat_keys_load(c->key_file, true, coat_clock_system(NULL), &keys, message, cap);
+        err = coat_keys_load(c->key_file, !has_store(c), coat_clock_system(NULL), &keys,
+                             message, cap);
+    if (err == COAT_NOT_FOUND)
+        (void)snprintf(
+            message, cap,
+            "%s is missing, but there is a store (%s): nothing in it can be read "
+            "without its keys. Restore the file from a backup, or move the store away "
+            "to begin anew",
+            c->key_file, c->store_url);
     if (err == COAT_OK && c->pepper_file[0] != '\0')
         err = coat_pepper_load(c->pepper_file, c->key_file, &p->pepper, message, cap);
     atomic_store(&p->app.keys, keys);
