@@ -16,13 +16,20 @@ export const binary = path.join(build, 'src/cli/coatcheck');
 export const password = 'violet kettle ramp 93';
 export { sleep };
 
-/** A port that was free a moment ago. */
+let nextPort = 20000 + Math.floor(Math.random() * 12000);
+
+/** A port that was free a moment ago, below those that the kernel gives to connections. */
 export async function freePort() {
-  const server = net.createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = nextPort;
+    nextPort = nextPort < 31999 ? nextPort + 1 : 20000;
+    const server = net.createServer();
+    const free = await new Promise((resolve) => {
+      server.on('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
 }
 
 export async function until(what, probe, ms = 15000) {
