@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Daemon, Jar, password, run, sleep } from './lib.mjs';
+import { strangeToken } from './routes.mjs';
 
 let d;
 before(async () => {
@@ -187,6 +188,23 @@ test('CO-3: with CORS configured, reading from an origin that is not listed is r
     assert.equal(await seen(), first);
     for (const headers of [{}, { origin: own.origin }, { origin: 'https://friend.example' }])
       assert.equal((await own.get('/auth/session', { jar: jar.clone(), headers })).status, 200);
+  } finally {
+    await own.stop();
+  }
+});
+
+test('ID-7: unknown cookies from one address keep nobody there from signing in or out', async () => {
+  const own = await Daemon.start();
+  try {
+    await own.addUser();
+    for (let i = 0; i < 40; i++) await own.get('/auth/verify', { headers: { cookie: `id=${strangeToken()}` } });
+    const jar = new Jar();
+    jar.map.set('id', strangeToken());
+    assert.equal((await own.get('/auth/verify', { jar })).status, 429);
+    assert.equal((await own.get('/auth/login', { jar: jar.clone() })).status, 200);
+    assert.equal((await own.postJson('/auth/logout', {}, { jar: jar.clone() })).status, 200);
+    assert.equal((await own.signIn(jar)).status, 200);
+    assert.equal((await own.get('/auth/verify', { jar })).status, 200);
   } finally {
     await own.stop();
   }

@@ -70,10 +70,15 @@ is_safe(const coat_visit *visit)
 static void
 without_session(coat_visit *visit)
 {
-    if (visit->identified != COAT_NO_SESSION)
-        coat_visit_fail(visit, visit->identified, visit->account.retry_after_s);
-    else if (visit->req->route->flags & COAT_ROUTE_OWN_CSRF)
+    bool none = visit->identified == COAT_NO_SESSION;
+
+    /* Many stale cookies behind one address must not keep people from signing in anew: that has
+     * limits of its own. */
+    if ((visit->req->route->flags & COAT_ROUTE_OWN_CSRF) &&
+        (none || visit->identified == COAT_THROTTLED))
         coat_http_continue(visit->req);
+    else if (!none)
+        coat_visit_fail(visit, visit->identified, visit->account.retry_after_s);
     else
         coat_visit_ask_login(visit);
 }
