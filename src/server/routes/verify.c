@@ -66,7 +66,7 @@ parse_ask(coat_http_request *req, verify_ask *ask)
         known++;
     }
     if (coat_params_get(params, "role", &ask->role)) {
-        if (ask->role.len == 0)
+        if (ask->role.len == 0 || ask->role.len > COAT_ROLES_MAX)
             return false;
         known++;
     }
