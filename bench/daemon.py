@@ -49,7 +49,7 @@ session:
         """Sessions made before it starts; returns cookies of some of them."""
         out = self.rig.run([self.rig.tool('bench_fill'), self.data, sessions, users, age_s,
                             tokens, name])
-        return [f'id={line}' for line in out.split()]
+        return [f'id={line}' for line in out.split('\n') if line and line[0] != '#']
 
     def start(self):
         self.server = Server(self.rig, self.name,

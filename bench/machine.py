@@ -18,7 +18,8 @@ Written by `scripts/bench --write`; the last run, {date}.
 Both sides of a row ran in the same run, in turn, on the same core; figures are medians of their
 rounds. "CPU per request" is user and system time of the server and its children (`/proc`), divided
 by the answers that were counted. The load came from another core over keep-alive connections.
-"ratio" is ours to theirs unless it says how many times cheaper we are. A goal that is missed is
+"ratio" is ours to theirs, the median of the rounds' ratios, unless it says how many times cheaper
+we are. A goal that is missed is
 said here and fails nothing: speed depends on machine and hour.
 
 {table}

@@ -17,8 +17,10 @@ class Row:
 
     def cells(self):
         peer = f'{self.theirs} {self.peer}'.strip() if self.theirs else self.peer
-        ratio = '' if self.ratio is None else f'{self.ratio:.2f}' if self.ratio < 10 else (
-            f'{self.ratio:,.0f}')
+        ratio = ''
+        if self.ratio is not None:
+            digits = 3 if 0.9 < self.ratio < 1.1 else 2 if self.ratio < 10 else 0
+            ratio = f'{self.ratio:,.{digits}f}'
         if ratio and self.unit == 'times':
             ratio += 'x cheaper'
         goal = self.goal
