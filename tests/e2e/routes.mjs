@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { Daemon, Jar, raw, root } from './lib.mjs';
+import { Daemon, Jar, binary, raw, root } from './lib.mjs';
 
 export const trusted = '    dialect: forwarded\n    trusted: [127.0.0.1/32]\n';
 
@@ -39,6 +39,9 @@ export const status = async (d, jar, target = '/auth/verify') => (await d.get(ta
 
 /** A well-formed token that nobody has issued. */
 export const strangeToken = () => randomBytes(40).toString('base64url');
+
+/** Built with a sanitizer: memory and signals are not what they are in a release. */
+export const sanitized = ['__asan_init', '__tsan_init', '__msan_init'].some((name) => readFileSync(binary).includes(name));
 
 /** Prometheus samples: 'name{labels}' to number. */
 export async function metrics(d) {
