@@ -83,6 +83,7 @@ coat_local_open(const coat_config_input *input, coat_local **out, char *message,
     (void)snprintf(message, cap, "out of memory");
     if (local == NULL)
         return COAT_NO_MEMORY;
+    coat_http_json_wipes();
     err = coat_config_load(input, &config, &fault);
     if (err == COAT_OK)
         err = open_log(config, &local->log, message, cap);

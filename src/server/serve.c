@@ -248,6 +248,7 @@ coat_serve(const coat_config_input *input)
     if (d == NULL)
         return COAT_EXIT_FAILED;
     block_signals(&set);
+    coat_http_json_wipes();
     (void)coat_http_activation_take();
     if (coat_config_load(input, &config, &fault) != COAT_OK) {
         coat_config_error_print(&fault, stderr);

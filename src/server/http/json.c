@@ -2,6 +2,9 @@
 #include "server/http/internal.h"
 
 #include <jansson.h>
+#include <malloc.h>
+#include <sodium.h>
+#include <stdlib.h>
 
 #define DEPTH_MAX 16
 #define MEMBERS_MAX 64
@@ -59,4 +62,19 @@ coat_json_parse(coat_span text, json_t **out)
                                                                    : COAT_MALFORMED;
     *out = root;
     return COAT_OK;
+}
+
+/* Passwords and tokens come as JSON, and jansson knows of no secrets: all it frees is wiped. */
+static void
+wipe_and_free(void *ptr)
+{
+    if (ptr != NULL)
+        sodium_memzero(ptr, malloc_usable_size(ptr));
+    free(ptr);
+}
+
+void
+coat_http_json_wipes(void)
+{
+    json_set_alloc_funcs(malloc, wipe_and_free);
 }

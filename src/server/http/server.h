@@ -95,4 +95,7 @@ void coat_http_server_stats(const coat_http_server *server, coat_http_stats *out
  */
 size_t coat_http_activation_take(void);
 
+/** From now on what jansson frees is wiped. Call once, before there are threads. */
+void coat_http_json_wipes(void);
+
 #endif

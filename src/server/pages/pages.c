@@ -259,6 +259,7 @@ coat_pages_load(const coat_pages_conf *conf, coat_pages **out, char *message, si
         return err;
     }
     make_asset(file_named(pages, COAT_LIT("style.css"))->bytes, COAT_HTTP_CSS, &pages->style);
+    pages->texts->refcount = SIZE_MAX; /* jansson's mark of what is never freed: not counted */
     *out = pages;
     return COAT_OK;
 }
@@ -271,6 +272,8 @@ coat_pages_free(coat_pages *pages)
     for (size_t i = 0; i < pages->file_count; i++)
         free(pages->files[i].own);
     free(pages->own_logo);
+    if (pages->texts != NULL)
+        pages->texts->refcount = 1;
     json_decref(pages->texts);
     free(pages->site_name);
     free(pages->base);
@@ -285,7 +288,7 @@ coat_pages_render(const coat_pages *pages, const char *page, json_t *data, char 
 
     if (source.ptr == NULL)
         return COAT_NOT_FOUND;
-    /* Several loops render at once: jansson's reference counts are atomic. */
+    /* Several loops render at once, so references to the texts are not counted. */
     if (json_object_set(data, "t", pages->texts) != 0 ||
         json_object_set_new(data, "lang", json_string(coat_pages_text(pages, "lang"))) != 0 ||
         json_object_set_new(data, "site_name", json_string(pages->site_name)) != 0 ||
