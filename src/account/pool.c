@@ -5,7 +5,11 @@
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
+
+enum { POOL_NICE = 10 };
 
 struct coat_pool {
     pthread_mutex_t lock;  /* guards all but `heavy`; held for no hash and no callback */
@@ -114,6 +118,9 @@ pool_main(void *arg)
 {
     coat_pool *pool = arg;
 
+    /* Hashes can wait some milliseconds, the requests beside them should not. On Linux this is
+     * a matter of the thread alone. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), POOL_NICE);
     (void)pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
         if (pool->head == NULL)
