@@ -45,6 +45,7 @@ test('CO-1: only an exact match is granted, and only by name', async () => {
   for (const origin of strangers) {
     const res = await on.get('/auth/session', { jar, headers: { origin } });
     assert.deepEqual(corsFields(res), [], origin);
+    assert.equal(res.status, 403, origin);
     assert.equal((await on.get('/auth/logout', { jar: jar.clone(), method: 'POST', headers: { origin } })).status, 403, origin);
   }
   const res = await on.get('/auth/session', { jar, headers: { origin: friend } });
