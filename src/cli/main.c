@@ -181,15 +181,20 @@ add(const char **list, size_t *count, size_t cap, const char *arg)
 #define ADD(list, count, arg) add(list, &(count), sizeof(list) / sizeof(list)[0], arg)
 
 /* "--role admin" is taken as "--role=admin": joined once, kept until exit. */
+static char *joined[sizeof((coat_args *)0)->options / sizeof(char *)];
+static size_t joined_count;
+
 static const char *
 join(const char *name, const char *value)
 {
     size_t len = strlen(name) + strlen(value) + 2;
-    char *joined = malloc(len);
+    char *text = joined_count < sizeof joined / sizeof joined[0] ? malloc(len) : NULL;
 
-    if (joined != NULL)
-        (void)snprintf(joined, len, "%s=%s", name, value);
-    return joined;
+    if (text == NULL)
+        return NULL;
+    (void)snprintf(text, len, "%s=%s", name, value);
+    joined[joined_count++] = text;
+    return text;
 }
 
 static bool
@@ -212,10 +217,10 @@ take_option(coat_args *args, int argc, char **argv, int *i)
     if (option_known(args->command, arg))
         return ADD(args->options, args->option_count, arg);
     if (option_wants_value(args->command, arg)) {
-        const char *joined = *i + 1 < argc ? join(arg, argv[++*i]) : NULL;
+        const char *text = *i + 1 < argc ? join(arg, argv[++*i]) : NULL;
 
-        return joined != NULL ? ADD(args->options, args->option_count, joined)
-                              : fail("a value is missing", arg);
+        return text != NULL ? ADD(args->options, args->option_count, text)
+                            : fail("a value is missing", arg);
     }
     if (coat_config_is_flag(arg))
         return ADD(args->flags, args->flag_count, arg);

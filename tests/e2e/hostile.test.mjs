@@ -170,6 +170,7 @@ test('lists longer than an answer come in pages: 60 devices with long texts', as
   assert.equal(res.status, 200);
   assert.match(res.body, /after=/);
   const list = run(['session', 'list', '--config', d.file, '--json', '--user', 'olga']);
+  assert.equal(list.status, 0, `${list.signal} ${list.stderr}`);
   assert.equal(JSON.parse(list.stdout).filter((s) => s.user_agent === agent).length, 60);
 });
 
