@@ -26,10 +26,10 @@ test: ## build and pass all tests
 	@$(MAKE) --no-print-directory build
 	@scripts/test $(BUILD)
 
-asan: ## all C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/sanitize asan
 
-tsan: ## all C tests under ThreadSanitizer
+tsan: ## tests under ThreadSanitizer
 	@scripts/sanitize tsan
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS each (default 60)
