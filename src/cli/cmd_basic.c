@@ -24,9 +24,15 @@ int
 coat_cmd_config_check(const coat_args *args)
 {
     coat_config *config = coat_args_config(args);
+    char message[400];
 
     if (config == NULL)
         return COAT_EXIT_CONFIG;
+    if (coat_serve_check(config, message, sizeof message) != COAT_OK) {
+        (void)fprintf(stderr, "coatcheck: %s\n", message);
+        coat_config_free(config);
+        return COAT_EXIT_CONFIG;
+    }
     if (args->json)
         (void)printf("{\"ok\":true}\n");
     else

@@ -236,6 +236,20 @@ block_signals(sigset_t *set)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+coat_err
+coat_serve_check(const coat_config *config, char *message, size_t cap)
+{
+    coat_settings *settings = NULL;
+    coat_err err;
+
+    (void)snprintf(message, cap, "out of memory");
+    err = coat_init();
+    if (err == COAT_OK)
+        err = coat_settings_new(config, &settings, message, cap);
+    coat_settings_free(settings);
+    return err;
+}
+
 int
 coat_serve(const coat_config_input *input)
 {

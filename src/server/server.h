@@ -25,6 +25,13 @@ enum {
 int coat_serve(const coat_config_input *input);
 
 /**
+ * What the daemon would look at beyond the configuration's own text, without opening a store or
+ * a socket: derived cookies, page templates, texts, logo.
+ * @param message  at least 400 bytes: what is wrong and where
+ */
+coat_err coat_serve_check(const coat_config *config, char *message, size_t cap) COAT_MUST_USE;
+
+/**
  * The admin interface while no daemon runs: the same routes on a private socket, served by a
  * thread of this process until coat_local_close. The store's lock keeps a daemon out meanwhile.
  * @param input  borrowed until coat_local_close

@@ -2,7 +2,7 @@
 // Every command, with a daemon and without one.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { Daemon, Jar, binary, password, root, run, until } from './lib.mjs';
@@ -60,6 +60,15 @@ test('wrong usage is 2, a wrong configuration 3, and both say what is wrong', ()
     assert.equal(res.status, CONFIG, `${name}: ${res.stderr}`);
     assert.match(res.stderr, /session\.idle-timeout/);
   }
+});
+
+test('config check looks at what the daemon would refuse later: templates, derived cookie names', () => {
+  const dir = path.join(d.dir, 'pages');
+  mkdirSync(dir);
+  writeFileSync(path.join(dir, 'login.html'), 'fine\n{{#x}}\n');
+  assert.match(cli(['config', 'check', `--pages.templates=${dir}`]).stderr, /login\.html:2: a section is not closed/);
+  expect(CONFIG, ['config', 'check', `--pages.templates=${dir}`]);
+  expect(CONFIG, ['config', 'check', `--cookie.name=${'a'.repeat(60)}`]);
 });
 
 test('version, config, completion', () => {
