@@ -94,14 +94,15 @@ def planted_faults(compiler, flags, names):
 def script_faults(root):
     check, sanitize = ((root / "scripts" / name).read_text() for name in ("check", "sanitize"))
     for kind in ("asan", "tsan"):
-        if not re.search(r'^part ".*" scripts/sanitize %s$' % kind, check, re.M):
+        if (not re.search(r"^part_%s\(\) { scripts/sanitize %s; }$" % (kind, kind), check, re.M)
+                or not re.search(r'^parts="[^"]*\b%s\b' % kind, check, re.M)):
             yield "scripts/check does not run scripts/sanitize " + kind
     for wanted in ("-Db_sanitize=address,undefined", "-Db_sanitize=thread", "detect_leaks=1",
                    "UBSAN_OPTIONS=halt_on_error=1", "TSAN_OPTIONS=halt_on_error=1"):
         if wanted not in sanitize:
             yield "scripts/sanitize lacks " + wanted
     # Everything that is C runs: only what has no C of ours, or its own build, is left out.
-    left_out = set(re.findall(r"--no-suite (\w+)", sanitize)) - {"e2e", "style"}
+    left_out = set(re.findall(r"--no-suite (\w+)", sanitize)) - {"browser", "style"}
     if left_out or not re.search(r'^scripts/test "\$build"', sanitize, re.M):
         yield "scripts/sanitize leaves out %s" % (", ".join(sorted(left_out)) or "the tests")
     if "valgrind" not in (root / "scripts" / "stress").read_text():
