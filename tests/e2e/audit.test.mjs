@@ -102,6 +102,7 @@ test('AU-3: configuration that does not load, plain http, start, stop, crash', a
   await one.event('https_required');
   await one.down();
   await one.up();
+  await until('the second start is logged', () => one.events('server_start').length === 2);
   await one.down('SIGKILL');
   await one.up();
   await one.down();

@@ -2,6 +2,7 @@
 // What the end-to-end tests share: a real daemon in a folder of its own, its admin socket, an HTTP
 // client that sends exact bytes, a cookie jar, and names for tests that hold requirements.
 import { spawn, spawnSync } from 'node:child_process';
+import dgram from 'node:dgram';
 import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
@@ -18,17 +19,29 @@ export { sleep };
 
 let nextPort = 20000 + Math.floor(Math.random() * 12000);
 
-/** A port that was free a moment ago, below those that the kernel gives to connections. */
+/**
+ * A port that nobody listens on, below those that the kernel gives to connections. The UDP port of
+ * the same number is held until this process ends: so the files of tests that run side by side
+ * never get each other's.
+ */
 export async function freePort() {
   for (;;) {
     const port = nextPort;
     nextPort = nextPort < 31999 ? nextPort + 1 : 20000;
+    const hold = dgram.createSocket('udp4');
+    const held = await new Promise((resolve) => {
+      hold.once('error', () => resolve(false));
+      hold.bind({ address: '127.0.0.1', port, exclusive: true }, () => resolve(true));
+    });
+    if (!held) continue;
+    hold.unref();
     const server = net.createServer();
     const free = await new Promise((resolve) => {
-      server.on('error', () => resolve(false));
+      server.once('error', () => resolve(false));
       server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
     });
     if (free) return port;
+    hold.close();
   }
 }
 

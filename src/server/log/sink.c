@@ -233,7 +233,6 @@ run(void *arg)
 
     pthread_mutex_lock(&sink->lock);
     for (;;) {
-        take_over_target(sink);
         if (sink->stop && !last) {
             last = true;
             pthread_mutex_unlock(&sink->lock);
@@ -247,6 +246,9 @@ run(void *arg)
         }
         if ((sink->stop && sink->head == NULL) || give_up(sink))
             break;
+        /* With nothing unlocked between this and a line: what came after a reopen is written
+         * there. */
+        take_over_target(sink);
         if (sink->head == NULL)
             wait_ms(sink, TICK_MS);
         else if (!write_head(sink) && !give_up(sink) && sink->next_target == NULL)
