@@ -64,6 +64,13 @@ test_skip(const char *reason)
     leave();
 }
 
+void
+test_not_under_valgrind(const char *reason)
+{
+    if (getenv("COAT_VALGRIND") != NULL)
+        test_skip(reason);
+}
+
 bool
 test_equal_int(const char *file, int line, const char *what, long long got, long long want)
 {

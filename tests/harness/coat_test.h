@@ -32,6 +32,9 @@ void test_fail(const char *file, int line, const char *format, ...)
 _Noreturn void test_abort(void);
 /** Skip the running test, with a reason that is shown; only for what a machine lacks. */
 _Noreturn void test_skip(const char *reason);
+
+/** Skip this test under Valgrind (scripts/stress says so in COAT_VALGRIND). */
+void test_not_under_valgrind(const char *reason);
 bool test_equal_int(const char *file, int line, const char *what, long long got,
                     long long want);
 bool test_equal_mem(const char *file, int line, const char *what, const void *got,

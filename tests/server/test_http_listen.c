@@ -550,6 +550,7 @@ survives_emfile(void)
     pid_t pid = fork();
     int status = 0;
 
+    test_not_under_valgrind("it takes descriptors of its own");
     if (pid == 0) {
         static const coat_test child[] = {{"child", survives_emfile_child}};
 

@@ -275,6 +275,7 @@ dead_readers(void)
     off_t before;
     coat_err last;
 
+    test_not_under_valgrind("it cannot run itself again there");
     fixture_fresh(&fx);
     begin(256 << 20);
     REQUIRE(sign_in_many(lane, 1, 1, 2001, 2000, &last) == 2000);
@@ -300,6 +301,7 @@ dead_readers_at_open(void)
     off_t before;
     coat_err last;
 
+    test_not_under_valgrind("it cannot run itself again there");
     fixture_fresh(&fx);
     begin(256 << 20);
     REQUIRE(sign_in_many(lane, 1, 1, 1001, 2000, &last) == 1000);
