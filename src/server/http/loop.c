@@ -181,9 +181,31 @@ coat_loop_left(coat_loop *loop, coat_conn *conn)
         shut_down(loop);
 }
 
+/* Before any loop runs: no number of a socket has belonged to a connection of another loop.
+ * (libuv closes those by a bare system call, and ThreadSanitizer would take the two for one.)
+ */
+static coat_err
+take_sockets(coat_loop *loop)
+{
+    coat_http_conf *conf = &loop->server->conf;
+    coat_err err = COAT_OK;
+
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        coat_port *port = &loop->ports[i];
+
+        port->loop = loop;
+        port->conf = &conf->listeners[i];
+        port->fd = fcntl(loop->server->fds[i], F_DUPFD_CLOEXEC, 3);
+        err = port->fd < 0 ? COAT_IO : err;
+    }
+    return err;
+}
+
 coat_err
 coat_loop_init(coat_loop *loop, coat_http_server *server, unsigned index)
 {
+    coat_err err;
+
     loop->server = server;
     loop->index = index;
     loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -191,6 +213,9 @@ coat_loop_init(coat_loop *loop, coat_http_server *server, unsigned index)
     loop->ports = calloc(server->conf.listener_count, sizeof *loop->ports);
     if (loop->ports == NULL)
         return COAT_NO_MEMORY;
+    err = take_sockets(loop);
+    if (err != COAT_OK)
+        return err;
     if (coat_rng_system(NULL, (uint8_t *)&loop->id_seed, sizeof loop->id_seed) != COAT_OK)
         return COAT_RNG_FAILED;
     if (uv_loop_init(&loop->uv) != 0)
@@ -217,12 +242,7 @@ coat_loop_start(coat_loop *loop)
         return err;
     loop->started = true;
     for (size_t i = 0; i < conf->listener_count; i++) {
-        coat_port *port = &loop->ports[i];
-
-        port->loop = loop;
-        port->conf = &conf->listeners[i];
-        port->fd = fcntl(loop->server->fds[i], F_DUPFD_CLOEXEC, 3);
-        err = port->fd < 0 ? COAT_IO : coat_port_open(port);
+        err = coat_port_open(&loop->ports[i]);
         if (err != COAT_OK)
             return err;
     }
@@ -268,6 +288,9 @@ coat_loop_fini(coat_loop *loop)
     (void)uv_loop_close(&loop->uv);
     coat_conn_free_spares(loop);
 out:
+    for (size_t i = 0; loop->ports != NULL && i < loop->server->conf.listener_count; i++)
+        if (loop->ports[i].fd >= 0) /* never opened */
+            (void)close(loop->ports[i].fd);
     if (loop->spare_fd >= 0)
         (void)close(loop->spare_fd);
     free(loop->ports);
