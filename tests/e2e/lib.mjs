@@ -278,6 +278,8 @@ export class Daemon {
     if (this.child && !this.exited) {
       this.child.kill(signal);
       await until('the daemon ends', () => this.exited, 20000);
+      if (signal === 'SIGTERM' && this.exited.code !== 0)
+        throw new Error(`daemon ended with ${JSON.stringify(this.exited)}: ${this.stderr}`);
     }
     return this.exited;
   }
