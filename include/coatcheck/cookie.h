@@ -79,9 +79,10 @@ COAT_API coat_err coat_cookie_delete(const coat_cookie_conf *conf, char *buf, si
                                      size_t *len) COAT_MUST_USE;
 
 /**
- * Copy a Cookie line without the pairs of the given name, all others byte-exact (FA-7).
- * buf needs line.len bytes.
+ * Copy a Cookie line without the pairs of the given names, all others byte-exact (FA-7).
+ * buf needs line.len bytes. @return bytes written
  */
-COAT_API size_t coat_cookie_strip(coat_span line, const char *name, char *buf);
+COAT_API size_t coat_cookie_strip(coat_span line, const char *const *names, size_t count,
+                                  char *buf);
 
 #endif

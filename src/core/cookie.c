@@ -187,18 +187,20 @@ coat_cookie_delete(const coat_cookie_conf *conf, char *buf, size_t cap, size_t *
 }
 
 static bool
-pair_is_named(coat_span pair, coat_span name)
+pair_is_named(coat_span pair, const char *const *names, size_t count)
 {
     size_t equals = coat_span_find(pair, '=');
+    coat_span name = coat_span_trim(coat_span_slice(pair, 0, equals));
 
-    return equals < pair.len &&
-           coat_span_is(coat_span_trim(coat_span_slice(pair, 0, equals)), name);
+    for (size_t i = 0; i < count && equals < pair.len && name.len > 0; i++)
+        if (coat_span_is(name, coat_span_of(names[i])))
+            return true;
+    return false;
 }
 
 size_t
-coat_cookie_strip(coat_span line, const char *name, char *buf)
+coat_cookie_strip(coat_span line, const char *const *names, size_t count, char *buf)
 {
-    coat_span wanted = coat_span_of(name);
     size_t len = 0, start = 0;
     bool first = true, cut_front = false;
 
@@ -207,7 +209,7 @@ coat_cookie_strip(coat_span line, const char *name, char *buf)
         coat_span raw = coat_span_slice(line, start, end);
 
         start = end + 1;
-        if (wanted.len > 0 && pair_is_named(raw, wanted)) {
+        if (pair_is_named(raw, names, count)) {
             cut_front |= first;
             continue;
         }

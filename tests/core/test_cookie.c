@@ -576,17 +576,26 @@ static const struct strip_case {
 static void
 test_strip(void)
 {
+    static const char *const id[] = {"id"}, *const none[] = {""};
+    static const char *const all[] = {"id", "id-pre", "id-device"};
     char buf[128];
 
     for (size_t i = 0; i < sizeof strip_cases / sizeof strip_cases[0]; i++) {
         size_t len;
 
         test_case(strip_cases[i].line);
-        len = coat_cookie_strip(span(strip_cases[i].line), "id", buf);
+        len = coat_cookie_strip(span(strip_cases[i].line), id, 1, buf);
         CHECK_MEM(buf, len, strip_cases[i].want, strlen(strip_cases[i].want));
     }
-    CHECK_INT(coat_cookie_strip((coat_span){NULL, 0}, "id", buf), 0);
-    CHECK_INT(coat_cookie_strip(COAT_LIT("=a; b"), "", buf), 5); /* no name: no pair is it */
+    CHECK_INT(coat_cookie_strip((coat_span){NULL, 0}, id, 1, buf), 0);
+    CHECK_INT(coat_cookie_strip(COAT_LIT("=a; b"), none, 1, buf),
+              5); /* no name: no pair is it */
+    CHECK_INT(coat_cookie_strip(COAT_LIT("id=x; a=1"), id, 0, buf),
+              9); /* nothing to take out */
+    CHECK_INT(
+        coat_cookie_strip(COAT_LIT("id=x; id-pre=y; a=1; id-device=z; id-=w"), all, 3, buf),
+        10);
+    CHECK_MEM(buf, 10, "a=1; id-=w", 10);
 }
 
 static const coat_test tests[] = {

@@ -35,7 +35,7 @@ check_strip(coat_span line, coat_span wanted, const char *name)
     size_t len;
 
     FUZZ_CHECK(buf != NULL);
-    len = coat_cookie_strip(line, name, buf);
+    len = coat_cookie_strip(line, &name, 1, buf);
     FUZZ_CHECK(len <= line.len);
     coat_cookie_iter_init(&before, line);
     coat_cookie_iter_init(&after, (coat_span){(const uint8_t *)buf, len});

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's header is walked once, before anything looks at it: facts are noted, and what
+ * only we may say is taken out. Elements never move, because nginx keeps pointers to them: a
+ * list part is cut in two around what is taken out.
+ */
+#include "module.h"
+
+#include "core/bytes.h"
+#include "core/chars.h"
+
+/* ---- the context ---- */
+
+static void
+forget(void *data)
+{
+    coat_ngx_ctx *ctx = data;
+
+    coat_ngx_ask_cancel(ctx->ask);
+    ctx->ask = NULL;
+    coat_ngx_unwatch(ctx);
+}
+
+coat_ngx_ctx *
+coat_ngx_ctx_of(ngx_http_request_t *r)
+{
+    coat_ngx_ctx *ctx;
+
+    if (r != r->main)
+        r = r->main;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_coatcheck_module);
+    if (ctx != NULL || (!r->internal && !r->filter_finalize))
+        return ctx;
+    /* An internal redirect has cleared the contexts; the pool remembers. */
+    for (ngx_pool_cleanup_t *cln = r->pool->cleanup; cln != NULL; cln = cln->next)
+        if (cln->handler == forget) {
+            ctx = cln->data;
+            ngx_http_set_ctx(r, ctx, ngx_http_coatcheck_module);
+            return ctx;
+        }
+    return NULL;
+}
+
+static coat_ngx_ctx *
+new_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(r->pool, sizeof(coat_ngx_ctx));
+    coat_ngx_ctx *ctx;
+
+    if (cln == NULL)
+        return NULL;
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof *ctx);
+    ctx->r = r;
+    cln->handler = forget;
+    ngx_http_set_ctx(r, ctx, ngx_http_coatcheck_module);
+    return ctx;
+}
+
+/* ---- names ---- */
+
+/* X_Auth_User and X.Auth.User are X-Auth-User to an application that reads CGI variables. */
+static inline u_char
+fold(u_char c)
+{
+    return coat_char_is_alnum(c) ? coat_ascii_lower(c) : '-';
+}
+
+static bool
+is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
+{
+    if (h->key.len >= 64 || (scf->lengths >> h->key.len & 1) == 0)
+        return false;
+    for (ngx_uint_t i = 0; i < scf->name_count; i++) {
+        const coat_ngx_name *name = &scf->names[i];
+        size_t at = 0;
+
+        if (name->text.len != h->key.len)
+            continue;
+        while (at < h->key.len && fold(h->key.data[at]) == name->lower[at])
+            at++;
+        if (at == h->key.len)
+            return true;
+    }
+    return false;
+}
+
+/* ---- lists ---- */
+
+/** Where a walk through a list is. */
+typedef struct walk {
+    ngx_list_t *list;
+    ngx_list_part_t *part, *before;
+    ngx_uint_t at;
+    bool cut;
+} walk;
+
+static walk
+walk_begin(ngx_list_t *list)
+{
+    return (walk){.list = list, .part = &list->part};
+}
+
+static ngx_table_elt_t *
+walk_here(walk *w)
+{
+    while (w->at >= w->part->nelts) {
+        if (w->part->next == NULL)
+            return NULL;
+        w->before = w->part;
+        w->part = w->part->next;
+        w->at = 0;
+    }
+    return (ngx_table_elt_t *)w->part->elts + w->at;
+}
+
+/**
+ * Take out the element here; the walk then stands at the next one. nginx's own loops want no
+ * empty part but the first, and ngx_list_push() must not trust the length of a part that was
+ * cut.
+ */
+static ngx_int_t
+walk_cut(walk *w)
+{
+    ngx_list_part_t *part = w->part, *tail;
+
+    w->cut = true;
+    if (w->at + 1 < part->nelts) {
+        tail = ngx_palloc(w->list->pool, sizeof *tail);
+        if (tail == NULL)
+            return NGX_ERROR;
+        tail->elts = (ngx_table_elt_t *)part->elts + w->at + 1;
+        tail->nelts = part->nelts - w->at - 1;
+        tail->next = part->next;
+        part->next = tail;
+        if (w->list->last == part)
+            w->list->last = tail;
+    }
+    part->nelts = w->at;
+    if (part->nelts == 0 && w->before != NULL) {
+        w->before->next = part->next;
+        if (w->list->last == part)
+            w->list->last = w->before;
+        w->part = w->before;
+        w->at = w->before->nelts; /* the walk goes on behind it */
+    }
+    return NGX_OK;
+}
+
+/* The next push takes a new part: how much room is left in the last one is not known any more.
+ */
+static void
+walk_end(walk *w)
+{
+    if (w->cut && w->list->last->nelts > 0)
+        w->list->nalloc = w->list->last->nelts;
+}
+
+/* ---- facts ---- */
+
+/* The first of repeated fields counts, and that it was repeated is noted where it decides. */
+static void
+note(coat_ngx_ctx *ctx, coat_span *to, const ngx_table_elt_t *h, bool decides)
+{
+    if (to->ptr != NULL) {
+        if (decides)
+            ctx->facts.origin_repeated = true;
+        return;
+    }
+    *to = coat_ngx_span(h->value);
+}
+
+static void
+note_cookie(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
+{
+    coat_ngx_line *line;
+
+    if (ctx->line_count == COAT_NGX_COOKIE_LINES) {
+        ctx->too_many_lines = 1;
+        return;
+    }
+    line = &ctx->lines[ctx->line_count++];
+    line->known = line->listed = h;
+    line->original = h->value;
+}
+
+/* By length first: a request has a dozen fields, most of which are none of these. */
+static void
+note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
+{
+    const u_char *key = h->lowcase_key;
+    coat_site_facts *facts = &ctx->facts;
+
+#define NAMED(name) (ngx_memcmp(key, name, sizeof(name) - 1) == 0)
+    switch (h->key.len) {
+    case 6:
+        if (NAMED("cookie"))
+            note_cookie(ctx, h);
+        else if (NAMED("accept"))
+            note(ctx, &facts->accept, h, false);
+        else if (NAMED("origin"))
+            note(ctx, &facts->origin, h, true);
+        return;
+    case 7:
+        if (NAMED("referer"))
+            note(ctx, &facts->referer, h, true);
+        return;
+    case 10:
+        if (NAMED("user-agent"))
+            note(ctx, &ctx->agent, h, false);
+        else if (NAMED("connection") && ctx->connection == NULL)
+            ctx->connection = h;
+        return;
+    case 12:
+        if (NAMED("content-type"))
+            note(ctx, &facts->content_type, h, false);
+        return;
+    case 14:
+        if (NAMED("sec-fetch-site"))
+            note(ctx, &facts->fetch_site, h, true);
+        else if (NAMED("sec-fetch-mode"))
+            note(ctx, &facts->fetch_mode, h, true);
+        else if (NAMED("sec-fetch-dest"))
+            note(ctx, &facts->fetch_dest, h, true);
+        break;
+    case 15:
+        if (NAMED("accept-language"))
+            note(ctx, &ctx->language, h, false);
+        return;
+    case 29:
+        if (NAMED("access-control-request-method"))
+            note(ctx, &ctx->cors_method, h, true);
+        return;
+    case 30:
+        if (NAMED("access-control-request-headers"))
+            note(ctx, &ctx->cors_headers, h, true);
+        return;
+    }
+    if (h->key.len > 10 && key[0] == 's' && NAMED("sec-fetch-"))
+        facts->any_fetch = true;
+#undef NAMED
+}
+
+/* ---- Connection ---- */
+
+/* What a client lists there, a proxy or application behind us might take out: our fields
+ * (FA-4). */
+static void
+tame_connection(ngx_table_elt_t *h)
+{
+    static const char *const kept[] = {"keep-alive", "close", "upgrade"};
+    coat_span rest = coat_ngx_span(h->value), token;
+    u_char *to = h->value.data;
+    bool plain = true;
+
+    for (int pass = 0; pass < 2; pass++) {
+        rest = coat_ngx_span(h->value);
+        while (rest.len > 0) {
+            size_t len = coat_span_find(rest, ',');
+            bool keep = false;
+
+            token = coat_span_trim(coat_span_slice(rest, 0, len));
+            rest = coat_span_slice(rest, len < rest.len ? len + 1 : rest.len, rest.len);
+            for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+                keep |= coat_span_is_nocase(token, coat_span_of(kept[i]));
+            if (pass == 0) {
+                plain &= keep;
+                continue;
+            }
+            if (!keep)
+                continue;
+            if (to > h->value.data)
+                *to++ = ','; /* never longer than what was there */
+            ngx_memmove(to, token.ptr, token.len);
+            to += token.len;
+        }
+        if (plain)
+            return;
+    }
+    h->value.len = (size_t)(to - h->value.data);
+}
+
+/* ---- the walk ---- */
+
+ngx_int_t
+coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
+{
+    walk w = walk_begin(&r->headers_in.headers);
+    ngx_table_elt_t *h;
+
+    while ((h = walk_here(&w)) != NULL)
+        if (!is_ours(scf, h))
+            w.at++;
+        else if (walk_cut(&w) != NGX_OK)
+            return NGX_ERROR;
+    walk_end(&w);
+    return NGX_OK;
+}
+
+ngx_int_t
+coat_ngx_post_read(ngx_http_request_t *r)
+{
+    const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
+    walk w = walk_begin(&r->headers_in.headers);
+    ngx_table_elt_t *h;
+    coat_ngx_ctx *ctx;
+
+    if (!scf->used || r != r->main)
+        return NGX_DECLINED;
+    ctx = new_ctx(r);
+    if (ctx == NULL)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ctx->facts.method = coat_ngx_span(r->method_name);
+    while ((h = walk_here(&w)) != NULL) {
+        if (is_ours(scf, h)) {
+            if (walk_cut(&w) != NGX_OK)
+                return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            continue;
+        }
+        note_field(ctx, h);
+        w.at++;
+    }
+    walk_end(&w);
+    if (ctx->connection != NULL)
+        tame_connection(ctx->connection);
+    return NGX_DECLINED;
+}
+
+ngx_int_t
+coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *name, ngx_str_t value)
+{
+    ngx_table_elt_t *h = ngx_list_push(&r->headers_in.headers);
+
+    if (h == NULL)
+        return NGX_ERROR;
+    ngx_memzero(h, sizeof *h);
+    h->hash = name->hash;
+    h->key = name->text;
+    h->lowcase_key = name->lower;
+    h->value = value;
+    return NGX_OK;
+}
+
+/* ---- cookies ---- */
+
+static ngx_int_t
+unlist(ngx_http_request_t *r, const ngx_table_elt_t *element)
+{
+    walk w = walk_begin(&r->headers_in.headers);
+    ngx_table_elt_t *h;
+    ngx_int_t rc = NGX_OK;
+
+    while ((h = walk_here(&w)) != NULL && h != element)
+        w.at++;
+    if (h != NULL)
+        rc = walk_cut(&w);
+    walk_end(&w);
+    return rc;
+}
+
+static ngx_int_t
+hide_in(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_line *line)
+{
+    coat_span text = coat_ngx_span(line->original);
+    u_char *buf;
+    size_t len;
+
+    if (text.len == 0)
+        return NGX_OK;
+    buf = ngx_pnalloc(r->pool, text.len);
+    if (buf == NULL)
+        return NGX_ERROR;
+    len = coat_cookie_strip(text, lcf->cookie_names, 3, (char *)buf);
+    if (len == text.len)
+        return NGX_OK;
+    line->known->value = (ngx_str_t){.len = len, .data = buf};
+    if (line->listed == NULL)
+        return NGX_OK;
+    if (len > 0) {
+        line->listed->value = line->known->value;
+        return NGX_OK;
+    }
+    if (unlist(r, line->listed) != NGX_OK)
+        return NGX_ERROR;
+    line->listed = NULL;
+    return NGX_OK;
+}
+
+ngx_int_t
+coat_ngx_cookies_hide(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
+{
+    if (lcf->pass_cookie)
+        return NGX_OK;
+    for (ngx_uint_t i = 0; i < ctx->line_count; i++)
+        if (hide_in(r, lcf, &ctx->lines[i]) != NGX_OK)
+            return NGX_ERROR;
+    return NGX_OK;
+}
+
+ngx_int_t
+coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx)
+{
+    for (ngx_uint_t i = 0; i < ctx->line_count; i++) {
+        coat_ngx_line *line = &ctx->lines[i];
+
+        line->known->value = line->original;
+        if (line->listed == NULL) {
+            line->listed = ngx_list_push(&r->headers_in.headers);
+            if (line->listed == NULL)
+                return NGX_ERROR;
+            *line->listed = *line->known;
+        }
+        line->listed->value = line->original;
+    }
+    return NGX_OK;
+}
