@@ -127,6 +127,11 @@ typedef enum coat_call_op {
     /* user -> epochs: read before credentials are checked, passed to CREATE afterwards, so that
      * a sign-in racing a revocation or a disabled account cannot slip through (RV-4). */
     COAT_CALL_EPOCHS,
+    /* token -> OK while the session of its handle is within its limits, whatever secret it has
+     * by now; NO_SESSION once it has ended. For connections that go on for long (table.h:
+     * coat_table_live, which finds it in the table afterwards). Gives nobody access: not
+     * activity, nothing rotates, an old secret is no theft. */
+    COAT_CALL_ALIVE,
 } coat_call_op;
 
 typedef struct coat_epochs {

@@ -36,6 +36,7 @@ typedef enum coat_dialect {
     COAT_DIALECT_NGINX, /* X-Original-Method, X-Original-URI, X-Original-Host, X-Forwarded-* */
     COAT_DIALECT_FORWARDED, /* X-Forwarded-Method, -Uri, -Host, -Proto, -For: Traefik, Caddy */
     COAT_DIALECT_ENVOY,     /* ext_authz: the request itself carries method, path, host */
+    COAT_DIALECT_MODULE,    /* as FORWARDED: ngx_http_coatcheck_module */
 } coat_dialect;
 
 typedef struct coat_field {

@@ -52,8 +52,17 @@ COAT_API void coat_table_check(const coat_table *table, const coat_table_query *
                                coat_table_answer *out) COAT_NONNULL;
 
 /**
+ * For a connection that began with this token and goes on for long: has its session ended?
+ * LIVE if the session of the token's handle is within its limits, whatever secret it has by
+ * now; REFUSE if the token was not issued here; ASK otherwise (never "it has ended"). Notes no
+ * activity, and gives nobody access: a new request is for coat_table_check.
+ */
+COAT_API coat_table_verdict coat_table_live(const coat_table *table, coat_span token,
+                                            int64_t now_ms) COAT_NONNULL;
+
+/**
  * True when the daemon has replaced the file: open anew, then close this one. One memory read;
- * coat_table_check answers ASK meanwhile.
+ * the functions above answer ASK meanwhile.
  */
 COAT_API bool coat_table_stale(const coat_table *table);
 

@@ -25,14 +25,16 @@ static const struct field_name {
     fact fact;
     unsigned dialects; /* bits, by coat_dialect */
 } names[] = {
+#define FORWARDED (1U << COAT_DIALECT_FORWARDED | 1U << COAT_DIALECT_MODULE)
     {"X-Original-Method", FACT_METHOD, 1U << COAT_DIALECT_NGINX},
     {"X-Original-URI", FACT_TARGET, 1U << COAT_DIALECT_NGINX},
     {"X-Original-Host", FACT_HOST, 1U << COAT_DIALECT_NGINX},
-    {"X-Forwarded-Method", FACT_METHOD, 1U << COAT_DIALECT_FORWARDED},
-    {"X-Forwarded-Uri", FACT_TARGET, 1U << COAT_DIALECT_FORWARDED},
-    {"X-Forwarded-Host", FACT_HOST, 1U << COAT_DIALECT_FORWARDED},
+    {"X-Forwarded-Method", FACT_METHOD, FORWARDED},
+    {"X-Forwarded-Uri", FACT_TARGET, FORWARDED},
+    {"X-Forwarded-Host", FACT_HOST, FORWARDED},
     {"X-Forwarded-Proto", FACT_PROTO, ~0U},
     {"X-Forwarded-For", FACT_FOR, ~0U},
+#undef FORWARDED
 };
 
 /** The fields of a request, sorted by what they say. */

@@ -58,16 +58,23 @@ bearer_of(const coat_record *record, const uint8_t digest[static COAT_DIGEST_BYT
     return COAT_BEARER_NONE;
 }
 
-/** Why the record is dead, COAT_WHY_LIVE if it is not. A limit's end belongs to the dead. */
-static coat_why
-lifetime(const coat_record *record, int64_t now_ms, int64_t idle_end_ms,
-         const coat_policy *policy)
+/** When it ends if nothing more is heard of it, by its idle limit. */
+static int64_t
+idle_end(const coat_record *record, int64_t seen_ms)
+{
+    return later(seen_ms > record->seen_ms ? seen_ms : record->seen_ms, record->idle_ms);
+}
+
+/** A limit's end belongs to the dead. */
+coat_why
+coat_judge_life(const coat_record *record, int64_t now_ms, int64_t seen_ms,
+                const coat_policy *policy)
 {
     if (record->epoch_global < policy->epoch_global)
         return COAT_WHY_EPOCH;
     if (now_ms >= record->absolute_end_ms)
         return COAT_WHY_ABSOLUTE;
-    if (now_ms >= idle_end_ms)
+    if (now_ms >= idle_end(record, seen_ms))
         return COAT_WHY_IDLE;
     return COAT_WHY_LIVE;
 }
@@ -123,11 +130,10 @@ coat_judge_digest(const coat_record *record, const uint8_t digest[COAT_DIGEST_BY
                   const coat_demand *demand, coat_judgement *out)
 {
     coat_judgement j = {.verdict = COAT_VERDICT_NONE, .auth_age_ms = -1};
-    int64_t seen = seen_ms > record->seen_ms ? seen_ms : record->seen_ms;
-    int64_t idle_end_ms = later(seen, record->idle_ms);
+    int64_t idle_end_ms = idle_end(record, seen_ms);
 
     j.bearer = bearer_of(record, digest, now_ms);
-    j.why = lifetime(record, now_ms, idle_end_ms, policy);
+    j.why = coat_judge_life(record, now_ms, seen_ms, policy);
     if (j.bearer != COAT_BEARER_NONE) {
         j.idle_end_ms = idle_end_ms;
         j.absolute_end_ms = record->absolute_end_ms;

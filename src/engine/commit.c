@@ -2,6 +2,7 @@
 #include "engine/internal.h"
 
 #include "core/bytes.h"
+#include "core/judge.h"
 
 static int64_t
 later(int64_t time_ms, int64_t by_ms)
@@ -114,13 +115,8 @@ coat_task_replace(coat_task *task, const coat_record *record, coat_step next)
 bool
 coat_task_alive(coat_task *task)
 {
-    /* No secret at hand: whatever is not dead by its limits is alive. */
-    static const coat_token nobody;
-    static const coat_demand nothing;
     coat_policy policy = coat_engine_policy(task->desk->engine, task->setup);
-    coat_judgement judgement;
 
-    coat_judge(&task->have->record, &nobody, task->now_ms, task->seen_ms, &policy, &nothing,
-               &judgement);
-    return judgement.verdict != COAT_VERDICT_NONE;
+    return coat_judge_life(&task->have->record, task->now_ms, task->seen_ms, &policy) ==
+           COAT_WHY_LIVE;
 }

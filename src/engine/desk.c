@@ -79,6 +79,7 @@ static const struct call_kind {
     [COAT_CALL_LIST] = {coat_list_start, NEEDS_USER, COAT_OK},
     [COAT_CALL_SCAN] = {coat_list_start, NEEDS_NOTHING, COAT_OK},
     [COAT_CALL_EPOCHS] = {coat_epochs_start, NEEDS_NOTHING, COAT_OK},
+    [COAT_CALL_ALIVE] = {coat_alive_start, NEEDS_TOKEN, COAT_NO_SESSION},
 };
 
 static bool

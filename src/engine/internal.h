@@ -206,6 +206,7 @@ void coat_end_all_start(coat_task *task);
 void coat_read_start(coat_task *task);
 void coat_list_start(coat_task *task);
 void coat_epochs_start(coat_task *task);
+void coat_alive_start(coat_task *task);
 
 /* ---- tick.c, fold.c ---- */
 void coat_housekeeping_free(coat_desk *desk);

@@ -2,7 +2,7 @@
 
 /**
  * The hot path: no allocation, no lock, no system call, bounded work. Whatever does not add up
- * is ASK, and only the last line of coat_table_check() says LIVE.
+ * is ASK, and only the last line of judge() and of coat_table_live() says LIVE.
  */
 
 #include "core/judge.h"
@@ -56,7 +56,7 @@ copy_arena(const coat_table *table, uint32_t offset, uint32_t total, uint8_t *id
 }
 
 /**
- * Copy a slot out whole, and its identity if that is in the arena.
+ * Copy a slot out whole, and its identity if that is in the arena and wanted.
  * @return its sequence (even), or 1 when the writer was busy with it all the time
  */
 static uint32_t
@@ -77,7 +77,7 @@ copy_slot(const coat_table *table, uint32_t index, coat_table_image *image, uint
         /* Perhaps half-written: the bounds hold whatever it says. */
         memcpy(&offset, image->identity, sizeof offset);
         fits = coat_table_lengths_fit(*lengths, offset, table->geometry.arena);
-        if (fits && coat_table_total(*lengths) > COAT_TABLE_INLINE)
+        if (fits && identity != NULL && coat_table_total(*lengths) > COAT_TABLE_INLINE)
             copy_arena(table, offset, coat_table_total(*lengths), identity);
         if ((seq & 1) == 0 && seq == atomic_load_explicit(&slot->seq, memory_order_relaxed))
             return fits ? seq : 1;
@@ -136,28 +136,36 @@ typedef struct found_entry {
     coat_table_image image;
 } found_entry;
 
-/** Copy out the entry of a token's handle, and digest its secret on the way. */
+/** Copy out the entry of a handle, without its identity if that is NULL. */
 static bool
-find(const coat_table *table, const coat_token *token, found_entry *found,
-     uint8_t digest[static COAT_DIGEST_BYTES], uint8_t *identity)
+find(const coat_table *table, const coat_table_place *place, const coat_handle *handle,
+     found_entry *found, uint8_t *identity)
+{
+    COAT_UNSET uint32_t index[CANDIDATES];
+    uint32_t count = candidates(table, place, index);
+
+    for (uint32_t i = 0; i < count; i++) {
+        found->index = index[i];
+        found->noted = atomic_load_explicit(&table->seen[index[i]], memory_order_relaxed);
+        found->seq = copy_slot(table, index[i], &found->image, &found->lengths, identity);
+        if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, handle))
+            return true;
+    }
+    return false;
+}
+
+/** The same for an opened token, and digest its secret on the way. */
+static bool
+find_token(const coat_table *table, const coat_token *token, found_entry *found,
+           uint8_t digest[static COAT_DIGEST_BYTES], uint8_t *identity)
 {
     coat_table_place place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
-    COAT_UNSET uint32_t index[CANDIDATES];
-    uint32_t count;
 
     /* The digest takes as long as a cache miss: the fingerprints arrive meanwhile. Slots are
      * too many for the TLB, and processors drop a prefetch that misses there. */
     prefetch_prints(table, &place);
     coat_secret_digest(token->secret, digest);
-    count = candidates(table, &place, index);
-    for (uint32_t i = 0; i < count; i++) {
-        found->index = index[i];
-        found->noted = atomic_load_explicit(&table->seen[index[i]], memory_order_relaxed);
-        found->seq = copy_slot(table, index[i], &found->image, &found->lengths, identity);
-        if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, &token->handle))
-            return true;
-    }
-    return false;
+    return find(table, &place, &token->handle, found, identity);
 }
 
 /** The image as a record whose only secret is the current one, for the common judge. */
@@ -233,7 +241,7 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
     coat_record record = {0};
     coat_judgement judgement;
 
-    if (!find(table, token, &found, digest, (uint8_t *)out->identity))
+    if (!find_token(table, token, &found, digest, (uint8_t *)out->identity))
         return COAT_TABLE_ASK;
     if (query->context != 0 && query->context != found.image.context)
         return COAT_TABLE_ASK;
@@ -257,31 +265,92 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
     return COAT_TABLE_LIVE;
 }
 
+/**
+ * Is this our token? Only then is there more to find out.
+ * @return false if not: *verdict is REFUSE, or ASK where there is nothing to judge it by
+ */
+static bool
+open_token(const coat_table *table, coat_span text, coat_token *token,
+           coat_table_verdict *verdict)
+{
+    const coat_table_head *head = table->head;
+    COAT_UNSET tag_words tags;
+
+    *verdict = COAT_TABLE_ASK;
+    if (atomic_load_explicit(&head->replaced, memory_order_acquire) != 0 ||
+        !copy_tags(head, &tags) || tags.keys.count == 0)
+        return false;
+    if (coat_token_open(text, &tags.keys, token) == COAT_OK)
+        return true;
+    *verdict = COAT_TABLE_REFUSE;
+    return false;
+}
+
+/** The caller's clock, or the daemon's where that is ahead (SF-10). */
+static int64_t
+not_before_floor(const coat_table *table, int64_t now_ms)
+{
+    int64_t floor_ms = atomic_load_explicit(&table->head->floor_ms, memory_order_relaxed);
+
+    return now_ms > floor_ms ? now_ms : floor_ms;
+}
+
+/** May entries be trusted now? Before any of them is looked at. */
+static bool
+trusted(const coat_table *table, int64_t now_ms)
+{
+    const coat_table_head *head = table->head;
+
+    return atomic_load_explicit(&head->hold, memory_order_acquire) == 0 &&
+           (table->mode == COAT_TABLE_EMBEDDED ||
+            now_ms < atomic_load_explicit(&head->lease_ms, memory_order_relaxed));
+}
+
 void
 coat_table_check(const coat_table *table, const coat_table_query *query, coat_table_answer *out)
 {
-    const coat_table_head *head = table->head;
-    int64_t now_ms = atomic_load_explicit(&head->floor_ms, memory_order_relaxed);
+    int64_t now_ms = not_before_floor(table, query->now_ms);
     COAT_UNSET coat_token token;
-    COAT_UNSET tag_words tags;
 
     /* All but the bytes of identity, which nothing points to yet. */
     memset(out, 0, offsetof(coat_table_answer, identity) + 1);
-    if (atomic_load_explicit(&head->replaced, memory_order_acquire) != 0 ||
-        !copy_tags(head, &tags) || tags.keys.count == 0)
+    if (!open_token(table, query->token, &token, &out->verdict))
         return;
-    if (coat_token_open(query->token, &tags.keys, &token) != COAT_OK) {
-        out->verdict = COAT_TABLE_REFUSE;
-        return;
-    }
     out->handle = token.handle;
-    if (query->now_ms > now_ms)
-        now_ms = query->now_ms;
-    if (atomic_load_explicit(&head->hold, memory_order_acquire) == 0 &&
-        (table->mode == COAT_TABLE_EMBEDDED ||
-         now_ms < atomic_load_explicit(&head->lease_ms, memory_order_relaxed)))
+    if (trusted(table, now_ms))
         out->verdict = judge(table, query, &token, now_ms, out);
     if (out->verdict != COAT_TABLE_LIVE)
         out->identity[0] = '\0';
     coat_token_wipe(&token);
+}
+
+coat_table_verdict
+coat_table_live(const coat_table *table, coat_span text, int64_t now_ms)
+{
+    COAT_UNSET found_entry found;
+    coat_table_verdict verdict;
+    coat_table_place place;
+    coat_record record = {0};
+    coat_policy policy = {.epoch_global = 0};
+    coat_handle handle;
+    coat_token token;
+
+    now_ms = not_before_floor(table, now_ms);
+    if (!open_token(table, text, &token, &verdict))
+        return verdict;
+    handle = token.handle;
+    coat_token_wipe(&token); /* its secret may be an old one by now: it does not matter here */
+    if (!trusted(table, now_ms))
+        return COAT_TABLE_ASK;
+
+    policy.epoch_global = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire);
+    place = coat_table_place_of(table->hash_key, table->sets, &handle);
+    if (!find(table, &place, &handle, &found, NULL))
+        return COAT_TABLE_ASK;
+    to_record(&found.image, &record);
+    if (coat_judge_life(&record, now_ms,
+                        coat_table_seen_ms(table->base_s, found.noted, found.seq),
+                        &policy) != COAT_WHY_LIVE)
+        return COAT_TABLE_ASK;
+    return COAT_TABLE_LIVE;
 }

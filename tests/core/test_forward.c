@@ -126,11 +126,11 @@ static void
 test_chain(void)
 {
     static const coat_dialect dialects[] = {COAT_DIALECT_NGINX, COAT_DIALECT_FORWARDED,
-                                            COAT_DIALECT_ENVOY};
+                                            COAT_DIALECT_ENVOY, COAT_DIALECT_MODULE};
 
     CHECK(sizeof chain_cases / sizeof chain_cases[0] >= 30);
     for (size_t i = 0; i < sizeof chain_cases / sizeof chain_cases[0]; i++)
-        for (size_t d = 0; d < 3; d++) {
+        for (size_t d = 0; d < 4; d++) {
             coat_forward_conf conf = conf_of(dialects[d]);
             coat_forward out = {0};
             char got[46];
@@ -323,11 +323,37 @@ test_default(void)
     CHECK(!out.trusted && !out.tls && !out.client.known);
 }
 
+/* What the nginx module sends is read as what Traefik sends, to the last field. */
+static void
+test_module(void)
+{
+    CHECK_INT(COAT_DIALECT_NONE, 0); /* values are ABI */
+    CHECK_INT(COAT_DIALECT_NGINX, 1);
+    CHECK_INT(COAT_DIALECT_FORWARDED, 2);
+    CHECK_INT(COAT_DIALECT_ENVOY, 3);
+    CHECK_INT(COAT_DIALECT_MODULE, 4);
+    for (size_t i = 0; i < sizeof request_cases / sizeof request_cases[0]; i++) {
+        coat_forward_conf conf = conf_of(COAT_DIALECT_FORWARDED);
+        coat_forward theirs = {0}, ours = {0};
+        coat_err err;
+
+        test_case(request_cases[i].label);
+        err = read_forward(&conf, "10.0.0.1", request_cases[i].fields, &theirs);
+        conf.dialect = COAT_DIALECT_MODULE;
+        CHECK_ERR(read_forward(&conf, "10.0.0.1", request_cases[i].fields, &ours), err);
+        CHECK(ours.trusted == theirs.trusted && ours.tls == theirs.tls);
+        CHECK(coat_span_is(ours.method, theirs.method));
+        CHECK(coat_span_is(ours.target, theirs.target));
+        CHECK(coat_span_is(ours.host, theirs.host));
+    }
+}
+
 static const coat_test tests[] = {
     {"FA-2: the client is the nearest hop that is not ours: 48 chains", test_chain},
     {"FA-2 RX-6: 200 entries, 32 are looked at", test_chain_limit},
     {"FA-1: what was asked, by dialect; repeated and conflicting fields are refused",
      test_request},
+    {"FA-1: the nginx module's dialect reads the fields of dialect forwarded", test_module},
     {"FA-1: fields of an untrusted peer are ignored altogether", test_untrusted},
     {"FA-1: without configuration nobody is trusted", test_default},
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/judge.h"
 #include "fixture.h"
 
 #define SECOND ((int64_t)1000)
@@ -79,7 +80,9 @@ limits(void)
                    &j); /* known to the table */
         CHECK_INT(j.verdict, cases[i].want);
         CHECK_INT(j.why, cases[i].why);
+        CHECK_INT(coat_judge_life(&record, now, seen, &policy), cases[i].why);
         record.seen_ms = seen; /* folded into the record */
+        CHECK_INT(coat_judge_life(&record, now, 0, &policy), cases[i].why);
         coat_judge(&record, &token, now, 0, &policy, &no_demand, &j);
         CHECK_INT(j.verdict, cases[i].want);
         CHECK_INT(j.why, cases[i].why);
@@ -104,6 +107,7 @@ epoch(void)
         coat_judge(&record, &token, FIXTURE_NOW, 0, &policy, &no_demand, &j);
         CHECK_INT(j.verdict, e > 3 ? COAT_VERDICT_NONE : COAT_VERDICT_LIVE);
         CHECK_INT(j.why, e > 3 ? COAT_WHY_EPOCH : COAT_WHY_LIVE);
+        CHECK_INT(coat_judge_life(&record, FIXTURE_NOW, 0, &policy), j.why);
         CHECK_INT(j.due, COAT_DUE_NOTHING);
     }
 }
@@ -246,7 +250,7 @@ total(void)
                             &record.previous_end_ms, &policy.rotate_every_ms,
                             &policy.rotate_grace_ms, &policy.rotate_redeliver_ms,
                             &demand.max_age_ms};
-        int64_t now = edges[test_rng_below(&rng, 8)];
+        int64_t now = edges[test_rng_below(&rng, 8)], seen;
 
         for (size_t t = 0; t < sizeof times / sizeof times[0]; t++)
             *times[t] = edges[test_rng_below(&rng, 8)];
@@ -256,8 +260,12 @@ total(void)
             coat_secret_digest(token.secret, record.current_digest);
         else
             coat_secret_digest(token.secret, record.pending_digest);
+        seen = edges[test_rng_below(&rng, 8)];
         memset(&j, 0xFF, sizeof j);
-        coat_judge(&record, &token, now, edges[test_rng_below(&rng, 8)], &policy, &demand, &j);
+        coat_judge(&record, &token, now, seen, &policy, &demand, &j);
+        /* Limits are the same whoever asks: a secret can only add reasons to refuse. */
+        CHECK((coat_judge_life(&record, now, seen, &policy) != COAT_WHY_LIVE) ==
+              (j.verdict == COAT_VERDICT_NONE));
         if (j.verdict == COAT_VERDICT_LIVE || j.verdict == COAT_VERDICT_STEP_UP) {
             CHECK(j.bearer != COAT_BEARER_NONE);
             CHECK(now < j.ends_ms && j.ends_ms <= record.absolute_end_ms);

@@ -11,6 +11,7 @@ const dialects = {
   nginx: { path: '/auth/verify', fields: { 'x-original-method': 'GET', 'x-original-uri': target, 'x-original-host': 'app.example' } },
   forwarded: { path: '/auth/verify', fields: { 'x-forwarded-method': 'GET', 'x-forwarded-uri': target, 'x-forwarded-host': 'app.example' } },
   envoy: { path: `/auth/verify${target}`, fields: {} },
+  module: { path: '/auth/verify', fields: { 'x-forwarded-method': 'GET', 'x-forwarded-uri': target, 'x-forwarded-host': 'app.example' } },
 };
 
 let d, cookie;
@@ -54,13 +55,28 @@ for (const [name, dialect] of Object.entries(dialects)) {
   });
 }
 
-for (const name of ['nginx', 'forwarded'])
+for (const name of ['nginx', 'forwarded', 'module']) {
   test(`${name}: a missing role is 403 without a redirect`, async () => {
     const res = await ask(dialects[name], { ...navigation, cookie }, 'GET', '?role=owner');
     assert.equal(res.status, 403);
     assert.equal(res.headers['x-auth-redirect'] ?? res.headers.location, undefined);
     assert.equal((await ask(dialects[name], { cookie }, 'GET', '?role=admin&max_age=300')).status, 200);
   });
+
+  test(`${name}: of several roles every one is needed`, async () => {
+    for (let round = 0; round < 2; round++) { /* from the store, from the node table */
+      for (const [roles, status] of [['staff', 200], ['staff%20admin', 200], ['admin+staff', 200], ['admin%20admin', 200], ['staff%20owner', 403],
+        ['owner%20staff', 403], ['staff%20admin%20owner', 403], ['sta', 403], ['staffadmin', 403], ['Staff', 403]])
+        assert.equal((await ask(dialects[name], { cookie }, 'GET', `?role=${roles}`)).status, status, roles);
+    }
+  });
+
+  test(`${name}: a list of roles with an empty one is a slip of the pen and refused`, async () => {
+    for (const roles of ['', '%20', 'staff%20', '%20staff', 'staff%20%20admin', 'staff&role=admin', 'staff%20'.repeat(200) + 'staff'])
+      for (const headers of [{ cookie }, {}])
+        assert.equal((await ask(dialects[name], headers, 'GET', `?role=${roles}`)).status, 400, roles);
+  });
+}
 
 test('envoy: every method is asked about by itself, also at the root', async () => {
   for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
@@ -71,4 +87,59 @@ test('envoy: every method is asked about by itself, also at the root', async () 
 
 test('envoy: parameters of the request itself are no demands', async () => {
   assert.equal((await ask(dialects.envoy, { cookie }, 'GET', '&role=owner')).status, 200);
+});
+
+test('module: step-up is a redirect for a page, 403 for data', async () => {
+  const old = await d.ask('POST', '/v1/sessions', { roles: ['staff'] }); /* nobody has signed in */
+  const headers = { cookie: old.json().set_cookie.split(';')[0] };
+  const page = await ask(dialects.module, { ...headers, ...navigation }, 'GET', '?max_age=300');
+  assert.equal(page.status, 302);
+  assert.equal(page.headers.location, `https://app.example/auth/reauth?return=${back}`);
+  const data = await ask(dialects.module, headers, 'GET', '?max_age=300');
+  assert.equal(data.status, 403);
+  assert.equal(data.json().error.code, 'step_up_required');
+  assert.equal(data.headers['x-auth-redirect'], undefined);
+});
+
+test('FA-5: module: all of the identity under fixed names, whatever identity.* says', async () => {
+  const module = { ...dialects.module, port: await freePort() }, nginx = { ...dialects.nginx, port: await freePort() };
+  const listener = [['module', module], ['nginx', nginx]].map(([name, { port }]) => `  - address: 127.0.0.1:${port}\n    dialect: ${name}\n    trusted: [127.0.0.1/32]\n`).join('');
+  const own = (res) => Object.keys(res.fields).filter((name) => name.startsWith('x-')).sort();
+  for (const config of ['identity:\n  user: ""\n  roles: ""\n  methods: ""\n  session: ""\n  time: ""\n',
+    'identity:\n  user: X-Who\n  roles: X-Auth-User\n  methods: ""\n  session: X-Auth-Time\n  time: X-When\n']) {
+    const other = await Daemon.start({ plain: false, origin: 'https://app.example', listener, config });
+    try {
+      const made = (await other.ask('POST', '/v1/sessions', { user: 'mara b', roles: ['staff', 'admin'], methods: ['pwd', 'otp'] })).json();
+      const headers = { cookie: made.set_cookie.split(';')[0] };
+      for (let round = 0; round < 2; round++) { /* from the store, from the node table */
+        const res = await ask(module, headers);
+        assert.equal(res.status, 200);
+        assert.deepEqual(own(res).filter((name) => name.startsWith('x-auth')), ['x-auth-methods', 'x-auth-roles', 'x-auth-session', 'x-auth-time', 'x-auth-user']);
+        assert.equal(res.headers['x-auth-user'], 'mara%20b');
+        assert.equal(res.headers['x-auth-roles'], 'staff%20admin');
+        assert.equal(res.headers['x-auth-methods'], 'pwd%20otp');
+        assert.equal(res.headers['x-auth-session'], made.handle);
+        assert.match(res.headers['x-auth-time'], /^\d{10}$/);
+        assert.equal(res.headers['x-who'], undefined);
+      }
+      const res = await ask(nginx, headers); /* other proxies get what is configured */
+      assert.equal(res.headers['x-who'], config.includes('X-Who') ? 'mara%20b' : undefined);
+      assert.equal(res.headers['x-auth-user'], config.includes('X-Who') ? 'staff%20admin' : undefined);
+    } finally {
+      await other.stop();
+    }
+  }
+});
+
+test('module: nobody passes for others who is not trusted', async () => {
+  const port = await freePort();
+  const other = await Daemon.start({ plain: false, origin: 'https://app.example', listener: `  - address: 127.0.0.1:${port}\n    dialect: module\n    trusted: [192.0.2.200/32]\n` });
+  try {
+    const made = await other.ask('POST', '/v1/sessions', { user: 'mara' });
+    const res = await ask({ ...dialects.module, port }, { cookie: made.json().set_cookie.split(';')[0] });
+    assert.equal(res.status, 403); /* its word for https counts for nothing */
+    assert.equal(res.json().error.code, 'https_required');
+  } finally {
+    await other.stop();
+  }
 });

@@ -28,24 +28,46 @@ typedef struct sched_store {
     coat_op fail_op;
     sched_fate fail_fate;
     unsigned fail_count;
-    coat_op before_op;
+    coat_op before_op, after_op;
     void (*overtake)(void);
+    void (*overtake_after)(void);
+    uint8_t found[COAT_STORE_VALUE_MAX]; /* what the caller hears after having been overtaken */
     uint64_t seen[16];
 } sched_store;
+
+/** Whose answer it is, for the time of one call of the inner store. */
+typedef struct hearing {
+    sched_store *store;
+    coat_store_req *req;
+} hearing;
 
 static void
 inner_item(coat_store_req *inner, const coat_store_item *item)
 {
-    coat_store_req *req = inner->ctx;
+    const hearing *h = inner->ctx;
 
-    if (req->item != NULL)
-        req->item(req, item);
+    if (h->req->item != NULL)
+        h->req->item(h->req, item);
+}
+
+/** What is heard stays as it was, whatever the one that overtakes does to the store. */
+static void
+be_overtaken(sched_store *store, coat_store_req *req)
+{
+    void (*overtake)(void) = store->overtake_after;
+
+    if (req->found.len > 0)
+        memcpy(store->found, req->found.ptr, req->found.len);
+    req->found.ptr = store->found;
+    store->overtake_after = NULL;
+    overtake();
 }
 
 static void
 inner_done(coat_store_req *inner)
 {
-    coat_store_req *req = inner->ctx;
+    const hearing *h = inner->ctx;
+    coat_store_req *req = h->req;
 
     req->result = inner->result;
     req->found = inner->found;
@@ -55,6 +77,8 @@ inner_done(coat_store_req *inner)
     req->more = inner->more;
     req->epoch_owner = inner->epoch_owner;
     req->epoch_global = inner->epoch_global;
+    if (h->store->overtake_after != NULL && h->store->after_op == req->op)
+        be_overtaken(h->store, req);
     req->done(req);
 }
 
@@ -72,11 +96,12 @@ quiet_done(coat_store_req *inner)
 }
 
 static void
-take_place(coat_lane *lane, const coat_store_req *req, bool heard)
+take_place(sched_store *store, coat_lane *lane, coat_store_req *req, bool heard)
 {
     coat_store_req inner = *req;
+    hearing h = {store, req};
 
-    inner.ctx = (void *)(uintptr_t)req;
+    inner.ctx = &h;
     inner.item = heard ? inner_item : quiet_item;
     inner.done = heard ? inner_done : quiet_done;
     memset(inner.priv, 0, sizeof inner.priv);
@@ -104,11 +129,11 @@ meet(sched_store *store, sched_lane *lane, coat_store_req *req, sched_fate fate)
     if (req->op == COAT_OP_SWEEP && fate == SCHED_RUN)
         sched_catch_up(&store->base); /* the contract of SWEEP */
     if (fate == SCHED_RUN) {
-        take_place(lane->inner, req, true);
+        take_place(store, lane->inner, req, true);
         return;
     }
     if (fate == SCHED_LOSE)
-        take_place(lane->inner, req, false);
+        take_place(store, lane->inner, req, false);
     if (fate == SCHED_LATE)
         put_off(store, req);
     req->result = fate == SCHED_FULL ? COAT_STORE_FULL : COAT_STORE_DOWN;
@@ -300,12 +325,21 @@ sched_before(coat_store *base, coat_op op, void (*overtake)(void))
 }
 
 void
+sched_after(coat_store *base, coat_op op, void (*overtake)(void))
+{
+    sched_store *store = (sched_store *)base;
+
+    store->after_op = op;
+    store->overtake_after = overtake;
+}
+
+void
 sched_catch_up(coat_store *base)
 {
     sched_store *store = (sched_store *)base;
 
     for (size_t i = 0; i < store->late_count; i++) {
-        take_place(store->own, &store->late[i], false);
+        take_place(store, store->own, &store->late[i], false);
         free((void *)(uintptr_t)store->late[i].value.ptr);
     }
     store->late_count = 0;

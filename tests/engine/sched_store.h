@@ -27,6 +27,8 @@ void sched_finish(coat_store *store, size_t index, sched_fate fate);
 void sched_fail(coat_store *store, coat_op op, sched_fate fate, unsigned count);
 /** Call once just before the next request of this kind takes place: something overtakes it. */
 void sched_before(coat_store *store, coat_op op, void (*overtake)(void));
+/** The same when it has taken place, just before its caller hears of it. */
+void sched_after(coat_store *store, coat_op op, void (*overtake)(void));
 /** What was late takes place. */
 void sched_catch_up(coat_store *store);
 /** Requests seen, of one kind or (0) of all. */

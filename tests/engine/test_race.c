@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/internal.h"
 #include "rig.h"
 
 #include <string.h>
@@ -61,6 +62,7 @@ finished(coat_call *call)
     switch (call->op) {
     case COAT_CALL_CHECK:
     case COAT_CALL_PATCH:
+    case COAT_CALL_ALIVE:
         if (call->result == COAT_OK) {
             CHECK(!done->was_dead);
             accepts++;
@@ -96,7 +98,7 @@ terminating(void)
 {
     for (int i = 0; i < CALLS; i++)
         if (racers[i].busy && racers[i].call.op != COAT_CALL_CHECK &&
-            racers[i].call.op != COAT_CALL_PATCH)
+            racers[i].call.op != COAT_CALL_PATCH && racers[i].call.op != COAT_CALL_ALIVE)
             return true;
     return false;
 }
@@ -104,6 +106,8 @@ terminating(void)
 static void
 start(void)
 {
+    static const coat_call_op going_on[] = {COAT_CALL_PATCH, COAT_CALL_ALIVE, COAT_CALL_CHECK,
+                                            COAT_CALL_CHECK};
     static const coat_call_op ending[] = {COAT_CALL_END, COAT_CALL_END, COAT_CALL_END_USER,
                                           COAT_CALL_END_ALL};
     racer *one = &racers[pick(CALLS)];
@@ -117,9 +121,7 @@ start(void)
         .session = s,
         .generation = sessions[s].generation,
         .was_dead = sessions[s].dead,
-        .call = {.op = ends           ? ending[pick(4)]
-                       : pick(3) == 0 ? COAT_CALL_PATCH
-                                      : COAT_CALL_CHECK,
+        .call = {.op = ends ? ending[pick(4)] : going_on[pick(4)],
                  .token = rig_span(&sessions[s].token[pick(2)]),
                  .data = COAT_LIT("{\"a\":1}"),
                  .done = finished,
@@ -146,6 +148,10 @@ peek(void)
         CHECK(!sessions[s].dead);
         accepts++;
     }
+    if (r.engine[0]->writer != NULL &&
+        coat_table_live(coat_table_writer_reader(r.engine[0]->writer), query.token,
+                        query.now_ms) == COAT_TABLE_LIVE)
+        CHECK(!sessions[s].dead);
 }
 
 static void

@@ -127,8 +127,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_network((coat_span){data, size});
     FUZZ_CHECK(coat_network_parse("10.0.0.0/8", &trusted) == COAT_OK);
     FUZZ_CHECK(coat_address_parse(COAT_LIT("10.0.0.1"), &peer) == COAT_OK);
-    for (int dialect = COAT_DIALECT_NGINX; dialect <= COAT_DIALECT_FORWARDED; dialect++) {
-        coat_forward_conf conf = {(coat_dialect)dialect, &trusted, 1, false};
+    static const coat_dialect dialects[] = {COAT_DIALECT_NGINX, COAT_DIALECT_FORWARDED,
+                                            COAT_DIALECT_MODULE};
+    for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++) {
+        coat_forward_conf conf = {dialects[i], &trusted, 1, false};
 
         check_trusted(&conf, &peer, fields, count);
         check_untrusted(&conf, fields, count);

@@ -4,7 +4,7 @@
  * A table's files in which anything may stand. The input is a list of pokes into a good table:
  * u32 position, u8 length, bytes; position bit 31: into the activity file. Opened by a reader
  * and taken over by a writer, such files crash nobody, and nobody is told LIVE of a token whose
- * secret's digest is in none of the slots.
+ * secret's digest is in none of the slots, nor that a session is live whose handle is in none.
  */
 
 #include "fuzz.h"
@@ -129,21 +129,30 @@ static coat_table_verdict
 ask(const coat_table *table, const coat_token *token, int64_t at_ms)
 {
     char text[COAT_TOKEN_CHARS];
+    coat_span span = {(const uint8_t *)text, sizeof text};
     coat_table_answer answer;
 
     coat_token_encode(token, text);
-    coat_table_check(
-        table,
-        &(coat_table_query){.token = {(const uint8_t *)text, sizeof text}, .now_ms = at_ms},
-        &answer);
+    coat_table_check(table, &(coat_table_query){.token = span, .now_ms = at_ms}, &answer);
     if (answer.verdict == COAT_TABLE_LIVE) {
         const uint8_t *end = (const uint8_t *)answer.identity + sizeof answer.identity;
 
         FUZZ_CHECK(answer.user.len <= COAT_USER_MAX && answer.roles.len <= COAT_ROLES_MAX &&
                    answer.methods.len <= COAT_METHODS_MAX);
         FUZZ_CHECK(answer.methods.ptr + answer.methods.len < end);
+        FUZZ_CHECK(coat_table_live(table, span, at_ms) == COAT_TABLE_LIVE);
     }
     return answer.verdict;
+}
+
+static bool
+is_live(const coat_table *table, const coat_token *token, int64_t at_ms)
+{
+    char text[COAT_TOKEN_CHARS];
+
+    coat_token_encode(token, text);
+    return coat_table_live(table, (coat_span){(const uint8_t *)text, sizeof text}, at_ms) ==
+           COAT_TABLE_LIVE;
 }
 
 static bool
@@ -161,9 +170,14 @@ check_all(const coat_table *table, const uint8_t *bytes, size_t len)
     static const int64_t times[] = {INT64_MIN, 0, now_ms, now_ms + 999999, INT64_MAX};
 
     for (size_t t = 0; t < sizeof times / sizeof times[0]; t++) {
-        for (size_t i = 0; i < SESSIONS; i++)
+        for (size_t i = 0; i < SESSIONS; i++) {
+            const coat_handle *handle = &known[i].handle;
+
             if (ask(table, &known[i], times[t]) == COAT_TABLE_LIVE)
                 FUZZ_CHECK(digest_somewhere(bytes, len, &known[i]));
+            if (is_live(table, &known[i], times[t]))
+                FUZZ_CHECK(memmem(bytes, len, handle, sizeof *handle) != NULL);
+        }
         if (ask(table, &unknown, times[t]) == COAT_TABLE_LIVE)
             FUZZ_CHECK(digest_somewhere(bytes, len, &unknown));
     }
@@ -194,6 +208,7 @@ as_writer(const uint8_t *bytes, size_t len)
         coat_table_change_end(w, &change, NULL);
         /* Whatever stood there, it is gone. */
         FUZZ_CHECK(ask(coat_table_writer_reader(w), &known[i], now_ms) != COAT_TABLE_LIVE);
+        FUZZ_CHECK(!is_live(coat_table_writer_reader(w), &known[i], now_ms));
         (void)enter(w, i); /* refused where the file claims a later epoch */
     }
     coat_table_writer_close(w);

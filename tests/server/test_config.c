@@ -378,13 +378,16 @@ test_listeners(void)
                               "  - address: unix:/run/coatcheck/http.sock\n"
                               "    dialect: nginx\n"
                               "    group: www-data\n"
-                              "  - \"[::1]:0;dialect=envoy;trusted=::1/128\"\n",
+                              "  - \"[::1]:0;dialect=envoy;trusted=::1/128\"\n"
+                              "  - address: unix:/run/coatcheck/gate.sock\n"
+                              "    dialect: module\n"
+                              "    group: www-data\n",
                               NULL);
     coat_forward_conf forward;
     coat_config_item item;
 
     REQUIRE(c != NULL);
-    REQUIRE(c->listeners.count == 3);
+    REQUIRE(c->listeners.count == 4);
     CHECK_STR(c->listeners.list[0].address, "127.0.0.1:8080");
     CHECK_INT(c->listeners.list[0].dialect, COAT_DIALECT_FORWARDED);
     CHECK_INT(c->listeners.list[0].trusted_count, 2);
@@ -393,6 +396,8 @@ test_listeners(void)
     CHECK_STR(c->listeners.list[1].group, "www-data");
     CHECK_STR(c->runtime_group, "www-data");
     CHECK_INT(c->listeners.list[2].dialect, COAT_DIALECT_ENVOY);
+    CHECK_INT(c->listeners.list[3].dialect, COAT_DIALECT_MODULE);
+    CHECK_STR(c->listeners.list[3].path, "/run/coatcheck/gate.sock");
     forward = coat_config_forward(&c->listeners.list[0]);
     CHECK(!forward.trust_unix);
     forward = coat_config_forward(&c->listeners.list[1]);
@@ -421,6 +426,10 @@ test_bad_listeners(void)
         {"listeners: [{address: \"unix:/x\", mode: \"0666\"}]", "listeners", "0600, 0660"},
         {"listeners: [{address: \"unix:/x\", mode: \"0660\"}]", "listeners", "belong together"},
         {"listeners: [{dialect: nginx}]", "listeners", "needs an address"},
+        {"listeners: [{address: \"unix:/x\", dialect: modules}]", "listeners",
+         "none, nginx, forwarded, envoy, module"},
+        {"listeners: [{address: \"127.0.0.1:1\", dialect: module}]", "listeners",
+         "believe nobody"},
         {"listeners: {address: x}", "listeners", "must be"},
         {"listeners: [[a]]", "listeners", "no text"},
     };

@@ -119,6 +119,13 @@ kit_verdict(const coat_table *table, const kit_session *s, int64_t now_ms)
     return kit_ask(table, s, (coat_table_query){.now_ms = now_ms, .background = true}, &answer);
 }
 
+static inline coat_table_verdict
+kit_live(const coat_table *table, const kit_session *s, int64_t now_ms)
+{
+    return coat_table_live(table, (coat_span){(const uint8_t *)s->text, sizeof s->text},
+                           now_ms);
+}
+
 /** Does an answer that says LIVE say it of this session? */
 static inline bool
 kit_is(const coat_table_answer *answer, const kit_session *s)

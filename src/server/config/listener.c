@@ -7,7 +7,7 @@
 
 enum { WIDEST_V4 = 8, WIDEST_V6 = 16, MAPPED = 96, TEXT_MAX = 1024 };
 
-static const char dialects[] = "none|nginx|forwarded|envoy";
+static const char dialects[] = "none|nginx|forwarded|envoy|module";
 
 typedef struct reading {
     coat_builder *builder;
@@ -189,7 +189,7 @@ read_option(reading *r, coat_span option, unsigned *seen)
     if (word < 0)
         return REFUSE(r,
                       which == 0 ? "dialect: \"%.60s\" is none of: none, nginx, forwarded, "
-                                   "envoy"
+                                   "envoy, module"
                                  : "mode: \"%.60s\" is none of: 0600, 0660",
                       text);
     if (which == 0) {

@@ -4,14 +4,18 @@
  *
  *   200  go on; identity headers, perhaps one Set-Cookie (pass it to the client)
  *   401  nobody is signed in; X-Auth-Login names the page. Proxies that pass our answer on get
- * a 302 to it for navigations; nginx asks for X-Auth-Redirect instead, for its auth_request
- *        knows 401 and 403 only
+ *        a 302 to it for navigations; nginx's auth_request knows 401 and 403 only, so dialect
+ *        nginx gets X-Auth-Redirect instead
  *   403  step-up required (X-Auth-Redirect likewise), or a role is missing
  *   503  cannot tell: never a sign-in page, the cookie stays
  *
- * Query: max_age=SECONDS, role=NAME, background=yes, optional=yes (anonymous: 200, no
- * identity).
+ * Query: max_age=SECONDS, role=NAMES (separated by spaces, all of them needed),
+ * background=yes, optional=yes (anonymous: 200, no identity).
+ *
+ * The nginx module (dialect module) is told all of the identity, under names of its own: what
+ * the application gets of it is set there.
  */
+#include "core/chars.h"
 #include "core/out.h"
 #include "server/routes/routes.h"
 
@@ -20,7 +24,7 @@
 
 typedef struct verify_ask {
     int64_t max_age_ms;
-    coat_span role;
+    coat_span roles; /* one space between two of them; empty: none needed */
     bool background, optional;
 } verify_ask;
 
@@ -41,6 +45,28 @@ parse_flag(const coat_params *params, const char *name, bool *out)
         return true;
     *out = coat_span_is(value, COAT_LIT("yes"));
     return *out || coat_span_is(value, COAT_LIT("no"));
+}
+
+/* The next of a list of roles; *rest is what follows it, NULL after the last one. */
+static coat_span
+next_role(coat_span *rest)
+{
+    size_t end = coat_span_find(*rest, ' ');
+    coat_span role = coat_span_slice(*rest, 0, end);
+
+    *rest = end < rest->len ? coat_span_slice(*rest, end + 1, rest->len) : (coat_span){0};
+    return role;
+}
+
+static bool
+roles_are_good(coat_span roles)
+{
+    if (roles.len == 0 || roles.len > COAT_ROLES_MAX)
+        return false;
+    while (roles.ptr != NULL)
+        if (next_role(&roles).len == 0)
+            return false;
+    return true;
 }
 
 /* A question that is not understood whole gets no yes: a misspelt or empty role, a refused
@@ -65,8 +91,8 @@ parse_ask(coat_http_request *req, verify_ask *ask)
         ask->max_age_ms = seconds * 1000;
         known++;
     }
-    if (coat_params_get(params, "role", &ask->role)) {
-        if (ask->role.len == 0 || ask->role.len > COAT_ROLES_MAX)
+    if (coat_params_get(params, "role", &ask->roles)) {
+        if (!roles_are_good(ask->roles))
             return false;
         known++;
     }
@@ -79,23 +105,44 @@ parse_ask(coat_http_request *req, verify_ask *ask)
 static bool
 has_role(coat_span roles, coat_span role)
 {
-    size_t from = 0;
-
-    while (from < roles.len) {
-        size_t to = from;
-
-        while (to < roles.len && roles.ptr[to] != ' ')
-            to++;
-        if (coat_span_is((coat_span){roles.ptr + from, to - from}, role))
+    while (roles.ptr != NULL)
+        if (coat_span_is(next_role(&roles), role))
             return true;
-        from = to + 1;
-    }
     return false;
+}
+
+static bool
+has_roles(coat_span roles, coat_span needed)
+{
+    if (needed.len == 0)
+        return true;
+    while (needed.ptr != NULL)
+        if (!has_role(roles, next_role(&needed)))
+            return false;
+    return true;
+}
+
+/** What the identity is told under; an empty name leaves one out. */
+typedef struct identity_names {
+    const char *user, *roles, *methods, *session, *time;
+} identity_names;
+
+/* The module knows these; identity.* is for proxies that pass on what we say (FA-5). */
+static identity_names
+names_for(const coat_http_request *req, const coat_config *config)
+{
+    const coat_listener_conf *listener = req->listener->user;
+
+    if (listener->dialect == COAT_DIALECT_MODULE)
+        return (identity_names){"X-Auth-User", "X-Auth-Roles", "X-Auth-Methods",
+                                "X-Auth-Session", "X-Auth-Time"};
+    return (identity_names){config->header_user, config->header_roles, config->header_methods,
+                            config->header_session, config->header_time};
 }
 
 /* FA-5: encoded, each within its limit and all within theirs; false: deny. */
 static bool
-identity_fields(coat_http_response *res, const coat_config *config, const identity *who)
+identity_fields(coat_http_response *res, const identity_names *names, const identity *who)
 {
     char handle[COAT_HANDLE_CHARS];
     COAT_UNSET char buf[COAT_IDENTITY_MAX]; /* len bytes of it are written */
@@ -106,10 +153,10 @@ identity_fields(coat_http_response *res, const coat_config *config, const identi
         const char *name;
         coat_span value;
     } fields[] = {
-        {config->header_user, who->user},
-        {config->header_roles, who->roles},
-        {config->header_methods, who->methods},
-        {config->header_session, {(uint8_t *)handle, sizeof handle}},
+        {names->user, who->user},
+        {names->roles, who->roles},
+        {names->methods, who->methods},
+        {names->session, {(uint8_t *)handle, sizeof handle}},
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         if (fields[i].name[0] == '\0' || fields[i].value.len == 0)
@@ -121,8 +168,8 @@ identity_fields(coat_http_response *res, const coat_config *config, const identi
             return false;
         coat_http_field(res, fields[i].name, (coat_span){(uint8_t *)buf, len});
     }
-    if (config->header_time[0] != '\0' && who->auth_ms > 0)
-        coat_http_field_uint(res, config->header_time, (uint64_t)(who->auth_ms / 1000));
+    if (names->time[0] != '\0' && who->auth_ms > 0)
+        coat_http_field_uint(res, names->time, (uint64_t)(who->auth_ms / 1000));
     return true;
 }
 
@@ -159,6 +206,7 @@ answer_from_table(coat_http_request *req, const coat_settings *set, const coat_f
     coat_context context;
     coat_table_query query;
     COAT_UNSET coat_table_answer answer; /* set by every peek */
+    identity_names names;
     coat_http_response *res;
 
     (void)coat_http_single(req, "User-Agent", &agent);
@@ -181,13 +229,13 @@ answer_from_table(coat_http_request *req, const coat_settings *set, const coat_f
         .background = ask->background,
     };
     coat_engine_peek(at->app->engine, &query, &answer);
-    if (answer.verdict != COAT_TABLE_LIVE ||
-        (ask->role.len > 0 && !has_role(answer.roles, ask->role)))
+    if (answer.verdict != COAT_TABLE_LIVE || !has_roles(answer.roles, ask->roles))
         return false;
     coat_meter_add(&at->meter, COAT_METER_VERIFY_LIVE, 1);
     coat_meter_add(&at->meter, COAT_METER_VERIFY_FAST, 1);
     res = coat_http_reply(req, 200);
-    if (!identity_fields(res, set->config,
+    names = names_for(req, set->config);
+    if (!identity_fields(res, &names,
                          &(identity){answer.user, answer.roles, answer.methods, &answer.handle,
                                      answer.auth_ms}))
         coat_http_error(req, 500, "identity_too_large");
@@ -246,8 +294,7 @@ send_away(coat_visit *visit, unsigned status, const char *code, const char *page
         facts.method = visit->forward.method;
     page_url(visit, page, url, sizeof url);
     if (coat_is_navigation(&facts)) {
-        if (listener->dialect == COAT_DIALECT_FORWARDED ||
-            listener->dialect == COAT_DIALECT_ENVOY) {
+        if (listener->dialect != COAT_DIALECT_NGINX && listener->dialect != COAT_DIALECT_NONE) {
             res = coat_visit_reply(visit, 302);
             coat_http_field_str(res, "Location", url);
             coat_visit_send(visit, res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
@@ -266,15 +313,16 @@ static void
 answer_live(coat_visit *visit, const verify_ask *ask)
 {
     const coat_record *record = coat_session_record(visit->session);
+    identity_names names = names_for(visit->req, visit->set->config);
     coat_http_response *res;
 
-    if (ask->role.len > 0 && !has_role(record->roles, ask->role)) {
+    if (!has_roles(record->roles, ask->roles)) {
         coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_FORBIDDEN, 1);
         coat_visit_error(visit, 403, "role_required");
         return;
     }
     res = coat_visit_reply(visit, 200);
-    if (!identity_fields(res, visit->set->config,
+    if (!identity_fields(res, &names,
                          &(identity){record->user, record->roles, record->methods,
                                      coat_session_handle(visit->session), record->auth_ms}))
         coat_visit_error(visit, 500, "identity_too_large");
