@@ -89,7 +89,7 @@ context_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx, const coat_tabl
     char language[COAT_LANGUAGE_MAX], address[46];
     coat_context context = {
         .address = client_address(r->connection, address),
-        .agent = coat_span_slice(ctx->agent, 0, COAT_AGENT_MAX),
+        .agent = coat_ngx_cut(ctx->agent, COAT_AGENT_MAX),
         .language = {(uint8_t *)language,
                      coat_language_first(ctx->language, language, sizeof language)},
     };

@@ -176,7 +176,9 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code)
         return reply_with(r, status, COAT_NGX_STR("text/html; charset=utf-8"), body);
     }
     body.len =
-        (size_t)(ngx_sprintf(body.data, "{\"error\":{\"code\":\"%s\"}}\n", code) - body.data);
+        (size_t)(ngx_sprintf(body.data, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
+                             code, title) -
+                 body.data);
     return reply_with(r, status, COAT_NGX_STR("application/json; charset=utf-8"), body);
 }
 

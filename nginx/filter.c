@@ -46,7 +46,7 @@ is_long_lived(const ngx_http_request_t *r)
     coat_span type = coat_ngx_span(r->headers_out.content_type);
 
     return r->headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS ||
-           coat_span_is_nocase(coat_span_slice(type, 0, 17), COAT_LIT("text/event-stream"));
+           coat_span_is_nocase(coat_ngx_cut(type, 17), COAT_LIT("text/event-stream"));
 }
 
 static ngx_int_t

@@ -300,6 +300,15 @@ coat_ngx_text(coat_span span)
     return (ngx_str_t){.len = span.len, .data = (u_char *)(uintptr_t)span.ptr};
 }
 
+/** At most so many bytes of it. */
+static inline coat_span
+coat_ngx_cut(coat_span span, size_t most)
+{
+    if (span.len > most)
+        span.len = most;
+    return span;
+}
+
 #define COAT_NGX_STR(s) ((ngx_str_t){.len = sizeof(s) - 1, .data = (u_char *)(uintptr_t)(s)})
 
 #endif

@@ -115,7 +115,7 @@ coat_ngx_question_verify(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ng
     put(&w, coat_ngx_span(lcf->question));
     if (put_origin(r, lcf, &w) != NGX_OK)
         return NGX_ERROR;
-    put_field(&w, "User-Agent", coat_span_slice(ctx->agent, 0, COAT_AGENT_MAX), COAT_AGENT_MAX);
+    put_field(&w, "User-Agent", coat_ngx_cut(ctx->agent, COAT_AGENT_MAX), COAT_AGENT_MAX);
     put_field(&w, "Accept", facts->accept, COAT_NGX_FACT_MAX);
     put_field(&w, "Accept-Language", ctx->language, COAT_NGX_FACT_MAX);
     put_field(&w, "Sec-Fetch-Site", facts->fetch_site, 64);
