@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taking fields out of nginx's list of them, against a plain array. nginx itself is not linked:
+ * what scan.c calls of it stands here, as nginx 1.22 has it. */
+#include "coat_test.h"
+
+#include "nginx/scan.c"
+
+ngx_module_t ngx_http_coatcheck_module = {.ctx_index = 0};
+
+enum { BLOCKS_MAX = 4096 };
+static void *blocks[BLOCKS_MAX];
+static size_t block_count;
+
+void *
+ngx_palloc(ngx_pool_t *pool, size_t size)
+{
+    (void)pool;
+    REQUIRE(block_count < BLOCKS_MAX);
+    blocks[block_count] = malloc(size > 0 ? size : 1);
+    return blocks[block_count++];
+}
+
+void *
+ngx_pnalloc(ngx_pool_t *pool, size_t size)
+{
+    return ngx_palloc(pool, size);
+}
+
+ngx_pool_cleanup_t *
+ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
+{
+    ngx_pool_cleanup_t *cln = ngx_palloc(pool, sizeof *cln);
+
+    cln->data = ngx_palloc(pool, size);
+    cln->next = pool->cleanup;
+    pool->cleanup = cln;
+    return cln;
+}
+
+/* As in nginx: a part is full when it has nalloc elements, however many it has room for. */
+void *
+ngx_list_push(ngx_list_t *list)
+{
+    ngx_list_part_t *last = list->last;
+
+    if (last->nelts == list->nalloc) {
+        last = ngx_palloc(list->pool, sizeof *last);
+        last->elts = ngx_palloc(list->pool, list->nalloc * list->size);
+        last->nelts = 0;
+        last->next = NULL;
+        list->last->next = last;
+        list->last = last;
+    }
+    return (char *)last->elts + list->size * last->nelts++;
+}
+
+void
+coat_ngx_ask_cancel(coat_ngx_ask *ask)
+{
+    CHECK(ask == NULL);
+}
+
+void
+coat_ngx_unwatch(coat_ngx_ctx *ctx)
+{
+    CHECK(!ctx->watching);
+}
+
+/* ---- a request ---- */
+
+static ngx_pool_t pool;
+static ngx_http_request_t request;
+static coat_ngx_srv server;
+static void *contexts[1], *servers[1];
+
+enum { FIRST_PART = 4 };
+
+static void
+begin(void)
+{
+    static const char *const names[] = {"X-Auth-User", "X-Auth-Roles"};
+
+    while (block_count > 0)
+        free(blocks[--block_count]);
+    memset(&pool, 0, sizeof pool);
+    memset(&request, 0, sizeof request);
+    memset(&server, 0, sizeof server);
+    contexts[0] = NULL;
+    servers[0] = &server;
+    request.main = &request;
+    request.pool = &pool;
+    request.ctx = contexts;
+    request.srv_conf = servers;
+    request.method_name = COAT_NGX_STR("GET");
+    REQUIRE(ngx_list_init(&request.headers_in.headers, &pool, FIRST_PART,
+                          sizeof(ngx_table_elt_t)) == NGX_OK);
+    server.used = 1;
+    for (size_t i = 0; i < 2; i++) {
+        coat_ngx_name *name = &server.names[server.name_count++];
+
+        name->text = coat_ngx_text(coat_span_of(names[i]));
+        name->lower = (u_char *)(i == 0 ? "x-auth-user" : "x-auth-roles");
+        server.lengths |= (uint64_t)1 << name->text.len;
+    }
+}
+
+static ngx_table_elt_t *
+add(const char *key, const char *value)
+{
+    ngx_table_elt_t *h = ngx_list_push(&request.headers_in.headers);
+
+    memset(h, 0, sizeof *h);
+    h->key = coat_ngx_text(coat_span_of(key));
+    h->lowcase_key = ngx_palloc(&pool, h->key.len + 1);
+    for (size_t i = 0; i < h->key.len; i++)
+        h->lowcase_key[i] = ngx_tolower(h->key.data[i]);
+    h->value.len = strlen(value);
+    h->value.data = ngx_palloc(&pool, h->value.len + 1); /* scan.c may write there */
+    memcpy(h->value.data, value, h->value.len);
+    return h;
+}
+
+/** The fields that nginx would send on, walked as its own modules do; "name: value\n" each. */
+static const char *
+sent(void)
+{
+    static char text[16384];
+    ngx_list_part_t *part = &request.headers_in.headers.part;
+    ngx_table_elt_t *h = part->elts;
+    size_t len = 0;
+
+    for (ngx_uint_t i = 0;; i++) {
+        if (i >= part->nelts) {
+            if (part->next == NULL)
+                break;
+            part = part->next;
+            h = part->elts;
+            i = 0; /* nginx reads h[0] now, whether or not there is one */
+            REQUIRE(part->nelts > 0);
+        }
+        REQUIRE(len + h[i].key.len + h[i].value.len + 4 < sizeof text);
+        len +=
+            (size_t)snprintf(text + len, sizeof text - len, "%.*s: %.*s\n", (int)h[i].key.len,
+                             h[i].key.data, (int)h[i].value.len, h[i].value.data);
+    }
+    text[len] = '\0';
+    return text;
+}
+
+static coat_ngx_ctx *
+scan(void)
+{
+    REQUIRE(coat_ngx_post_read(&request) == NGX_DECLINED);
+    return coat_ngx_ctx_of(&request);
+}
+
+/* ---- tests ---- */
+
+static const struct name_case {
+    const char *key;
+    bool ours;
+} name_cases[] = {
+    {"X-Auth-User", true},
+    {"x-auth-user", true},
+    {"X_Auth_User", true},
+    {"X.Auth.User", true},
+    {"x-AUTH_user", true},
+    {"X-Auth~User", true},
+    {"X\xe2"
+     "Auth-User",
+     true},
+    {"X-Auth-Roles", true},
+    {"X_AUTH_ROLES", true},
+    {"X-Auth-User2", false},
+    {"X-Auth-Use", false},
+    {"XX-Auth-User", false},
+    {"X-Auth--User", false},
+    {"Auth-User", false},
+    {"X-Auth-Rules", false},
+    {"XaAuth-User", false},
+    {"", false},
+    {"X-Auth-Usér", false},
+};
+
+static void
+test_names(void)
+{
+    for (size_t i = 0; i < sizeof name_cases / sizeof name_cases[0]; i++) {
+        test_case(name_cases[i].key);
+        begin();
+        add("Host", "a");
+        add(name_cases[i].key, "evil");
+        add("Accept", "b");
+        (void)scan();
+        CHECK_INT(strstr(sent(), "evil") == NULL, name_cases[i].ours);
+        CHECK(strstr(sent(), "Host: a\n") != NULL && strstr(sent(), "Accept: b\n") != NULL);
+    }
+}
+
+/* Every choice of what is ours, for lists of every length over several parts; then our own
+ * fields are pushed and taken out again, as an internal redirect does. Against a plain text. */
+static void
+test_all_choices(void)
+{
+    for (unsigned count = 0; count <= 10; count++)
+        for (unsigned choice = 0; choice < 1U << count; choice++) {
+            char want[512] = "";
+            size_t len = 0;
+
+            begin();
+            for (unsigned i = 0; i < count; i++) {
+                char value[8];
+
+                (void)snprintf(value, sizeof value, "v%u", i);
+                if (choice >> i & 1) {
+                    (void)add("X-Auth-User", value);
+                    continue;
+                }
+                (void)add("Other", value);
+                len += (size_t)snprintf(want + len, sizeof want - len, "Other: %s\n", value);
+            }
+            (void)scan();
+            CHECK_STR(sent(), want);
+            for (int i = 0; i < 6; i++)
+                REQUIRE(coat_ngx_push(&request, &server.names[i % 2], COAT_NGX_STR("mara")) ==
+                        NGX_OK);
+            for (int i = 0; i < 3; i++)
+                (void)add("Later", "x");
+            REQUIRE(coat_ngx_strip(&request, &server) == NGX_OK);
+            len += (size_t)snprintf(want + len, sizeof want - len,
+                                    "Later: x\nLater: x\nLater: x\n");
+            CHECK_STR(sent(), want);
+        }
+}
+
+static void
+test_facts(void)
+{
+    coat_ngx_ctx *ctx;
+
+    begin();
+    add("Accept", "text/html");
+    add("User-Agent", "first");
+    add("User-Agent", "second");
+    add("Origin", "https://a");
+    add("Referer", "https://a/b");
+    add("Sec-Fetch-Site", "same-origin");
+    add("Sec-Fetch-Mode", "cors");
+    add("Sec-Fetch-Dest", "empty");
+    add("Accept-Language", "de");
+    add("Content-Type", "text/plain");
+    add("Access-Control-Request-Method", "PUT");
+    add("Access-Control-Request-Headers", "x-a");
+    ctx = scan();
+    CHECK(coat_span_is(ctx->facts.accept, COAT_LIT("text/html")));
+    CHECK(coat_span_is(ctx->agent, COAT_LIT("first")));
+    CHECK(coat_span_is(ctx->facts.origin, COAT_LIT("https://a")));
+    CHECK(coat_span_is(ctx->facts.referer, COAT_LIT("https://a/b")));
+    CHECK(coat_span_is(ctx->facts.fetch_site, COAT_LIT("same-origin")));
+    CHECK(coat_span_is(ctx->facts.fetch_mode, COAT_LIT("cors")));
+    CHECK(coat_span_is(ctx->facts.fetch_dest, COAT_LIT("empty")));
+    CHECK(coat_span_is(ctx->language, COAT_LIT("de")));
+    CHECK(coat_span_is(ctx->facts.content_type, COAT_LIT("text/plain")));
+    CHECK(coat_span_is(ctx->cors_method, COAT_LIT("PUT")));
+    CHECK(coat_span_is(ctx->cors_headers, COAT_LIT("x-a")));
+    CHECK(ctx->facts.any_fetch);
+    CHECK(!ctx->facts.origin_repeated);
+
+    begin();
+    add("Sec-Fetch-User", "?1");
+    add("origin", "https://a");
+    add("Origin", "https://b");
+    ctx = scan();
+    CHECK(ctx->facts.any_fetch);
+    CHECK(ctx->facts.origin_repeated);
+}
+
+static const struct connection_case {
+    const char *value, *want;
+} connection_cases[] = {
+    {"keep-alive", "keep-alive"},
+    {"Upgrade", "Upgrade"},
+    {"keep-alive, Upgrade", "keep-alive, Upgrade"},
+    {"close", "close"},
+    {"X-Auth-User", ""},
+    {"X-Auth-User, Cookie", ""},
+    {"keep-alive, X-Auth-User", "keep-alive"},
+    {"X-Auth-User, Upgrade", "Upgrade"},
+    {"X-Auth-User,close,X-Auth-Roles,Upgrade", "close,Upgrade"},
+    {",,,", ""},
+    {"", ""},
+};
+
+static void
+test_connection(void)
+{
+    for (size_t i = 0; i < sizeof connection_cases / sizeof connection_cases[0]; i++) {
+        ngx_table_elt_t *h;
+
+        test_case(connection_cases[i].value);
+        begin();
+        h = add("Connection", connection_cases[i].value);
+        (void)scan();
+        CHECK_MEM(h->value.data, h->value.len, connection_cases[i].want,
+                  strlen(connection_cases[i].want));
+    }
+}
+
+static const struct cookie_case {
+    const char *lines[3];
+    const char *want;
+} cookie_cases[] = {
+    {{"a=1"}, "Cookie: a=1\nAccept: x\n"},
+    {{"id=T"}, "Accept: x\n"},
+    {{"id=T; a=1; id-device=d; id-pre=p"}, "Cookie: a=1\nAccept: x\n"},
+    {{"a=1", "id=T", "b=2"}, "Cookie: a=1\nCookie: b=2\nAccept: x\n"},
+    {{"id=T", "id=U", "id=V"}, "Accept: x\n"},
+    {{"ID=T; xid=1"}, "Cookie: ID=T; xid=1\nAccept: x\n"},
+    {{"a=\"id=T\"; b=\xff"}, "Cookie: a=\"id=T\"; b=\xff\nAccept: x\n"},
+};
+
+/* Hidden, restored as they were, hidden again. */
+static void
+test_cookies(void)
+{
+    coat_ngx_loc conf = {.cookie_names = {"id", "id-pre", "id-device"}};
+
+    for (size_t i = 0; i < sizeof cookie_cases / sizeof cookie_cases[0]; i++) {
+        const struct cookie_case *c = &cookie_cases[i];
+        coat_ngx_ctx *ctx;
+
+        test_case(c->lines[0]);
+        begin();
+        for (size_t l = 0; l < 3 && c->lines[l] != NULL; l++)
+            (void)add("Cookie", c->lines[l]);
+        add("Accept", "x");
+        ctx = scan();
+        for (int round = 0; round < 2; round++) {
+            REQUIRE(coat_ngx_cookies_hide(&request, &conf, ctx) == NGX_OK);
+            if (round == 0)
+                CHECK_STR(sent(), c->want);
+            CHECK(strstr(sent(), "id=T\n") == NULL && strstr(sent(), "id-device") == NULL);
+            REQUIRE(coat_ngx_cookies_restore(&request, ctx) == NGX_OK);
+            for (size_t l = 0; l < 3 && c->lines[l] != NULL; l++)
+                CHECK(strstr(sent(), c->lines[l]) != NULL);
+        }
+        conf.pass_cookie = 1;
+        REQUIRE(coat_ngx_cookies_hide(&request, &conf, ctx) == NGX_OK);
+        CHECK(strstr(sent(), c->lines[0]) != NULL);
+        conf.pass_cookie = 0;
+    }
+}
+
+static void
+test_many_lines(void)
+{
+    coat_ngx_ctx *ctx;
+
+    begin();
+    for (int i = 0; i < COAT_NGX_COOKIE_LINES; i++)
+        (void)add("Cookie", "a=1");
+    ctx = scan();
+    CHECK(!ctx->too_many_lines);
+    begin();
+    for (int i = 0; i <= COAT_NGX_COOKIE_LINES; i++)
+        (void)add("Cookie", "a=1");
+    ctx = scan();
+    CHECK(ctx->too_many_lines);
+}
+
+static void
+test_context(void)
+{
+    coat_ngx_ctx *ctx;
+
+    begin();
+    add("Accept", "x");
+    ctx = scan();
+    CHECK(ctx != NULL && coat_ngx_ctx_of(&request) == ctx);
+    contexts[0] = NULL; /* as an internal redirect leaves it */
+    CHECK(coat_ngx_ctx_of(&request) == NULL);
+    request.internal = 1;
+    CHECK(coat_ngx_ctx_of(&request) == ctx);
+
+    begin();
+    server.used = 0;
+    add("X-Auth-User", "theirs");
+    REQUIRE(coat_ngx_post_read(&request) == NGX_DECLINED);
+    CHECK(coat_ngx_ctx_of(&request) == NULL);
+    CHECK_STR(sent(), "X-Auth-User: theirs\n"); /* a server that has nothing to do with us */
+}
+
+static const coat_test tests[] = {
+    {"FA-3 FA-4: which names are identity fields", test_names},
+    {"FA-3: whatever is taken out, the rest is there, in order, and can be added to",
+     test_all_choices},
+    {"facts of a request; the first of repeated fields, and that it was repeated", test_facts},
+    {"FA-4: Connection names nothing but itself", test_connection},
+    {"FA-7: our cookies are hidden, all others stay; an internal redirect restores them",
+     test_cookies},
+    {"CK-3: too many Cookie lines are noticed", test_many_lines},
+    {"the context is found again after an internal redirect", test_context},
+};
+
+COAT_TEST_MAIN(tests)
