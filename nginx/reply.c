@@ -104,29 +104,40 @@ read_framing(coat_reply *reply, size_t *length)
     return lengths == 1;
 }
 
+/** Status line and fields, up to the body at *at. */
+static coat_reply_state
+read_head(coat_span text, size_t *at, coat_reply *reply)
+{
+    coat_span line;
+    bool bad = false;
+
+    if (!take_line(text, at, &line, &bad))
+        return bad ? COAT_REPLY_BAD : COAT_REPLY_MORE;
+    if (!read_status(line, &reply->status))
+        return COAT_REPLY_BAD;
+    for (;;) {
+        if (!take_line(text, at, &line, &bad))
+            return bad ? COAT_REPLY_BAD : COAT_REPLY_MORE;
+        if (line.len == 0)
+            return COAT_REPLY_WHOLE;
+        if (reply->field_count == COAT_REPLY_FIELDS_MAX ||
+            !read_field(line, &reply->fields[reply->field_count]))
+            return COAT_REPLY_BAD;
+        reply->field_count++;
+    }
+}
+
 coat_reply_state
 coat_reply_parse(coat_span text, size_t cap, coat_reply *out)
 {
     coat_reply reply = {0};
-    coat_span line;
     size_t at = 0, length;
-    bool bad = false;
+    coat_reply_state head = read_head(text, &at, &reply);
 
-    if (!take_line(text, &at, &line, &bad))
-        return bad || text.len >= cap ? COAT_REPLY_BAD : COAT_REPLY_MORE;
-    if (!read_status(line, &reply.status))
-        return COAT_REPLY_BAD;
-    for (;;) {
-        if (!take_line(text, &at, &line, &bad))
-            return bad || text.len >= cap ? COAT_REPLY_BAD : COAT_REPLY_MORE;
-        if (line.len == 0)
-            break;
-        if (reply.field_count == COAT_REPLY_FIELDS_MAX ||
-            !read_field(line, &reply.fields[reply.field_count]))
-            return COAT_REPLY_BAD;
-        reply.field_count++;
-    }
-    if (!read_framing(&reply, &length) || length > cap - at || text.len - at > length)
+    if (head == COAT_REPLY_MORE)
+        return text.len >= cap ? COAT_REPLY_BAD : COAT_REPLY_MORE;
+    if (head == COAT_REPLY_BAD || !read_framing(&reply, &length) || length > cap - at ||
+        text.len - at > length)
         return COAT_REPLY_BAD;
     if (text.len - at < length)
         return COAT_REPLY_MORE;

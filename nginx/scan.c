@@ -184,61 +184,72 @@ note_cookie(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
     line->original = h->value;
 }
 
+#define NAMED(h, name) (ngx_memcmp((h)->lowcase_key, name, sizeof(name) - 1) == 0)
+
+static void
+note_fetch(coat_ngx_ctx *ctx, const ngx_table_elt_t *h)
+{
+    if (!NAMED(h, "sec-fetch-"))
+        return;
+    ctx->facts.any_fetch = true;
+    if (h->key.len != 14)
+        return;
+    if (NAMED(h, "sec-fetch-site"))
+        note(ctx, &ctx->facts.fetch_site, h, true);
+    else if (NAMED(h, "sec-fetch-mode"))
+        note(ctx, &ctx->facts.fetch_mode, h, true);
+    else if (NAMED(h, "sec-fetch-dest"))
+        note(ctx, &ctx->facts.fetch_dest, h, true);
+}
+
+static void
+note_short(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
+{
+    if (NAMED(h, "cookie"))
+        note_cookie(ctx, h);
+    else if (NAMED(h, "accept"))
+        note(ctx, &ctx->facts.accept, h, false);
+    else if (NAMED(h, "origin"))
+        note(ctx, &ctx->facts.origin, h, true);
+}
+
 /* By length first: a request has a dozen fields, most of which are none of these. */
 static void
 note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 {
-    const u_char *key = h->lowcase_key;
-    coat_site_facts *facts = &ctx->facts;
-
-#define NAMED(name) (ngx_memcmp(key, name, sizeof(name) - 1) == 0)
     switch (h->key.len) {
     case 6:
-        if (NAMED("cookie"))
-            note_cookie(ctx, h);
-        else if (NAMED("accept"))
-            note(ctx, &facts->accept, h, false);
-        else if (NAMED("origin"))
-            note(ctx, &facts->origin, h, true);
+        note_short(ctx, h);
         return;
     case 7:
-        if (NAMED("referer"))
-            note(ctx, &facts->referer, h, true);
+        if (NAMED(h, "referer"))
+            note(ctx, &ctx->facts.referer, h, true);
         return;
     case 10:
-        if (NAMED("user-agent"))
+        if (NAMED(h, "user-agent"))
             note(ctx, &ctx->agent, h, false);
-        else if (NAMED("connection") && ctx->connection == NULL)
+        else if (NAMED(h, "connection") && ctx->connection == NULL)
             ctx->connection = h;
         return;
     case 12:
-        if (NAMED("content-type"))
-            note(ctx, &facts->content_type, h, false);
+        if (NAMED(h, "content-type"))
+            note(ctx, &ctx->facts.content_type, h, false);
         return;
-    case 14:
-        if (NAMED("sec-fetch-site"))
-            note(ctx, &facts->fetch_site, h, true);
-        else if (NAMED("sec-fetch-mode"))
-            note(ctx, &facts->fetch_mode, h, true);
-        else if (NAMED("sec-fetch-dest"))
-            note(ctx, &facts->fetch_dest, h, true);
-        break;
     case 15:
-        if (NAMED("accept-language"))
+        if (NAMED(h, "accept-language"))
             note(ctx, &ctx->language, h, false);
         return;
     case 29:
-        if (NAMED("access-control-request-method"))
+        if (NAMED(h, "access-control-request-method"))
             note(ctx, &ctx->cors_method, h, true);
         return;
     case 30:
-        if (NAMED("access-control-request-headers"))
+        if (NAMED(h, "access-control-request-headers"))
             note(ctx, &ctx->cors_headers, h, true);
         return;
     }
-    if (h->key.len > 10 && key[0] == 's' && NAMED("sec-fetch-"))
-        facts->any_fetch = true;
-#undef NAMED
+    if (h->key.len > 10 && h->lowcase_key[0] == 's')
+        note_fetch(ctx, h);
 }
 
 /* ---- Connection ---- */
