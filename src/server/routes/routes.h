@@ -41,6 +41,7 @@ coat_err coat_csrf_presented(coat_visit *visit, coat_span *out) COAT_MUST_USE;
 coat_err coat_csrf_fresh(coat_visit *visit) COAT_MUST_USE;
 
 void coat_route_verify(coat_http_request *req);
+void coat_route_live(coat_http_request *req);
 void coat_route_login_page(coat_http_request *req);
 void coat_route_login(coat_http_request *req);
 void coat_route_logout(coat_http_request *req);
