@@ -142,33 +142,14 @@ told(void *owner, const coat_reply *reply)
             *ctx->reply = *reply;
     }
     ngx_http_set_log_request(c->log, r);
+    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
     r->read_event_handler = ngx_http_block_reading;
     r->write_event_handler = ngx_http_core_run_phases;
     ngx_http_core_run_phases(r);
     ngx_http_run_posted_requests(c);
-}
-
-static ngx_int_t
-ask(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
-    const coat_cookie_found *found)
-{
-    ngx_str_t buf = {.len = COAT_NGX_REPLY_MAX,
-                     .data = ngx_pnalloc(r->pool, COAT_NGX_REPLY_MAX)};
-    ngx_str_t question;
-
-    if (buf.data == NULL || coat_ngx_question_verify(r, lcf, ctx, found, &question) != NGX_OK)
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    ctx->ask = coat_ngx_ask_start(lcf->daemon, question, buf, lcf->timeout, told, ctx,
-                                  r->connection->log);
-    if (ctx->ask == NULL)
-        return undecided(r, ctx, "gate");
-    ctx->state = COAT_NGX_ASKING;
-    /* A client that goes away meanwhile ends the request, and with it the question. */
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK)
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    return NGX_AGAIN;
 }
 
 /* A rotated cookie goes to the client whatever becomes of the request. */
@@ -211,6 +192,9 @@ static ngx_int_t
 answered(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     ctx->state = COAT_NGX_IDLE;
+    if (ctx->refused != NULL)
+        return ctx->reply != NULL && ctx->reply->status == 403 ? coat_ngx_pass(r, ctx->reply)
+                                                               : coat_ngx_refuse(r);
     if (ctx->reply == NULL)
         return undecided(r, ctx, "gate");
     switch (ctx->reply->status) {
@@ -237,24 +221,50 @@ answered(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     }
 }
 
+ngx_int_t
+coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
+{
+    ngx_str_t buf = {.len = COAT_NGX_REPLY_MAX,
+                     .data = ngx_pnalloc(r->pool, COAT_NGX_REPLY_MAX)};
+    ngx_str_t question;
+    ngx_int_t rc;
+
+    rc = ctx->refused != NULL ? coat_ngx_question_refused(r, lcf, ctx, &question)
+                              : coat_ngx_question_verify(r, lcf, ctx, &question);
+    if (buf.data == NULL || rc != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ctx->ask = coat_ngx_ask_start(lcf->daemon, question, buf, lcf->timeout, told, ctx,
+                                  r->connection->log);
+    if (ctx->ask == NULL) {
+        ctx->reply = NULL;
+        return answered(r, lcf, ctx);
+    }
+    ctx->state = COAT_NGX_ASKING;
+    /* A client that goes away meanwhile ends the request, and with it the question. */
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return NGX_AGAIN;
+}
+
 /* ---- the handler ---- */
 
 static ngx_int_t
 check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     coat_span lines[COAT_NGX_COOKIE_LINES];
-    coat_cookie_found found;
+    coat_cookie_found *found = &ctx->found;
     ngx_int_t rc;
 
     for (ngx_uint_t i = 0; i < ctx->line_count; i++)
         lines[i] = coat_ngx_span(ctx->lines[i].original);
-    coat_cookie_find(lcf->cookie, lines, ctx->line_count, &found);
-    found.ambiguous |= ctx->too_many_lines;
-    if (found.count == 0 && !found.ambiguous && lcf->mode == COAT_NGX_OPTIONAL)
+    coat_cookie_find(lcf->cookie, lines, ctx->line_count, found);
+    found->ambiguous |= ctx->too_many_lines;
+    if (found->count == 0 && !found->ambiguous && lcf->mode == COAT_NGX_OPTIONAL)
         return anonymous(r, lcf, ctx, "gate");
-    if (found.count == 1 && !found.ambiguous) {
-        ctx->token = found.value[0];
-        rc = look(r, lcf, ctx, found.value[0]);
+    if (found->count == 1 && !found->ambiguous) {
+        rc = look(r, lcf, ctx, found->value[0]);
         if (rc == NGX_OK)
             return grant(r, lcf, ctx, "table");
         if (rc == NGX_ABORT && lcf->mode == COAT_NGX_OPTIONAL)
@@ -262,7 +272,7 @@ check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
         if (rc == NGX_ERROR)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return ask(r, lcf, ctx, &found);
+    return coat_ngx_put(r, lcf, ctx);
 }
 
 /* After an internal redirect another location's rules count: begin anew. */
@@ -272,6 +282,7 @@ begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
     const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
 
     ctx->decided = 0;
+    ctx->refused = NULL;
     ctx->verdict = NULL;
     ngx_memzero(ctx->values, sizeof ctx->values);
     if (coat_ngx_strip(r, scf) != NGX_OK)

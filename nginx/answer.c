@@ -129,7 +129,7 @@ coat_ngx_pass(ngx_http_request_t *r, const coat_reply *reply)
 
 /* FA-11, as the daemon has it. */
 static ngx_int_t
-safe_fields(ngx_http_request_t *r)
+safe_fields(ngx_http_request_t *r, coat_ngx_ctx *ctx)
 {
     static const struct {
         const char *name, *value;
@@ -143,6 +143,9 @@ safe_fields(ngx_http_request_t *r)
          "object-src 'none'; base-uri 'none'"},
     };
 
+    if (ctx->fields_set) /* by an answer for which there was an error page, and this is in it */
+        return NGX_OK;
+    ctx->fields_set = 1;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (coat_ngx_out(r, fields[i].name, coat_ngx_text(coat_span_of(fields[i].value))) !=
             NGX_OK)
@@ -157,7 +160,7 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code)
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
         "<title>%s</title></head><body><main><h1>%s</h1><p>%s</p></main></body></html>\n";
-    const coat_ngx_ctx *ctx = coat_ngx_ctx_of(r);
+    coat_ngx_ctx *ctx = coat_ngx_ctx_of(r);
     const bool down = status == NGX_HTTP_SERVICE_UNAVAILABLE;
     const char *title = down ? "Not available right now" : "Refused";
     const char *text =
@@ -166,10 +169,14 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code)
              : "This request came from another site.";
     ngx_str_t body;
 
+    if (down && !ctx->fields_set && coat_ngx_out(r, "Retry-After", COAT_NGX_STR("2")) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (safe_fields(r, ctx) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (has_error_page(r, status) || others_may_allow(r))
         return (ngx_int_t)status;
     body.data = ngx_pnalloc(r->pool, sizeof page + 400);
-    if (body.data == NULL || safe_fields(r) != NGX_OK)
+    if (body.data == NULL)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (coat_is_navigation(&ctx->facts)) {
         body.len = (size_t)(ngx_sprintf(body.data, page, title, title, text) - body.data);
@@ -183,21 +190,14 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code)
 }
 
 ngx_int_t
-coat_ngx_refuse(ngx_http_request_t *r, ngx_uint_t status, const char *code)
+coat_ngx_refuse(ngx_http_request_t *r)
 {
-    coat_ngx_ctx *ctx = coat_ngx_ctx_of(r);
-
-    ctx->verdict = "refused";
-    ctx->source = "gate";
-    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "coatcheck: refused, %s", code);
-    return answer(r, status, code);
+    return answer(r, NGX_HTTP_FORBIDDEN, "origin_refused");
 }
 
 ngx_int_t
 coat_ngx_unavailable(ngx_http_request_t *r)
 {
-    if (coat_ngx_out(r, "Retry-After", COAT_NGX_STR("2")) != NGX_OK)
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return answer(r, NGX_HTTP_SERVICE_UNAVAILABLE, "unavailable");
 }
 
@@ -207,7 +207,7 @@ coat_ngx_preflight(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx 
     ngx_str_t age = {.data = ngx_pnalloc(r->pool, NGX_INT64_LEN)};
 
     ctx->source = "gate";
-    if (age.data == NULL || safe_fields(r) != NGX_OK)
+    if (age.data == NULL || safe_fields(r, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     age.len = (size_t)(ngx_sprintf(age.data, "%T", lcf->cors_max_age_s) - age.data);
     if (coat_ngx_out(r, "Access-Control-Allow-Methods", lcf->cors_methods) != NGX_OK ||

@@ -17,6 +17,18 @@ cors_policy(const coat_ngx_loc *lcf)
     };
 }
 
+/* The daemon puts it on record and words the answer; without the daemon we do both. */
+static ngx_int_t
+refuse(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const char *why)
+{
+    ctx->refused = why;
+    ctx->verdict = "refused";
+    ctx->source = "gate";
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "coatcheck: refused, the request comes from another origin (%s)", why);
+    return coat_ngx_put(r, lcf, ctx);
+}
+
 static ngx_int_t
 cors(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
@@ -26,7 +38,7 @@ cors(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
                      &ctx->cors);
     ctx->vary_origin |= ctx->cors.vary_origin;
     if (ctx->cors.verdict == COAT_CORS_REFUSED)
-        return coat_ngx_refuse(r, NGX_HTTP_FORBIDDEN, "origin_refused");
+        return refuse(r, lcf, ctx, "cors");
     if (ctx->cors.verdict == COAT_CORS_PREFLIGHT)
         return coat_ngx_preflight(r, lcf, ctx);
     return NGX_OK;
@@ -44,7 +56,7 @@ csrf(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     ctx->vary_site = 1;
     if (coat_site_check(&ctx->facts, &policy) == COAT_OK)
         return NGX_OK;
-    return coat_ngx_refuse(r, NGX_HTTP_FORBIDDEN, "origin_refused");
+    return refuse(r, lcf, ctx, "csrf");
 }
 
 ngx_int_t

@@ -146,7 +146,9 @@ struct coat_ngx_ctx {
     ngx_flag_t decided; /* something was set for upstream that a redo has to take back */
     const char *verdict, *source;
     ngx_str_t values[COAT_NGX_FIELDS]; /* encoded */
-    coat_span token;                   /* of a live session */
+    coat_cookie_found found;           /* our cookies; one of them names the live session */
+    const char *refused;               /* "csrf" or "cors": only a 403 can come of it */
+    ngx_flag_t fields_set;             /* those of an answer of our own */
     ngx_str_t set_cookie[2];           /* a rotated cookie, to be sent whatever follows */
     ngx_uint_t set_cookie_count;
     coat_cors_answer cors;
@@ -202,6 +204,8 @@ ngx_int_t coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx);
 /* ---- access.c ---- */
 
 ngx_int_t coat_ngx_access(ngx_http_request_t *r);
+/** Put the question about this request to the daemon; what to return from the access phase. */
+ngx_int_t coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
 
 /* ---- identity.c ---- */
 
@@ -243,17 +247,19 @@ void coat_ngx_ask_cancel(coat_ngx_ask *ask);
 
 /** The question about this request: may it pass? Memory of the request. */
 ngx_int_t coat_ngx_question_verify(ngx_http_request_t *r, const coat_ngx_loc *lcf,
-                                   coat_ngx_ctx *ctx, const coat_cookie_found *found,
-                                   ngx_str_t *out);
+                                   coat_ngx_ctx *ctx, ngx_str_t *out);
 /** Is the session of this connection's token still live? */
 ngx_int_t coat_ngx_question_live(ngx_http_request_t *r, const coat_ngx_loc *lcf,
                                  coat_ngx_ctx *ctx, ngx_str_t *out);
+/** This request is refused (ctx->refused): put it on record, and tell what to answer. */
+ngx_int_t coat_ngx_question_refused(ngx_http_request_t *r, const coat_ngx_loc *lcf,
+                                    coat_ngx_ctx *ctx, ngx_str_t *out);
 
 /* ---- answer.c ---- */
 
 /** Each answers the client and returns what the access phase is to return. */
 ngx_int_t coat_ngx_pass(ngx_http_request_t *r, const coat_reply *reply);
-ngx_int_t coat_ngx_refuse(ngx_http_request_t *r, ngx_uint_t status, const char *code);
+ngx_int_t coat_ngx_refuse(ngx_http_request_t *r);
 ngx_int_t coat_ngx_unavailable(ngx_http_request_t *r);
 ngx_int_t coat_ngx_preflight(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
 /** A field of the response; values are borrowed. */

@@ -46,6 +46,7 @@ put_field(writing *w, const char *name, coat_span value, size_t most)
 enum {
     URI_MAX = 8192,  /* longer ones do not lead back after a sign-in */
     VALUE_MAX = 256, /* longer values are no tokens */
+    COOKIES_MAX = (COAT_COOKIE_CANDIDATES + 1) * (COAT_COOKIE_NAME_MAX + VALUE_MAX + 16),
 };
 
 static ngx_int_t
@@ -99,15 +100,14 @@ finish(writing *w, u_char *start, ngx_str_t *out)
 
 ngx_int_t
 coat_ngx_question_verify(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
-                         const coat_cookie_found *found, ngx_str_t *out)
+                         ngx_str_t *out)
 {
     size_t room = lcf->question.len + r->unparsed_uri.len + 4 * (size_t)COAT_NGX_FACT_MAX;
     const coat_site_facts *facts = &ctx->facts;
     writing w;
     u_char *start;
 
-    room += (COAT_COOKIE_CANDIDATES + 1) * ((size_t)COAT_COOKIE_NAME_MAX + VALUE_MAX + 16);
-    room += coat_ngx_span(r->method_name).len + COAT_AGENT_MAX + 2048;
+    room += COOKIES_MAX + r->method_name.len + COAT_AGENT_MAX + 2048;
     start = ngx_pnalloc(r->pool, room);
     if (start == NULL)
         return NGX_ERROR;
@@ -121,7 +121,27 @@ coat_ngx_question_verify(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ng
     put_field(&w, "Sec-Fetch-Site", facts->fetch_site, 64);
     put_field(&w, "Sec-Fetch-Mode", facts->fetch_mode, 64);
     put_field(&w, "Sec-Fetch-Dest", facts->fetch_dest, 64);
-    put_cookies(&w, lcf, found);
+    put_cookies(&w, lcf, &ctx->found);
+    return finish(&w, start, out);
+}
+
+ngx_int_t
+coat_ngx_question_refused(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
+                          ngx_str_t *out)
+{
+    size_t room = lcf->base_path.len + r->unparsed_uri.len + r->method_name.len + 2048;
+    u_char *start = ngx_pnalloc(r->pool, room);
+    writing w = {.p = start, .last = start + room};
+
+    if (start == NULL)
+        return NGX_ERROR;
+    put_str(&w, "GET ");
+    put(&w, coat_ngx_span(lcf->base_path));
+    put_str(&w, "/refused?why=");
+    put_str(&w, ctx->refused);
+    put_str(&w, " HTTP/1.1" CRLF "Host: coatcheck" CRLF);
+    if (put_origin(r, lcf, &w) != NGX_OK)
+        return NGX_ERROR;
     return finish(&w, start, out);
 }
 
@@ -129,8 +149,8 @@ ngx_int_t
 coat_ngx_question_live(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
                        ngx_str_t *out)
 {
-    coat_cookie_found found = {.value = {ctx->token}, .count = 1};
-    size_t room = lcf->base_path.len + r->unparsed_uri.len + ctx->token.len + 2048;
+    size_t room =
+        lcf->base_path.len + r->unparsed_uri.len + r->method_name.len + 2048 + COOKIES_MAX;
     u_char *start = ngx_pnalloc(r->pool, room);
     writing w = {.p = start, .last = start + room};
 
@@ -141,6 +161,6 @@ coat_ngx_question_live(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_
     put_str(&w, "/live HTTP/1.1" CRLF "Host: coatcheck" CRLF);
     if (put_origin(r, lcf, &w) != NGX_OK)
         return NGX_ERROR;
-    put_cookies(&w, lcf, &found);
+    put_cookies(&w, lcf, &ctx->found);
     return finish(&w, start, out);
 }

@@ -51,16 +51,18 @@ ask(coat_ngx_ctx *ctx)
         close_request(ctx);
 }
 
-static void
-look(coat_ngx_ctx *ctx)
+/* Under a cookie name without prefix there may be several values; one of them was live. */
+static bool
+is_live(const coat_ngx_ctx *ctx)
 {
     coat_table *table = coat_ngx_table_of(ctx->watch_conf->table, ngx_cycle->log);
+    int64_t now_ms = coat_ngx_now_ms();
 
-    if (ctx->live_ask != NULL)
-        return;
-    if (table == NULL ||
-        coat_table_live(table, ctx->token, coat_ngx_now_ms()) != COAT_TABLE_LIVE)
-        ask(ctx);
+    for (uint32_t i = 0; table != NULL && i < ctx->found.count && i < COAT_COOKIE_CANDIDATES;
+         i++)
+        if (coat_table_live(table, ctx->found.value[i], now_ms) == COAT_TABLE_LIVE)
+            return true;
+    return false;
 }
 
 static void
@@ -70,11 +72,14 @@ tick(ngx_event_t *event)
 
     while (turn-- > 0 && !ngx_queue_empty(&watched)) {
         ngx_queue_t *q = ngx_queue_head(&watched);
+        coat_ngx_ctx *ctx;
 
         /* To the end first: looking at it may take it out altogether. */
         ngx_queue_remove(q);
         ngx_queue_insert_tail(&watched, q);
-        look(ngx_queue_data(q, coat_ngx_ctx, watched));
+        ctx = ngx_queue_data(q, coat_ngx_ctx, watched);
+        if (ctx->live_ask == NULL && !is_live(ctx))
+            ask(ctx);
     }
     if (count > 0)
         ngx_add_timer(event, TICK_MS);

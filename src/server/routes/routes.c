@@ -20,6 +20,7 @@ const coat_http_route coat_routes[] = {
     {COAT_HTTP_GET, "/", COAT_ROUTE_SESSION, coat_route_home},
     {COAT_HTTP_GET, "/verify", COAT_ROUTE_VERIFY, coat_route_verify},
     {COAT_HTTP_GET, "/live", COAT_ROUTE_VERIFY, coat_route_live},
+    {COAT_HTTP_GET, "/refused", COAT_ROUTE_VERIFY, coat_route_refused},
     ENVOY(COAT_HTTP_GET),
     ENVOY(COAT_HTTP_POST),
     ENVOY(COAT_HTTP_PUT),

@@ -42,6 +42,7 @@ coat_err coat_csrf_fresh(coat_visit *visit) COAT_MUST_USE;
 
 void coat_route_verify(coat_http_request *req);
 void coat_route_live(coat_http_request *req);
+void coat_route_refused(coat_http_request *req);
 void coat_route_login_page(coat_http_request *req);
 void coat_route_login(coat_http_request *req);
 void coat_route_logout(coat_http_request *req);
