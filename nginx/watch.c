@@ -26,6 +26,7 @@ close_request(coat_ngx_ctx *ctx)
     coat_ngx_unwatch(ctx);
     ngx_log_error(NGX_LOG_INFO, c->log, 0,
                   "coatcheck: the session has ended, its connection is closed");
+    r->keepalive = 0; /* the client is to see an end, not a silence */
     ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
     ngx_http_run_posted_requests(c);
 }
