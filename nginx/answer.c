@@ -104,8 +104,8 @@ coat_ngx_pass(ngx_http_request_t *r, const coat_reply *reply)
 {
     coat_ngx_ctx *ctx = coat_ngx_ctx_of(r);
 
-    if (others_may_allow(r) && (reply->status == 401 || reply->status == 403))
-        return (ngx_int_t)reply->status;
+    if (others_may_allow(r) && reply->status != 503)
+        return reply->status == 403 ? NGX_HTTP_FORBIDDEN : NGX_HTTP_UNAUTHORIZED;
     for (size_t i = 0; i < reply->field_count; i++) {
         ngx_table_elt_t *h;
 

@@ -17,8 +17,8 @@ enum {
 
 typedef struct kept_assertion {
     uint8_t handle[sizeof(coat_handle)];
-    const u_char *audience; /* of the configuration: one pointer an audience and location */
-    int64_t until_ms;       /* passed on until then */
+    ngx_str_t audience; /* of the configuration, which lives as long as the worker */
+    int64_t until_ms;   /* passed on until then */
     uint32_t len;
     u_char text[TEXT_MAX];
 } kept_assertion;
@@ -27,9 +27,8 @@ static kept_assertion *places;
 static uint8_t key[crypto_shorthash_KEYBYTES];
 
 ngx_int_t
-coat_ngx_assertions_init(ngx_cycle_t *cycle)
+coat_ngx_assertions_init(void)
 {
-    (void)cycle;
     if (coat_rng_system(NULL, key, sizeof key) != COAT_OK)
         return NGX_ERROR;
     places = calloc(PLACES, sizeof *places);
@@ -46,31 +45,32 @@ coat_ngx_assertions_close(void)
 }
 
 static kept_assertion *
-place_of(const uint8_t handle[static sizeof(coat_handle)])
+place_of(const coat_ngx_loc *lcf, const uint8_t handle[static sizeof(coat_handle)])
 {
     uint8_t hash[crypto_shorthash_BYTES];
 
     (void)crypto_shorthash(hash, handle, sizeof(coat_handle), key);
-    return &places[coat_load64(hash) % PLACES];
+    return &places[(coat_load64(hash) + lcf->assertion_hash) % PLACES];
 }
 
-int
+bool
 coat_ngx_assertion_find(const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const coat_handle *handle,
                         ngx_pool_t *pool)
 {
-    const kept_assertion *place = place_of(handle->bytes);
+    const kept_assertion *place = place_of(lcf, handle->bytes);
     u_char *copy;
 
-    if (place->audience != lcf->assertion.data || coat_ngx_now_ms() >= place->until_ms ||
+    if (coat_ngx_now_ms() >= place->until_ms ||
+        !coat_span_is(coat_ngx_span(place->audience), coat_ngx_span(lcf->assertion)) ||
         memcmp(place->handle, handle->bytes, sizeof place->handle) != 0)
-        return 0;
+        return false;
     /* Copied: the place may be another's while the request is still being sent. */
     copy = ngx_pnalloc(pool, place->len);
     if (copy == NULL)
-        return 0;
+        return false;
     ngx_memcpy(copy, place->text, place->len);
     ctx->values[COAT_NGX_ASSERTION] = (ngx_str_t){.len = place->len, .data = copy};
-    return 1;
+    return true;
 }
 
 void
@@ -85,11 +85,11 @@ coat_ngx_assertion_keep(const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     if (lifetime_s == NGX_ERROR || lifetime_s > 60 || text->len > TEXT_MAX ||
         coat_handle_decode(coat_ngx_span(ctx->values[COAT_NGX_SESSION]), &handle) != COAT_OK)
         return;
-    place = place_of(handle.bytes);
+    place = place_of(lcf, handle.bytes);
     memcpy(place->handle, handle.bytes, sizeof place->handle);
     memcpy(place->text, text->data, text->len);
     place->len = (uint32_t)text->len;
-    place->audience = lcf->assertion.data;
+    place->audience = lcf->assertion;
     /* A quarter of its life is left for the way and for clocks that differ. */
     place->until_ms = coat_ngx_now_ms() + (int64_t)lifetime_s * 750;
 }

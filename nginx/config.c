@@ -691,6 +691,7 @@ coat_ngx_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->roles, prev->roles, NULL);
     ngx_conf_merge_sec_value(conf->max_age_s, prev->max_age_s, 0);
     ngx_conf_merge_str_value(conf->assertion, prev->assertion, "");
+    conf->assertion_hash = ngx_hash_key(conf->assertion.data, conf->assertion.len);
     if (merge_places(cf, prev, conf) != NGX_CONF_OK ||
         merge_fields(cf, prev, conf) != NGX_CONF_OK ||
         merge_cross(cf, prev, conf) != NGX_CONF_OK)

@@ -113,6 +113,7 @@ typedef struct coat_ngx_loc {
     ngx_str_t cors_methods, cors_headers, cors_exposed;
     time_t cors_max_age_s;
     ngx_str_t assertion; /* empty: off; "yes" or an audience */
+    ngx_uint_t assertion_hash;
     coat_ngx_name fields[COAT_NGX_FIELDS];
     ngx_flag_t watch;
     ngx_http_complex_value_t *proto;
@@ -285,11 +286,11 @@ ngx_int_t coat_ngx_watch_init(ngx_cycle_t *cycle);
 
 /* ---- assertion.c ---- */
 
-ngx_int_t coat_ngx_assertions_init(ngx_cycle_t *cycle);
+ngx_int_t coat_ngx_assertions_init(void);
 void coat_ngx_assertions_close(void);
 /** A kept assertion with enough time left, in ctx->values. @return false: ask the daemon */
-int coat_ngx_assertion_find(const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
-                            const coat_handle *handle, ngx_pool_t *pool);
+bool coat_ngx_assertion_find(const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
+                             const coat_handle *handle, ngx_pool_t *pool);
 void coat_ngx_assertion_keep(const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
 
 /* ---- little helpers ---- */
