@@ -51,7 +51,8 @@
     X(AUDIT_LOST, "audit_lost", E)                                                             \
     X(SERVER_START, "server_start", N)                                                         \
     X(SERVER_STOP, "server_stop", N)                                                           \
-    X(SERVER_CRASH, "server_crash", E)
+    X(SERVER_CRASH, "server_crash", E)                                                         \
+    X(TABLE_TAMPERED, "table_tampered", E)
 
 typedef enum coat_event_type {
     COAT_EVENT_NONE = 0,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/internal.h"
+#include "engine/mend.h"
 
 #include "core/bytes.h"
 
@@ -255,6 +256,12 @@ coat_engine_peek(coat_engine *engine, const coat_table_query *query, coat_table_
         coat_count_add(&engine->counters, COAT_COUNT_TABLE_HITS, 1);
     else if (out->verdict == COAT_TABLE_REFUSE)
         coat_count_add(&engine->counters, COAT_COUNT_TABLE_REFUSED, 1);
+}
+
+bool
+coat_engine_mend(coat_engine *engine, const void *at)
+{
+    return engine->writer != NULL && coat_table_mend(engine->writer, at);
 }
 
 uint64_t

@@ -21,6 +21,7 @@ is_failure(coat_event_type type)
     case COAT_EVENT_STORE_FAILURE:
     case COAT_EVENT_RNG_FAILURE:
     case COAT_EVENT_CLOCK_JUMP:
+    case COAT_EVENT_TABLE_TAMPERED:
         return true;
     default:
         return false;

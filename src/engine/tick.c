@@ -174,6 +174,16 @@ fold(coat_desk *desk, const coat_setup *setup, int64_t now_ms)
     coat_fold_work(desk, half_ms);
 }
 
+static void
+look_after(coat_engine *engine, const coat_setup *setup, int64_t now_ms)
+{
+    uint32_t mended = coat_table_look_after(engine->writer);
+
+    coat_table_floor(engine->writer, now_ms);
+    if (mended > 0)
+        coat_report_count(engine, setup, COAT_EVENT_TABLE_TAMPERED, "activity", mended);
+}
+
 void
 coat_desk_tick(coat_desk *desk)
 {
@@ -193,7 +203,7 @@ coat_desk_tick(coat_desk *desk)
         coat_report_count(engine, setup, COAT_EVENT_CLOCK_JUMP,
                           jump_ms > 0 ? "forward" : "backward", 0);
     if (engine->writer != NULL)
-        coat_table_floor(engine->writer, now_ms);
+        look_after(engine, setup, now_ms);
     fold(desk, setup, now_ms);
     replay(desk);
     sweep(desk);

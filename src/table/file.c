@@ -270,6 +270,18 @@ map_existing(const coat_table_conf *conf, coat_table_geometry geometry, coat_tab
     return view->seen_len == seen_len && suits(conf, geometry, view) ? COAT_OK : COAT_NOT_FOUND;
 }
 
+/** Once more, and kept open. The folder is ours: it is the file that was mapped. */
+static coat_err
+keep_seen(const char *path, int *out)
+{
+    char seen_path[PATH_MAX];
+    size_t len;
+
+    if (!coat_table_seen_path(path, seen_path, sizeof seen_path))
+        return COAT_INVALID;
+    return open_own(seen_path, 0, SEEN_MODE, out, &len);
+}
+
 coat_err
 coat_table_files_open(const coat_table_conf *conf, coat_table_geometry geometry,
                       coat_table *view, coat_table_files *files)
@@ -286,7 +298,7 @@ coat_table_files_open(const coat_table_conf *conf, coat_table_geometry geometry,
     if (err == COAT_OK) {
         *view = old;
         files->taken_over = true;
-        return COAT_OK;
+        return keep_seen(conf->path, &files->seen_fd);
     }
     if (err == COAT_NOT_FOUND)
         err = build(conf, geometry, view);
@@ -294,7 +306,7 @@ coat_table_files_open(const coat_table_conf *conf, coat_table_geometry geometry,
     if (err == COAT_OK && old.map != NULL)
         atomic_store(&((coat_table_head *)old.map)->replaced, 1);
     coat_table_detach(&old);
-    return err;
+    return err == COAT_OK ? keep_seen(conf->path, &files->seen_fd) : err;
 }
 
 void
@@ -303,5 +315,8 @@ coat_table_files_close(coat_table *view, coat_table_files *files)
     coat_table_detach(view);
     if (files->lock_fd >= 0)
         (void)close(files->lock_fd);
+    if (files->seen_fd >= 0)
+        (void)close(files->seen_fd);
     files->lock_fd = -1;
+    files->seen_fd = -1;
 }

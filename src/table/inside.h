@@ -5,7 +5,8 @@
 /**
  * The writer's own state, shared by its files: file.c (files and mapping), writer.c (life and
  * header), slot.c (slots), arena.c (long identities), gate.c (what may be filled when), fold.c
- * (activity). Functions here want the mutex held unless they say otherwise.
+ * (activity), mend.c (a damaged activity file). Functions here want the mutex held unless they
+ * say otherwise.
  */
 
 #include "table/layout.h"
@@ -27,6 +28,7 @@ typedef struct coat_table_gate {
 /** What a lock file and two mappings are. */
 typedef struct coat_table_files {
     int lock_fd;
+    int seen_fd; /* kept, to mend the file; -1: there is none */
     bool taken_over;
 } coat_table_files;
 
@@ -60,6 +62,7 @@ struct coat_table_writer {
     uint32_t oust_at;   /* where to look for arena room to take back */
     uint32_t fold_at;
     coat_table_stats stats;
+    _Atomic uint32_t mended; /* how often, since that was last asked */
 
     void (*evicted)(void *ctx, const coat_handle *handle, int64_t seen_ms);
     void *evicted_ctx;

@@ -150,6 +150,7 @@ coat_table_create(const coat_table_conf *given, coat_table_writer **out)
     if (w == NULL)
         return COAT_NO_MEMORY;
     w->files.lock_fd = -1;
+    w->files.seen_fd = -1;
     if (pthread_mutex_init(&w->mutex, NULL) != 0) {
         free(w);
         return COAT_NO_MEMORY;

@@ -156,6 +156,17 @@ typedef void (*coat_table_fold_fn)(void *ctx, const coat_handle *handle, int64_t
 bool coat_table_fold(coat_table_writer *writer, uint32_t slots, int64_t lag_ms, int64_t now_ms,
                      coat_table_fold_fn report, void *ctx);
 
+/**
+ * A process that may write the activity file can cut it off; whoever touches it then gets
+ * SIGBUS. Called by a handler of that signal with the address of the fault, this gives the file
+ * its length back, so that the access can be made again. Activity that was not folded in is
+ * lost: sessions end up to the lag early, never late (LC-4). Async-signal-safe.
+ * @return false  not in the activity file, or it cannot be mended: the fault is what it was
+ */
+bool coat_table_mend(coat_table_writer *writer, const void *at);
+/** Mend without a fault; call each second. @return how often it was mended since last time */
+uint32_t coat_table_look_after(coat_table_writer *writer);
+
 /** New tag keys; tokens under other keys are refused by readers from now on. */
 void coat_table_retag(coat_table_writer *writer, const coat_tag_keys *tags);
 /** Readers whose clock is behind use this time instead; call each second. */

@@ -2,7 +2,7 @@
 // The process and its limits: dumps, slow and greedy clients, a full store.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
 import { Daemon, Jar, raw, request, sleep, until } from './lib.mjs';
@@ -37,6 +37,35 @@ test('HD-7: as root without a user to become the daemon does not start', { skip:
   await assert.rejects(one.up(), /allow-root/);
   assert.equal(one.exited.code, 3);
   await one.stop().catch(() => {});
+});
+
+test('SF-12: a reader that cuts off the activity file does not stop the daemon', async () => {
+  const one = await Daemon.start();
+  const file = `${one.dir}/run/table.seen`, { size } = statSync(file);
+  const { jar, handle } = await plant(one);
+  const pid = one.child.pid;
+  for (let i = 0; i < 100; i++) {
+    truncateSync(file, i % 3 === 0 ? 4096 : 0);
+    assert.equal(await status(one, jar), 200);
+  }
+  truncateSync(file, 0);
+  const event = await one.event('table_tampered');
+  assert.equal(event.outcome, 'failure');
+  await until('the file is whole', () => statSync(file).size === size);
+  truncateSync(file, size + 1e6);
+  await until('the file is no larger than it was', () => statSync(file).size === size);
+  assert.equal((await one.ask('POST', `/v1/sessions/${handle}/end`)).status, 204);
+  assert.equal(await status(one, jar), 401);
+  assert.equal(one.child.pid, pid);
+  await one.down();
+  truncateSync(file, 0); /* while nobody looks: a new table is made */
+  await one.up();
+  assert.equal(await status(one, (await plant(one)).jar), 200);
+  const exited = await one.down('SIGBUS'); /* any other SIGBUS is what it always was */
+  assert.equal(exited.signal, 'SIGBUS');
+  one.exited = null;
+  one.child = null;
+  await one.stop();
 });
 
 test('RX-1: lines, fields and bodies over their limits are refused, not cut', async () => {

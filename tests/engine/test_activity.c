@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rig.h"
 
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 static rig r;
 
@@ -291,6 +293,31 @@ without_a_table(void)
     rig_stop(&r);
 }
 
+/* The file of activity is what readers may write; one has cut it off. */
+static void
+cut_off(void)
+{
+    char path[PATH_MAX], seen[PATH_MAX + 8];
+    rig_token token;
+
+    (void)snprintf(path, sizeof path, "%s/table", test_tmpdir());
+    (void)snprintf(seen, sizeof seen, "%s.seen", path);
+    rig_prepare(&r, NULL, 1);
+    r.conf.table_path = path;
+    rig_start(&r);
+    token = rig_sign_in(&r, 0, "ada");
+    REQUIRE_OK(rig_knock(&r, 0, &token));
+    tick_for(2 * SECOND);
+    CHECK_INT(rig_events(&r, COAT_EVENT_TABLE_TAMPERED), 0);
+    REQUIRE(truncate(seen, 0) == 0);
+    tick_for(2 * SECOND);
+    CHECK_INT(rig_events(&r, COAT_EVENT_TABLE_TAMPERED), 1); /* and mended before the fold */
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_OK);
+    tick_for(10 * SECOND);
+    CHECK_INT(rig_events(&r, COAT_EVENT_TABLE_TAMPERED), 1);
+    rig_stop(&r);
+}
+
 static const coat_test tests[] = {
     {"LC-4: background requests, reads and patches by handle are no activity", not_activity},
     {"LC-4: activity is folded in at most 60 s late", folded_in_time},
@@ -302,5 +329,6 @@ static const coat_test tests[] = {
     {"LC-4: folding that a patch overtakes is done again", overtaken_while_folding},
     {"LC-4 SF-8: a full table costs no activity", evicted_from_the_table},
     {"LC-4: without a table activity is written directly", without_a_table},
+    {"SF-12: an activity file that was cut off is mended and reported once", cut_off},
 };
 COAT_TEST_MAIN(tests)

@@ -3,6 +3,7 @@
 
 #include "server/app/loops.h"
 #include "server/config/files.h"
+#include "server/process/process.h"
 
 #include <grp.h>
 #include <stdio.h>
@@ -117,6 +118,8 @@ open_parts(coat_process *p, bool with_table, char *message, size_t cap)
                        coat_err_text(err));
         return err;
     }
+    if (with_table)
+        coat_guard_table(p->app.engine);
     directory_conf(p, p->config, keys, &directory);
     err = coat_directory_new(&directory, &p->app.directory, message, cap);
     if (err == COAT_OK)
@@ -171,6 +174,7 @@ coat_process_close(coat_process *process)
     coat_app_loops_free(app);
     coat_limiter_free(app->unknown);
     coat_directory_free(app->directory);
+    coat_guard_table(NULL);
     coat_engine_free(app->engine);
     coat_store_close(app->store);
     coat_settings_free(atomic_load(&app->settings));

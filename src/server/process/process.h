@@ -4,7 +4,7 @@
 
 /** The process itself: no dumps, no more rights than needed, a word to the service manager. */
 
-#include <coatcheck/base.h>
+#include <coatcheck/engine.h>
 #include <sys/types.h>
 
 typedef struct coat_harden_conf {
@@ -21,6 +21,13 @@ typedef struct coat_harden_conf {
  * @retval COAT_INVALID  unknown user; root without user; not root, but another user is wanted
  */
 coat_err coat_harden(const coat_harden_conf *conf, char *message, size_t cap) COAT_MUST_USE;
+
+/**
+ * SF-12: keep the process alive when a reader of the node table cuts off its activity file:
+ * the SIGBUS of whoever touches it mends it. All other SIGBUS end the process as ever.
+ * NULL: no longer, before the engine is freed.
+ */
+void coat_guard_table(coat_engine *engine);
 
 /** By name or number. @retval COAT_NOT_FOUND */
 coat_err coat_user_find(const char *name, uid_t *uid, gid_t *gid) COAT_MUST_USE;
