@@ -161,6 +161,7 @@ struct coat_ngx_ctx {
     /* watch.c */
     ngx_queue_t watched;
     ngx_flag_t watching;
+    ngx_uint_t unsure; /* questions in a row that nobody could answer */
     coat_ngx_ask *live_ask;
     ngx_str_t live_buf;
     ngx_str_t live_question;

@@ -9,7 +9,7 @@
 enum {
     TICK_MS = 50,
     TICKS = 16,   /* each connection's turn comes every 0.8 s */
-    ASK_MS = 800, /* and an answer must be there before the two seconds are over */
+    ASK_MS = 350, /* twice, and it is still within two seconds */
 };
 
 static ngx_queue_t watched;
@@ -31,13 +31,25 @@ close_request(coat_ngx_ctx *ctx)
     ngx_http_run_posted_requests(c);
 }
 
+/* A daemon that restarts is forgiven once; then no answer is no yes. */
+static void
+cannot_tell(coat_ngx_ctx *ctx)
+{
+    if (++ctx->unsure > 1)
+        close_request(ctx);
+}
+
 static void
 told(void *owner, const coat_reply *reply)
 {
     coat_ngx_ctx *ctx = owner;
 
     ctx->live_ask = NULL;
-    if (reply == NULL || reply->status != 200)
+    if (reply != NULL && reply->status == 200)
+        ctx->unsure = 0;
+    else if (reply == NULL || reply->status == 503)
+        cannot_tell(ctx);
+    else
         close_request(ctx);
 }
 
@@ -49,7 +61,7 @@ ask(coat_ngx_ctx *ctx)
     ctx->live_ask = coat_ngx_ask_start(ctx->watch_conf->daemon, *question, ctx->live_buf,
                                        ASK_MS, told, ctx, ctx->r->connection->log);
     if (ctx->live_ask == NULL)
-        close_request(ctx);
+        cannot_tell(ctx);
 }
 
 /* Under a cookie name without prefix there may be several values; one of them was live. */

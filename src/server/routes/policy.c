@@ -163,12 +163,26 @@ coat_transport_hook(coat_http_request *req)
         req->tls = forward.tls;
 }
 
+static bool
+is_module_listener(const coat_http_request *req)
+{
+    const coat_listener_conf *listener = req->listener->user;
+
+    return listener->dialect == COAT_DIALECT_MODULE;
+}
+
 void
 coat_policy_hook(coat_http_request *req)
 {
     uint32_t flags = req->route->flags;
     coat_visit *visit;
 
+    /* Where the nginx module asks there are no pages: a proxy_pass that leads clients there by
+     * mistake lets none of them speak for others. */
+    if (is_module_listener(req) && !(flags & COAT_ROUTE_VERIFY)) {
+        coat_http_error(req, 404, "not_found");
+        return;
+    }
     if (flags & (COAT_ROUTE_VERIFY | COAT_ROUTE_STATIC)) {
         if (flags & COAT_ROUTE_STATIC)
             coat_transport_hook(req);
