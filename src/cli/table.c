@@ -2,7 +2,7 @@
 #include "cli/table.h"
 
 #include "core/out.h"
-#include "server/log/utf8.h"
+#include "core/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

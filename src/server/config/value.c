@@ -3,8 +3,8 @@
 
 #include "core/bytes.h"
 #include "core/out.h"
+#include "core/utf8.h"
 #include "server/config/config.h"
-#include "server/log/utf8.h"
 
 #include <stdio.h>
 

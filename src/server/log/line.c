@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/log/line.h"
 
-#include "server/log/utf8.h"
+#include "core/utf8.h"
 
 #include <stdio.h>
 #include <time.h>

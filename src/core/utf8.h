@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COAT_SERVER_LOG_UTF8_H
-#define COAT_SERVER_LOG_UTF8_H
+#ifndef COAT_CORE_UTF8_H
+#define COAT_CORE_UTF8_H
 
 #include <coatcheck/base.h>
 
