@@ -5,6 +5,7 @@
 /** Everything. Most programs need only this one. */
 
 #include <coatcheck/account.h>
+#include <coatcheck/assertion.h>
 #include <coatcheck/cookie.h>
 #include <coatcheck/csrf.h>
 #include <coatcheck/engine.h>

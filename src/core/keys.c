@@ -103,8 +103,10 @@ coat_keys_seal_memory(coat_keys *keys)
                 (void)crypto_kdf_derive_from_key(keys->live[i][use], COAT_KEY_BYTES, use,
                                                  context_live, keys->set.live[i].key);
     }
-    for (uint32_t i = 0; i < keys->set.count; i++)
+    for (uint32_t i = 0; i < keys->set.count; i++) {
         memcpy(keys->tags.key[i], keys->live[i][COAT_KEY_TAG], COAT_TAG_KEY_BYTES);
+        coat_signer_expand(keys->live[i][COAT_KEY_ASSERTION], &keys->signer[i]);
+    }
     keys->tags.count = keys->set.count;
     return sodium_mprotect_readonly(keys) == 0 ? COAT_OK : COAT_IO;
 }

@@ -7,6 +7,7 @@
 #include "core/keys.h"
 #include "fixture.h"
 
+#include <coatcheck/assertion.h>
 #include <coatcheck/csrf.h>
 #include <sodium.h>
 #include <valgrind/memcheck.h>
@@ -234,6 +235,36 @@ key_file(void)
     coat_keys_free(keys);
 }
 
+/* The seed is secret; public key, claims and the finished signature are not. */
+static void
+assertions(void)
+{
+    coat_handle handle = {{1}};
+    coat_assertion claims = {
+        .issuer = COAT_LIT("https://app.example"),
+        .audience = COAT_LIT("api"),
+        .user = COAT_LIT("alice"),
+        .handle = &handle,
+        .now_ms = FIXTURE_NOW,
+        .lifetime_ms = 60000,
+    };
+    coat_keys *keys = fixture_keys();
+    char text[COAT_ASSERTION_MAX];
+    uint8_t seed[COAT_KEY_BYTES];
+    coat_signer signer;
+    size_t len = 0;
+
+    begin();
+    memcpy(seed, keys->live[0][COAT_KEY_ASSERTION], sizeof seed);
+    hide(seed, sizeof seed);
+    coat_signer_expand(seed, &signer);
+    CHECK_MEM(signer.kid, sizeof signer.kid, keys->signer[0].kid, sizeof signer.kid);
+    hide(keys->signer[0].secret, COAT_KEY_BYTES);
+    REQUIRE_OK(coat_assertion_sign(keys, &claims, text, sizeof text, &len));
+    CHECK_INT(reports(), 0);
+    coat_keys_free(keys);
+}
+
 static const coat_test tests[] = {
     {"ID-6: a careless comparison or look-up would be reported", control},
     {"ID-6 HD-9: opening a token does not depend on its secrets", open_tokens},
@@ -241,5 +272,6 @@ static const coat_test tests[] = {
     {"ID-6 HD-9: seals do not depend on secrets", seals},
     {"ID-6 HD-9 CS-3: CSRF checks do not depend on secrets", csrf},
     {"ID-6 HD-9: reading keys does not depend on them", key_file},
+    {"ID-6 HD-9 FA-10: signing assertions does not depend on the key", assertions},
 };
 COAT_TEST_MAIN(tests)
