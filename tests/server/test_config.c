@@ -472,6 +472,50 @@ test_cors(void)
     coat_config_free(c);
 }
 
+#define FIFTY "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static void
+test_assertions(void)
+{
+    static const bad cases[] = {
+        {"assertion: {issuer: https://a.example}", "assertion.issuer", "nothing is signed"},
+        {"assertion: {lifetime: 30s}", "assertion.lifetime", "nothing is signed"},
+        {"assertion: {audiences: [api], lifetime: 9s}", "assertion.lifetime", "10s to 1m"},
+        {"assertion: {audiences: [api], lifetime: 61s}", "assertion.lifetime", "10s to 1m"},
+        {"assertion: {audiences: [api], lifetime: 30500ms}", "assertion.lifetime",
+         "whole seconds"},
+        {"assertion: {audiences: [api], issuer: \"a b\"}", "assertion.issuer", "visible"},
+        {"assertion: {audiences: [api], issuer: \"\xc3\xa9\"}", "assertion.issuer", "visible"},
+        {"assertion: {audiences: [\"a b\"]}", "assertion.audiences", "letters"},
+        {"assertion: {audiences: [\"a%b\"]}", "assertion.audiences", "letters"},
+        {"assertion: {audiences: [\"a&b\"]}", "assertion.audiences", "letters"},
+        {"assertion: {audiences: [\"\"]}", "assertion.audiences", "empty"},
+        {"assertion: {audiences: [api, api]}", "assertion.audiences", "twice"},
+        {"assertion: {audiences: [\"yes\"]}", "assertion.audiences", "word"},
+        {"assertion: {audiences: [\"no\"]}", "assertion.audiences", "word"},
+        {"assertion: {audiences: [\"on\"]}", "assertion.audiences", "word"},
+        {"assertion: {audiences: [api, \"off\"]}", "assertion.audiences", "word"},
+        {"assertion: {audiences: [" FIFTY FIFTY FIFTY "]}", "assertion.audiences",
+         "at most 128"},
+        {"assertion: {audiences: [api]}\nidentity: {assertion: \"\"}", "identity.assertion",
+         "is empty"},
+        {"identity: {assertion: Authorization}", "identity.assertion", "meaning"},
+        {"identity: {assertion: x-auth-time}", "identity.assertion", "twice"},
+    };
+    coat_config *c = try_yaml("", NULL);
+
+    REQUIRE(c != NULL);
+    CHECK_INT(c->assertion_audiences.count, 0);
+    CHECK_INT(c->assertion_lifetime_ms, 60 * SECOND);
+    CHECK_STR(c->header_assertion, "X-Auth-Assertion");
+    coat_config_free(c);
+    REFUSE_ALL(cases);
+    expect_accepted("identity: {assertion: \"\"}");
+    expect_accepted("assertion: {audiences: [], lifetime: 60s, issuer: \"\"}");
+    expect_accepted("assertion: {audiences: [orders-api, \"https://api.example.com/v1~a_b\"], "
+                    "lifetime: 10s, issuer: https://id.example.com/coatcheck}");
+}
+
 static void
 test_other_contradictions(void)
 {
@@ -680,6 +724,8 @@ static const coat_test tests[] = {
     {"listeners are read in both forms", test_listeners},
     {"bad listeners are refused", test_bad_listeners},
     {"CO-1: wildcards and patterns are refused", test_cors},
+    {"FA-10: assertions: what contradicts itself or could not be asked for is refused",
+     test_assertions},
     {"ST-2: contradictions between keys are refused", test_other_contradictions},
     {"conversions carry every value over", test_conversions},
     {"a reload knows what changed and what needs a restart", test_reload_difference},

@@ -107,6 +107,7 @@ coat_err coat_config_resolve(coat_builder *builder);
 coat_err coat_config_validate(coat_builder *builder);
 coat_err coat_config_validate_sessions(coat_builder *builder);
 coat_err coat_config_validate_web(coat_builder *builder);
+coat_err coat_config_validate_assertion(coat_builder *builder);
 /** Effective value as text, in the arena. */
 const char *coat_config_format(coat_config *config, size_t index);
 

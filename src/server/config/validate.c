@@ -243,6 +243,7 @@ coat_config_validate(coat_builder *b)
         validate_log,
         validate_process,
         coat_config_validate_web,
+        coat_config_validate_assertion,
     };
     coat_err err = COAT_OK;
 
