@@ -68,6 +68,7 @@ coat_settings_new(const coat_config *config, coat_settings **out, char *message,
     coat_config_cookie(config, &s->cookie);
     s->site = coat_config_site(config);
     s->own = s->site.own;
+    s->issuer = config->assertion_issuer[0] != '\0' ? config->assertion_issuer : s->own.list[0];
     s->cors = coat_config_cors(config);
     s->need_tls = !config->allow_plaintext;
     collect_targets(s);

@@ -19,6 +19,7 @@ typedef struct coat_settings {
     coat_origins targets; /* to which a sign-in may return: own and public.return-origins */
     const char *target_list[COAT_CONFIG_LIST_MAX * 2];
     coat_pages *pages;
+    const char *issuer;                   /* of assertions */
     char login_url[COAT_ORIGIN_MAX + 80]; /* absolute, of the first own origin */
     char reauth_url[COAT_ORIGIN_MAX + 80];
     char csp[COAT_ORIGIN_MAX * COAT_CONFIG_LIST_MAX / 4]; /* forms may lead to the targets */

@@ -65,6 +65,7 @@ typedef enum coat_http_type {
     COAT_HTTP_PNG,
     COAT_HTTP_METRICS, /* Prometheus text format 0.0.4 */
     COAT_HTTP_YAML,    /* the OpenAPI description */
+    COAT_HTTP_JWKS,    /* JWK Set, RFC 7517 8.5.2 */
     COAT_HTTP_TYPES
 } coat_http_type;
 

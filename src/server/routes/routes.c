@@ -42,6 +42,7 @@ const coat_http_route coat_routes[] = {
     {COAT_HTTP_GET, "/password", COAT_ROUTE_FRESH, coat_route_password_page},
     {COAT_HTTP_POST, "/password", COAT_ROUTE_FRESH | FORM_OR_JSON, coat_route_password},
     {COAT_HTTP_GET, "/assets/{name}", COAT_ROUTE_STATIC, coat_route_asset},
+    {COAT_HTTP_GET, "/jwks.json", COAT_ROUTE_STATIC, coat_route_jwks},
     PREFLIGHT("/login"),
     PREFLIGHT("/logout"),
     PREFLIGHT("/logout-all"),

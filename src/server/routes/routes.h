@@ -8,6 +8,7 @@
  */
 
 #include "server/app/visit.h"
+#include <coatcheck/assertion.h>
 
 /** Handlers find a live session in their visit; without one: sign in first. */
 #define COAT_ROUTE_SESSION (COAT_HTTP_FLAG_USER << 0)
@@ -40,6 +41,22 @@ coat_err coat_csrf_presented(coat_visit *visit, coat_span *out) COAT_MUST_USE;
 /** A fresh token of the visit's session into visit->csrf. */
 coat_err coat_csrf_fresh(coat_visit *visit) COAT_MUST_USE;
 
+/**
+ * Signed assertions (assertion.c). Does the configuration have the audience that was asked for?
+ * Empty: none was, which is fine.
+ */
+bool coat_assertion_known(const coat_settings *set, coat_span asked);
+/**
+ * Add a freshly signed assertion to an answer that lets the request pass, if one was asked for.
+ * who: user, roles, methods, handle and auth_ms are set, the rest is filled in here. ends_ms:
+ * when the session ends by itself; an assertion does not outlive it. A session without a user
+ * has none. The nginx module is told as well how many seconds it may keep the assertion.
+ * @return false: it cannot be told, so the answer must not be 200
+ */
+bool coat_assertion_field(coat_http_response *res, coat_http_request *req,
+                          const coat_settings *set, coat_span asked, coat_assertion *who,
+                          int64_t ends_ms) COAT_MUST_USE;
+
 void coat_route_verify(coat_http_request *req);
 void coat_route_live(coat_http_request *req);
 void coat_route_refused(coat_http_request *req);
@@ -56,6 +73,7 @@ void coat_route_reauth(coat_http_request *req);
 void coat_route_password_page(coat_http_request *req);
 void coat_route_password(coat_http_request *req);
 void coat_route_asset(coat_http_request *req);
+void coat_route_jwks(coat_http_request *req);
 void coat_route_home(coat_http_request *req);
 void coat_route_preflight(coat_http_request *req);
 

@@ -10,7 +10,8 @@
  *   503  cannot tell: never a sign-in page, the cookie stays
  *
  * Query: max_age=SECONDS, role=NAMES (separated by spaces, all of them needed),
- * background=yes, optional=yes (anonymous: 200, no identity).
+ * background=yes, optional=yes (anonymous: 200, no identity), assertion=yes or
+ * assertion=AUDIENCE (a signed assertion for that API as well).
  *
  * The nginx module (dialect module) is told all of the identity, under names of its own: what
  * the application gets of it is set there.
@@ -24,7 +25,8 @@
 
 typedef struct verify_ask {
     int64_t max_age_ms;
-    coat_span roles; /* one space between two of them; empty: none needed */
+    coat_span roles;    /* one space between two of them; empty: none needed */
+    coat_span audience; /* of the assertion, as it was asked for; empty: none was */
     bool background, optional;
 } verify_ask;
 
@@ -32,7 +34,7 @@ typedef struct verify_ask {
 typedef struct identity {
     coat_span user, roles, methods;
     const coat_handle *handle;
-    int64_t auth_ms;
+    int64_t auth_ms, ends_ms;
 } identity;
 
 /* @return false if it is there and neither "yes" nor "no" */
@@ -45,6 +47,19 @@ parse_flag(const coat_params *params, const char *name, bool *out)
         return true;
     *out = coat_span_is(value, COAT_LIT("yes"));
     return *out || coat_span_is(value, COAT_LIT("no"));
+}
+
+/* @return false if it is there and empty; which audiences there are says the configuration */
+static bool
+parse_audience(const coat_params *params, coat_span *out)
+{
+    coat_span value;
+
+    if (!coat_params_get(params, "assertion", &value))
+        return true;
+    if (!coat_span_is(value, COAT_LIT("no")))
+        *out = value;
+    return value.len > 0;
 }
 
 /* The next of a list of roles; *rest is what follows it, NULL after the last one. */
@@ -98,8 +113,10 @@ parse_ask(coat_http_request *req, verify_ask *ask)
     }
     known += coat_params_get(params, "background", &value);
     known += coat_params_get(params, "optional", &value);
+    known += coat_params_get(params, "assertion", &value);
     return known == params->count && parse_flag(params, "background", &ask->background) &&
-           parse_flag(params, "optional", &ask->optional);
+           parse_flag(params, "optional", &ask->optional) &&
+           parse_audience(params, &ask->audience);
 }
 
 static bool
@@ -173,6 +190,26 @@ identity_fields(coat_http_response *res, const identity_names *names, const iden
     return true;
 }
 
+/* The whole of it, with an assertion if one was asked for.
+ * @return NULL, or why the answer cannot be 200 */
+static const char *
+tell(coat_http_response *res, coat_http_request *req, const coat_settings *set,
+     const verify_ask *ask, const identity *who)
+{
+    identity_names names = names_for(req, set->config);
+    coat_assertion claims = {.user = who->user,
+                             .roles = who->roles,
+                             .methods = who->methods,
+                             .handle = who->handle,
+                             .auth_ms = who->auth_ms};
+
+    if (!identity_fields(res, &names, who))
+        return "identity_too_large";
+    if (!coat_assertion_field(res, req, set, ask->audience, &claims, who->ends_ms))
+        return "identity_not_assertable";
+    return NULL;
+}
+
 static const coat_settings *
 settings_of(const coat_http_request *req)
 {
@@ -206,8 +243,8 @@ answer_from_table(coat_http_request *req, const coat_settings *set, const coat_f
     coat_context context;
     coat_table_query query;
     COAT_UNSET coat_table_answer answer; /* set by every peek */
-    identity_names names;
     coat_http_response *res;
+    const char *wrong;
 
     (void)coat_http_single(req, "User-Agent", &agent);
     (void)coat_http_single(req, "Accept-Language", &accepted);
@@ -234,11 +271,11 @@ answer_from_table(coat_http_request *req, const coat_settings *set, const coat_f
     coat_meter_add(&at->meter, COAT_METER_VERIFY_LIVE, 1);
     coat_meter_add(&at->meter, COAT_METER_VERIFY_FAST, 1);
     res = coat_http_reply(req, 200);
-    names = names_for(req, set->config);
-    if (!identity_fields(res, &names,
-                         &(identity){answer.user, answer.roles, answer.methods, &answer.handle,
-                                     answer.auth_ms}))
-        coat_http_error(req, 500, "identity_too_large");
+    wrong = tell(res, req, set, ask,
+                 &(identity){answer.user, answer.roles, answer.methods, &answer.handle,
+                             answer.auth_ms, answer.ends_ms});
+    if (wrong != NULL)
+        coat_http_error(req, 500, wrong);
     else
         coat_http_send(res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
     return true;
@@ -313,8 +350,8 @@ static void
 answer_live(coat_visit *visit, const verify_ask *ask)
 {
     const coat_record *record = coat_session_record(visit->session);
-    identity_names names = names_for(visit->req, visit->set->config);
     coat_http_response *res;
+    const char *wrong;
 
     if (!has_roles(record->roles, ask->roles)) {
         coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_FORBIDDEN, 1);
@@ -322,10 +359,12 @@ answer_live(coat_visit *visit, const verify_ask *ask)
         return;
     }
     res = coat_visit_reply(visit, 200);
-    if (!identity_fields(res, &names,
-                         &(identity){record->user, record->roles, record->methods,
-                                     coat_session_handle(visit->session), record->auth_ms}))
-        coat_visit_error(visit, 500, "identity_too_large");
+    wrong = tell(res, visit->req, visit->set, ask,
+                 &(identity){record->user, record->roles, record->methods,
+                             coat_session_handle(visit->session), record->auth_ms,
+                             coat_session_ends_ms(visit->session)});
+    if (wrong != NULL)
+        coat_visit_error(visit, 500, wrong);
     else
         coat_visit_send(visit, res, COAT_HTTP_EMPTY, (coat_span){NULL, 0});
 }
@@ -375,7 +414,7 @@ coat_route_verify(coat_http_request *req)
 
     if (!coat_forward_of(req, &forward))
         return;
-    if (!parse_ask(req, &ask)) {
+    if (!parse_ask(req, &ask) || !coat_assertion_known(set, ask.audience)) {
         coat_http_error(req, 400, "bad_parameters");
         return;
     }
