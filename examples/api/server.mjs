@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small API behind the gateway. It has no sessions and asks nobody about a request: who it comes from stands in
+// the signed assertion, and whatever else a client sends about itself is not looked at.
+//
+// Usage: PORT=8082 ISSUER=https://app.example.com AUDIENCE=orders-api
+//        JWKS=https://app.example.com/auth/jwks.json node server.mjs
+import http from 'node:http';
+import { Refused, Verifier } from './assertion.mjs';
+
+const { PORT, HOST = '127.0.0.1', ISSUER, AUDIENCE, JWKS } = process.env;
+const verifier = new Verifier({ issuer: ISSUER, audience: AUDIENCE, jwks: JWKS });
+
+const orders = [
+  { id: 1, user: 'mara', item: 'umbrella' },
+  { id: 2, user: 'noor', item: 'scarf' },
+];
+
+/** Method and path to the role that is needed (null: none) and what is answered. */
+const routes = {
+  'GET /api/me': [null, (who) => ({ user: who.user, roles: who.roles, methods: who.methods, session: who.session })],
+  'GET /api/orders': [null, (who) => orders.filter((order) => order.user === who.user)],
+  'GET /api/orders/all': ['clerk', () => orders],
+};
+
+async function answer(req) {
+  const who = await verifier.verify(req.headers['x-auth-assertion']);
+  const [role, handler] = routes[`${req.method} ${req.url.split('?')[0]}`] ?? [];
+  if (!handler) throw new Refused('not_found', 404);
+  if (role && !who.roles.includes(role)) throw new Refused('role_required', 403);
+  return handler(who);
+}
+
+const messages = { 401: 'not_signed_in', 403: 'refused', 404: 'not_found', 503: 'unavailable' };
+
+const server = http.createServer(async (req, res) => {
+  let status = 200;
+  let body;
+  try {
+    body = await answer(req);
+  } catch (error) {
+    status = error instanceof Refused ? error.status : 500;
+    body = { error: { code: messages[status] ?? 'internal' } }; // why is for the log, not for whoever tries
+    console.error(JSON.stringify({ method: req.method, status, code: error.code ?? String(error) }));
+  }
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+  if (status === 503) headers['retry-after'] = '2';
+  res.writeHead(status, headers).end(JSON.stringify(body));
+});
+
+server.listen(Number(PORT), HOST, () => console.error(JSON.stringify({ listening: server.address().port })));
+process.on('SIGTERM', () => server.close(() => process.exit(0)).closeAllConnections());
