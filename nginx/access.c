@@ -179,7 +179,7 @@ allowed(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
                       "listener with dialect: module?");
         return undecided(r, ctx, "daemon");
     }
-    if (lcf->assertion.len > 0) {
+    if (lcf->assertion.len > 0 && ctx->values[COAT_NGX_USER].len > 0) { /* else: about nobody */
         if (ctx->values[COAT_NGX_ASSERTION].len == 0)
             return undecided(r, ctx, "daemon");
         coat_ngx_assertion_keep(lcf, ctx);
