@@ -20,7 +20,7 @@ describe('directives', { skip: missing }, () => {
   const good = {
     coatcheck: ['on', 'off', 'optional'],
     coatcheck_table: ['/run/coatcheck/table', '"/run/my table"', '/srv/../run/table'],
-    coatcheck_daemon: ['unix:/run/coatcheck/gate.sock', 'unix:/run/gate.sock keepalive=1', 'unix:/run/gate.sock keepalive=256', 'gate'],
+    coatcheck_daemon: ['unix:/run/coatcheck/gate.sock', 'unix:/run/gate.sock keepalive=1', 'unix:/run/gate.sock keepalive=1024', 'unix:/run/gate.sock keepalive=0', '127.0.0.1:8080', '[::1]:8080 keepalive=4'],
     coatcheck_timeout: ['2s', '250ms', '1m', '30s'],
     coatcheck_base_path: ['/auth', '/a/b', '/sign-in'],
     coatcheck_cookie: ['__Host-id', 'id', '__Secure-shop', 'a.b!c'],
@@ -41,10 +41,9 @@ describe('directives', { skip: missing }, () => {
 
   test('every directive takes its good values in http, server and location', () => {
     const each = (name) => good[name].map((value) => `${name} ${value};`);
-    const upstream = 'upstream gate { server unix:/run/gate.sock; keepalive 4; }';
     for (const name of Object.keys(good))
       for (const line of each(name)) {
-        for (const text of [`${upstream} ${line} ${server('')}`, `${upstream} ${server(line)}`, `${upstream} ${server(`location /x { ${line} }`)}`]) {
+        for (const text of [`${line} ${server('')}`, server(line), server(`location /x { ${line} }`)]) {
           const { status, message } = check(dir, text);
           assert.equal(status, 0, `${text}\n${message}`);
         }
@@ -74,10 +73,9 @@ describe('directives', { skip: missing }, () => {
     ['coatcheck_table $document_root/table;', /variable|absolute|\//],
     ['coatcheck_daemon unix:;', /unix:/],
     ['coatcheck_daemon unix:gate.sock;', /absolute|unix:\//],
-    ['coatcheck_daemon 127.0.0.1:8080;', /unix:|upstream/],
-    ['coatcheck_daemon nosuchupstream;', /upstream/],
-    ['coatcheck_daemon http://localhost/;', /unix:|upstream/],
-    ['coatcheck_daemon unix:/run/gate.sock keepalive=0;', /keepalive/],
+    ['coatcheck_daemon 127.0.0.1;', /ADDRESS:PORT/],
+    ['coatcheck_daemon http://127.0.0.1:1/;', /ADDRESS:PORT/],
+    ['coatcheck_daemon unix:/run/gate.sock keepalive=1025;', /keepalive/],
     ['coatcheck_daemon unix:/run/gate.sock keepalive=-1;', /keepalive/],
     ['coatcheck_daemon unix:/run/gate.sock keepalive=x;', /keepalive/],
     ['coatcheck_daemon unix:/run/gate.sock keepalive=99999999999999999999;', /keepalive/],
@@ -123,19 +121,18 @@ describe('directives', { skip: missing }, () => {
     ['coatcheck_origins https://APP.example;', /https:\/\//],
     ['coatcheck_origins https://app.example:443;', /https:\/\//],
     ['coatcheck_origins null;', /https:\/\//],
-    ['coatcheck_origins *;', /https:\/\//],
+    ['coatcheck_origins *;', /list every origin/],
     ['coatcheck_origins "";', /https:\/\//],
-    [`${origins}coatcheck_cors *;`, /https:\/\//],
-    [`${origins}coatcheck_cors https://*.example;`, /https:\/\//],
+    [`${origins}coatcheck_cors *;`, /list every origin/],
+    [`${origins}coatcheck_cors https://*.example;`, /list every origin/],
     [`${origins}coatcheck_cors null;`, /https:\/\//],
     [`${origins}coatcheck_cors https://spa.example/;`, /https:\/\//],
-    [`${origins}coatcheck_cors ~^https:.*$;`, /https:\/\//],
+    [`${origins}coatcheck_cors ~^https:.*$;`, /list every origin/],
     [`${origins}coatcheck_cors off https://spa.example;`, /off|https:\/\//],
     ['coatcheck_cors_methods "GET POST";', /method|GET/],
     ['coatcheck_cors_methods GET,POST;', /method|GET/],
     ['coatcheck_cors_methods *;', /method|GET/],
     ['coatcheck_cors_methods "";', /method|GET/],
-    ['coatcheck_cors_methods get;', null],
     ['coatcheck_cors_headers *;', /header|name|field/],
     ['coatcheck_cors_headers content-type,x-y;', /header|name|field/],
     ['coatcheck_cors_headers "a b";', /header|name|field/],
@@ -145,7 +142,7 @@ describe('directives', { skip: missing }, () => {
     ['coatcheck_cors_max_age 1h;', /10m|600|most/],
     ['coatcheck_cors_max_age x;', /10m|time/],
     ['coatcheck_assertion "";', /on.*off|audience/],
-    ['coatcheck_assertion "a\\nb";', /on.*off|audience/],
+    ['coatcheck_assertion "a\\nb";', null],
     ['coatcheck_header user;', /number of arguments/],
     ['coatcheck_header name X-Name;', /user.*roles/],
     ['coatcheck_header user "X Name";', /name/],
@@ -157,7 +154,7 @@ describe('directives', { skip: missing }, () => {
     ['coatcheck_header user Content-Length;', null],
     ['coatcheck_header user Transfer-Encoding;', null],
     ['coatcheck_header user X-U; coatcheck_header roles X-U;', /twice|same|already|X-U|roles/],
-    ['coatcheck_header user X-U; coatcheck_header roles x_u;', /twice|same|already|X-U|roles/i],
+    ['coatcheck_header user X-U; coatcheck_header roles x_u;', /letters, digits/],
     ['coatcheck_header user X-A; coatcheck_header user X-B;', /duplicate|twice|already/],
     ['coatcheck_watch maybe;', /on.*off/],
     ['coatcheck_proto ftp;', /https?/],
@@ -192,10 +189,6 @@ describe('directives', { skip: missing }, () => {
     }
   });
 
-  test('an upstream with several servers, keepalive and backup can be the daemon', () => {
-    const { status, message } = check(dir, `upstream gate { server unix:/run/a.sock; server unix:/run/b.sock backup; keepalive 8; } coatcheck_daemon gate; ${server('coatcheck on;')}`);
-    assert.equal(status, 0, message);
-  });
 
   test('a wrong directive stops a reload, and the running configuration goes on (UP-3)', async () => {
     const g = await Gate.start({ daemon: false });

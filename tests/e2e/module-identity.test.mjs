@@ -112,7 +112,7 @@ describe('identity headers', { skip: missing }, () => {
       const { raw } = (await send('/x', [cookie(fresh)])).json();
       all.push(names.map((name) => alike(pairsOf(raw), name)));
     }
-    assert.deepEqual(all[0], [['mara'], ['admin%20staff'], ['pwd%20otp'], [fresh.handle], [String(Math.floor(fresh.json.auth_ms / 1000))], []]);
+    assert.deepEqual(all[0], [['mara'], ['admin%20staff'], ['pwd%20otp'], [fresh.handle], [String(Math.floor(fresh.json.authenticated_ms / 1000))], []]);
     assert.deepEqual(all[1], all[0]);
     assert.deepEqual(all[2], all[0]);
     const none = pairsOf((await send('/x', [cookie(bare)])).json().raw);
@@ -201,7 +201,7 @@ describe('identity headers', { skip: missing }, () => {
     const { raw } = (await send('/chosen', [cookie(full), ['X-Auth-User', 'evil']])).json();
     assert.deepEqual(alike(pairsOf(raw), 'X-Auth-User'), ['[mara]']);
     assert.equal(one(raw, 'X-Handle'), full.handle);
-    assert.equal(one(raw, 'X-When'), String(Math.floor(full.json.auth_ms / 1000)));
+    assert.equal(one(raw, 'X-When'), String(Math.floor(full.json.authenticated_ms / 1000)));
     assert.equal(one(raw, 'X-R'), 'admin%20staff');
     assert.equal(one(raw, 'X-M'), 'pwd%20otp');
     assert.equal(one(raw, 'X-V'), 'live');
@@ -247,7 +247,7 @@ describe('identity headers', { skip: missing }, () => {
       assert.equal(res.status, 200, shown);
       const got = pairsOf(res.json().raw).filter(([n]) => n.toLowerCase() === 'cookie').map(([, v]) => v);
       assert.equal(res.json().head.includes(full.token), false, shown);
-      assert.equal(/__Host-id(-pre|-device)?\s*=\w/.test(got.join('; ')), false, `${shown} ${got}`);
+      assert.equal(/(^|[;\s])__Host-id(-pre|-device)?\s*=/.test(got.join('; ')), false, `${shown} ${got}`);
       if (expected) assert.deepEqual(got, expected, shown);
       /* However much white space there was around it: the others are whole and in order. */
       const others = (list) => list.join(';').split(/;[ \t]*/).map((p) => p.trim()).filter((p) => p && !/^__Host-id(-pre|-device)?[ \t]*=/.test(p));
@@ -326,7 +326,7 @@ describe('identity headers', { skip: missing }, () => {
   test('FA-5: the upstream gets exactly the lines that it should', async () => {
     const res = await once(g.port, 'GET /x HTTP/1.1\r\nHost: app.example\r\nX-Auth-User: evil\r\nCookie: a=1; __Host-id=' + full.token + '\r\nx_auth_user: evil\r\nConnection: close, X-Auth-User\r\nX-Keep: 1\r\n\r\n');
     const lines = res.json().head.split('\r\n').filter(Boolean);
-    const seconds = Math.floor(full.json.auth_ms / 1000);
+    const seconds = Math.floor(full.json.authenticated_ms / 1000);
     assert.deepEqual(lines.slice().sort(), ['GET /x HTTP/1.0', `Host: 127.0.0.1:${g.app.port}`, 'Connection: close', 'Cookie: a=1', 'X-Keep: 1', 'X-Auth-User: mara', 'X-Auth-Roles: admin%20staff',
       'X-Auth-Methods: pwd%20otp', `X-Auth-Session: ${full.handle}`, `X-Auth-Time: ${seconds}`].sort());
   });
@@ -412,8 +412,8 @@ describe('variables in logs', { skip: missing }, () => {
 
   test('AU-2: user, handle, verdict and source stand in the access log', async () => {
     const { jar } = live;
-    const seconds = String(Math.floor(live.json.auth_ms / 1000));
-    const who = ['mara%20%22x%22', 'admin', 'pwd', live.handle, seconds, '-'];
+    const seconds = String(Math.floor(live.json.authenticated_ms / 1000));
+    const who = ['mara%20\\x22x\\x22', 'admin', 'pwd', live.handle, seconds, '-'];
     assert.deepEqual((await logged('/a', { jar })).slice(1, 10), ['200', ...who, 'live', 'daemon']);
     assert.deepEqual((await logged('/a', { jar })).slice(1, 10), ['200', ...who, 'live', 'table']);
     const none = ['-', '-', '-', '-', '-', '-'];
@@ -435,6 +435,7 @@ describe('variables in logs', { skip: missing }, () => {
 });
 
 describe('identity from a daemon that lies', { skip: missing }, () => {
+  const handle = 'H'.repeat(22);
   let g, stub, reply;
   before(async () => {
     g = await Gate.start({ daemon: false });
@@ -451,7 +452,7 @@ describe('identity from a daemon that lies', { skip: missing }, () => {
     const values = ['x'.repeat(1024), 'x'.repeat(1025), 'x'.repeat(8000), 'a\tb', 'a b', 'ü', 'a\x7fb', '\xff', ''];
     for (const value of values)
       for (const list of [[['X-Auth-User', value]], [['X-Auth-User', value], ['X-Auth-User', 'second']]]) {
-        reply = () => answer(200, list);
+        reply = () => answer(200, [['X-Auth-Session', handle], ...list]);
         const hits = g.app.hits;
         const res = await g.get('/x', { jar });
         if (res.status === 200) {
@@ -467,7 +468,7 @@ describe('identity from a daemon that lies', { skip: missing }, () => {
 
   test('FA-5: all values together have at most 4 KiB', async () => {
     const v = 'x'.repeat(1000);
-    reply = () => answer(200, names.slice(0, 5).map((n) => [n, v]));
+    reply = () => answer(200, [['X-Auth-Session', handle], ...names.filter((n) => !/Session|Assertion/.test(n)).map((n) => [n, v]), ['X-Auth-User', v]]);
     const res = await g.get('/x', { jar });
     if (res.status === 200) {
       const sum = res.json().head.split('\r\n').filter((l) => /^x-auth-/i.test(l)).reduce((n, l) => n + l.split(': ')[1].length, 0);
@@ -476,7 +477,7 @@ describe('identity from a daemon that lies', { skip: missing }, () => {
   });
 
   test('FA-3: only the six fields of an answer that passes become identity, the rest of it goes nowhere', async () => {
-    reply = () => answer(200, [['X-Auth-User', 'mara'], ['X-Other', 'o'], ['X-Auth-Redirect', '/r'], ['Cookie', 'c=1'], ['Authorization', 'x'], ['Location', '/l'], ['X-Accel-Redirect', '/other']]);
+    reply = () => answer(200, [['X-Auth-User', 'mara'], ['X-Auth-Session', handle], ['X-Other', 'o'], ['X-Auth-Redirect', '/r'], ['Cookie', 'c=1'], ['Authorization', 'x'], ['Location', '/l'], ['X-Accel-Redirect', '/other']]);
     const res = await g.get('/x', { jar });
     assert.equal(res.status, 200);
     const { headers } = res.json();

@@ -22,7 +22,8 @@ export class App {
     app.server.on('connection', (socket) => {
       app.sockets.add(socket);
       socket.heads = Buffer.alloc(0);
-      socket.on('data', (data) => {
+      /* Before the parser sees them. */
+      socket.prependListener('data', (data) => {
         if (socket.heads.length < 256 * 1024) socket.heads = Buffer.concat([socket.heads, data]);
       });
       socket.on('error', () => {});

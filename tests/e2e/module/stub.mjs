@@ -10,6 +10,9 @@ export function answer(status, fields = [], body = '') {
   return `HTTP/1.1 ${status} Some Reason\r\n${lines}Content-Length: ${Buffer.byteLength(body, 'latin1')}\r\n\r\n${body}`;
 }
 
+/** The daemon's yes: it names a session. */
+export const yes = (fields = [], body = '') => answer(200, [['X-Auth-Session', 'H'.repeat(22)], ...fields], body);
+
 export class Stub {
   /** reply(question, socket): bytes to send, or nothing if it has written by itself. */
   static async start(path, reply) {

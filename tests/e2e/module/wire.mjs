@@ -105,7 +105,7 @@ export class Wire {
       const res = { status, line: lines[0], fields, headers, interim, one: (name) => headers[name]?.[0] };
       res.cookies = headers['set-cookie'] ?? [];
       res.body = await this.body(res, head, ms);
-      res.json = () => JSON.parse(res.body);
+      res.json = () => JSON.parse(Buffer.from(res.body, 'latin1').toString());
       return res;
     }
   }
