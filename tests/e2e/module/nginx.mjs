@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Daemon, build, freePort, request, until } from '../lib.mjs';
 import { App } from './app.mjs';
+import { H2, Wire } from './wire.mjs';
 
 export const nginxBinary = ['/usr/sbin/nginx', '/usr/bin/nginx'].find(existsSync);
 export const modulePath = path.join(build, 'nginx/ngx_http_coatcheck_module.so');
@@ -213,7 +214,7 @@ export class Gate {
     else mkdirSync(path.join(g.dir, 'run'));
     await options.before?.(g);
     g.nginx = await Nginx.start(path.join(g.dir, 'nginx'), g.text(), { ...options, clock: g.clock });
-    await until('nginx listens', () => g.get('/nothing').then(() => true, () => false), 30000);
+    await until('nginx listens', () => Wire.open(g.port).then((wire) => wire.close() ?? true, () => false), 30000);
     g.app.hits = 0;
     g.app.seen.length = 0;
     return g;
@@ -257,6 +258,11 @@ export class Gate {
       { host: '127.0.0.1', port: this.port, method, path: target, agent, headers: { host: 'app.example', ...(jar?.header() ?? {}), ...headers } },
       body,
     ).then((res) => (jar ? jar.take(res) : res));
+  }
+
+  /** A connection over HTTP/2; the configuration must have listen: ' http2'. */
+  h2() {
+    return H2.open(this.port);
   }
 
   /** One connection to each worker, kept alive: [{pid, get}]. The configuration must tell $pid in X-Worker. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client that sends exact bytes on one connection and reads whole responses from it, so that what
 // follows a refusal, a HEAD or a pipelined request is seen as it is.
+import http2 from 'node:http2';
 import net from 'node:net';
 
 /** Length of the head, the CRLF CRLF included; 0: not whole yet. */
@@ -152,5 +153,44 @@ export async function once(where, bytes, options = {}) {
     return await wire.send(bytes).response(options);
   } finally {
     wire.close();
+  }
+}
+
+/** A connection over HTTP/2 without TLS. */
+export class H2 {
+  static open(port) {
+    const h2 = new H2();
+    h2.client = http2.connect(`http://127.0.0.1:${port}`);
+    return new Promise((resolve, reject) => {
+      h2.client.on('connect', () => resolve(h2));
+      h2.client.on('error', reject);
+    });
+  }
+
+  /** The stream as soon as it is made, for those that want to see it end. */
+  stream(method, target, headers = {}) {
+    return this.client.request({ ':method': method, ':path': target, ':authority': 'app.example', ...headers });
+  }
+
+  /** {status, headers, cookies, body, json()} */
+  request(method, target, headers = {}, body = undefined) {
+    return new Promise((resolve, reject) => {
+      const stream = this.stream(method, target, headers);
+      const chunks = [];
+      let head;
+      stream.on('response', (h) => (head = h));
+      stream.on('data', (data) => chunks.push(data));
+      stream.on('error', reject);
+      stream.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        if (!head) reject(new Error('the stream ended without a response'));
+        else resolve({ status: head[':status'], headers: head, cookies: head['set-cookie'] ?? [], body: text, json: () => JSON.parse(text) });
+      });
+      stream.end(body);
+    });
+  }
+
+  close() {
+    this.client.destroy();
   }
 }
