@@ -27,6 +27,9 @@ close_request(coat_ngx_ctx *ctx)
     ngx_log_error(NGX_LOG_INFO, c->log, 0,
                   "coatcheck: the session has ended, its connection is closed");
     r->keepalive = 0; /* the client is to see an end, not a silence */
+    /* The upstream's cleanup gives back one reference; without one more the request would be
+     * freed while nginx still walks through its cleanups (as ngx_http_request_handler does). */
+    r->main->count++;
     ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
     ngx_http_run_posted_requests(c);
 }

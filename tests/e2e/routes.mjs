@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { Daemon, Jar, binary, raw, root } from './lib.mjs';
+import { Daemon, Jar, binary, raw, root, until } from './lib.mjs';
 
 export const trusted = '    dialect: forwarded\n    trusted: [127.0.0.1/32]\n';
 
@@ -20,9 +20,17 @@ export class Proxied extends Daemon {
   }
 }
 
+/** The answer of what may be tried again: a slow disk gives 503, which is no answer. */
+export function patient(attempt) {
+  return until('another answer than 503', async () => {
+    const res = await attempt();
+    return res.status === 503 ? null : res;
+  });
+}
+
 /** A session made by the admin interface: {jar, token, handle, json}. */
 export async function plant(d, fields = {}) {
-  const res = await d.ask('POST', '/v1/sessions', { user: 'mara', roles: ['admin'], ...fields });
+  const res = await patient(() => d.ask('POST', '/v1/sessions', { user: 'mara', roles: ['admin'], ...fields }));
   assert.equal(res.status, 201, res.body);
   const jar = new Jar();
   jar.take({ cookies: [res.json().set_cookie] });
