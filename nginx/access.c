@@ -193,8 +193,7 @@ answered(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     ctx->state = COAT_NGX_IDLE;
     if (ctx->refused != NULL)
-        return ctx->reply != NULL && ctx->reply->status == 403 ? coat_ngx_pass(r, ctx->reply)
-                                                               : coat_ngx_refuse(r);
+        return coat_ngx_refuse(r); /* on record or not */
     if (ctx->reply == NULL)
         return undecided(r, ctx, "gate");
     switch (ctx->reply->status) {

@@ -90,8 +90,10 @@ reply_with(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t type, ngx_str_t b
 static bool
 is_hop(coat_span name)
 {
-    static const char *const hops[] = {"Connection", "Keep-Alive", "Content-Length",
-                                       "Date",       "Server",     "Content-Type"};
+    static const char *const hops[] = {
+        "Connection", "Keep-Alive",     "Proxy-Connection", "TE",     "Trailer",
+        "Upgrade",    "Content-Length", "Content-Type",     "Server", "Date",
+    };
 
     for (size_t i = 0; i < sizeof hops / sizeof hops[0]; i++)
         if (coat_span_is_nocase(name, coat_span_of(hops[i])))
@@ -192,6 +194,14 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code)
 ngx_int_t
 coat_ngx_refuse(ngx_http_request_t *r)
 {
+    coat_ngx_ctx *ctx = coat_ngx_ctx_of(r);
+    coat_span id = {NULL, 0};
+
+    if (ctx->reply != NULL)
+        id = coat_reply_field(ctx->reply, "X-Request-Id"); /* leads to the event */
+    if (id.len > 0 && !ctx->fields_set &&
+        coat_ngx_out(r, "X-Request-Id", coat_ngx_text(id)) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return answer(r, NGX_HTTP_FORBIDDEN, "origin_refused");
 }
 

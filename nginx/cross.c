@@ -17,7 +17,7 @@ cors_policy(const coat_ngx_loc *lcf)
     };
 }
 
-/* The daemon puts it on record and words the answer; without the daemon we do both. */
+/* The daemon puts it on record first; whatever it says, the answer is no. */
 static ngx_int_t
 refuse(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const char *why)
 {

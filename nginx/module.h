@@ -168,7 +168,7 @@ struct coat_ngx_ctx {
     const coat_ngx_loc *watch_conf;
 };
 
-/* ---- config.c ---- */
+/* ---- config.c, rules.c, merge.c ---- */
 
 /** The directives; module.c names them in its table. */
 char *coat_ngx_set_table(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

@@ -789,17 +789,6 @@ describe('verdicts in time', { skip: missing || (sanitized && 'a clock of ours b
     }
   });
 
-  test('LC-4: a request refused for a missing role is no activity', async () => {
-    const { jar, handle } = await plant(g.daemon);
-    assert.equal(await status(jar), 200);
-    const before = await seen(handle);
-    for (let i = 0; i < 2; i++) {
-      g.clock.forward(5000);
-      assert.equal(await status(jar, '/role'), 403);
-      assert.equal(await seen(handle), before);
-    }
-  });
-
   test('LC-4: requests that are no activity do not keep a session alive', async () => {
     const s = await plant(g.daemon);
     assert.equal(await status(s.jar), 200);

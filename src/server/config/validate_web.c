@@ -212,12 +212,12 @@ is_reserved(const char *name)
 static coat_err
 validate_identity(coat_builder *b)
 {
-    static const size_t keys[] = {COAT_INDEX_header_user, COAT_INDEX_header_roles,
+    static const size_t keys[] = {COAT_INDEX_header_user,    COAT_INDEX_header_roles,
                                   COAT_INDEX_header_methods, COAT_INDEX_header_session,
-                                  COAT_INDEX_header_time, COAT_INDEX_header_assertion};
+                                  COAT_INDEX_header_time,    COAT_INDEX_header_assertion};
     const coat_config *c = b->config;
-    const char *names[] = {c->header_user, c->header_roles, c->header_methods,
-                           c->header_session, c->header_time, c->header_assertion};
+    const char *names[] = {c->header_user,    c->header_roles, c->header_methods,
+                           c->header_session, c->header_time,  c->header_assertion};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (names[i][0] == '\0')

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded into nginx and the daemon by tests: wall clock and CLOCK_BOOTTIME are ahead by the
- * milliseconds that stand, as an int64, in the file COAT_TEST_CLOCK names. Timers go on as ever, for
- * CLOCK_MONOTONIC is left alone. No part of a release.
+ * milliseconds that stand, as an int64, in the file COAT_TEST_CLOCK names. Timers go on as
+ * ever, for CLOCK_MONOTONIC is left alone. No part of a release.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -44,7 +44,8 @@ clock_gettime(clockid_t id, struct timespec *ts)
 {
     int64_t ns;
 
-    /* A real call, not dlsym(): a sanitizer may ask for the time before it can look up names. */
+    /* A real call, not dlsym(): a sanitizer may ask for the time before it can look up names.
+     */
     if (syscall(SYS_clock_gettime, id, ts) != 0)
         return -1;
     if (ahead_ms == NULL || !is_shifted(id))
