@@ -10,7 +10,7 @@ const close = (server, sockets) => {
   return new Promise((resolve) => server.close(resolve));
 };
 
-/** HTTP. app.hits counts requests; app.on(path, (req, res, body) => ...) answers otherwise. */
+/** HTTP. app.hits counts requests; app.on(path, (req, res, body) => ...) answers otherwise, unless it returns false. */
 export class App {
   static async start() {
     const app = new App();
@@ -52,10 +52,7 @@ export class App {
     req.on('end', () => {
       const body = Buffer.concat(chunks);
       const special = this.special.get(new URL(req.url, 'http://app').pathname);
-      if (special) {
-        special(req, res, body);
-        return;
-      }
+      if (special && special(req, res, body) !== false) return;
       const digest = createHash('sha256').update(body).digest('hex');
       const json = JSON.stringify({ ...seen, length: body.length, digest });
       res.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) });
