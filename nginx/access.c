@@ -259,7 +259,6 @@ check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     for (ngx_uint_t i = 0; i < ctx->line_count; i++)
         lines[i] = coat_ngx_span(ctx->lines[i].original);
     coat_cookie_find(lcf->cookie, lines, ctx->line_count, found);
-    found->ambiguous |= ctx->too_many_lines;
     if (found->count == 0 && !found->ambiguous && lcf->mode == COAT_NGX_OPTIONAL)
         return anonymous(r, lcf, ctx, "gate");
     if (found->count == 1 && !found->ambiguous) {

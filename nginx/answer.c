@@ -48,6 +48,18 @@ others_may_allow(ngx_http_request_t *r)
     return core->satisfy == NGX_HTTP_SATISFY_ANY;
 }
 
+/* If they let it pass, then as a stranger. */
+static ngx_int_t
+leave_to_others(ngx_http_request_t *r, coat_ngx_ctx *ctx, ngx_uint_t status)
+{
+    const coat_ngx_loc *lcf = ngx_http_get_module_loc_conf(r, ngx_http_coatcheck_module);
+
+    ctx->decided = 1;
+    if (coat_ngx_cookies_hide(r, lcf, ctx) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return status == NGX_HTTP_FORBIDDEN ? NGX_HTTP_FORBIDDEN : NGX_HTTP_UNAUTHORIZED;
+}
+
 /** Send status, type and body; the fields are there already. */
 static ngx_int_t
 reply_with(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t type, ngx_str_t body)
@@ -59,6 +71,8 @@ reply_with(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t type, ngx_str_t b
     if (rc != NGX_OK)
         return rc;
     r->headers_out.status = status;
+    if (r->err_status != 0) /* within an error page, whose status would win */
+        r->err_status = status;
     r->headers_out.content_length_n = (off_t)body.len;
     if (status == NGX_HTTP_NO_CONTENT)
         ngx_http_clear_content_length(r);
@@ -107,7 +121,7 @@ coat_ngx_pass(ngx_http_request_t *r, const coat_reply *reply)
     coat_ngx_ctx *ctx = coat_ngx_ctx_of(r);
 
     if (others_may_allow(r) && reply->status != 503)
-        return reply->status == 403 ? NGX_HTTP_FORBIDDEN : NGX_HTTP_UNAUTHORIZED;
+        return leave_to_others(r, ctx, reply->status);
     for (size_t i = 0; i < reply->field_count; i++) {
         ngx_table_elt_t *h;
 
@@ -155,8 +169,9 @@ safe_fields(ngx_http_request_t *r, coat_ngx_ctx *ctx)
     return NGX_OK;
 }
 
+/** @param id  of the daemon's event; may be empty */
 static ngx_int_t
-answer(ngx_http_request_t *r, ngx_uint_t status, const char *code)
+answer(ngx_http_request_t *r, ngx_uint_t status, const char *code, coat_span id)
 {
     static const char page[] =
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -175,19 +190,20 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (safe_fields(r, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    if (has_error_page(r, status) || others_may_allow(r))
+    if (has_error_page(r, status))
         return (ngx_int_t)status;
-    body.data = ngx_pnalloc(r->pool, sizeof page + 400);
+    body.data = ngx_pnalloc(r->pool, sizeof page + 400 + id.len);
     if (body.data == NULL)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (coat_is_navigation(&ctx->facts)) {
         body.len = (size_t)(ngx_sprintf(body.data, page, title, title, text) - body.data);
         return reply_with(r, status, COAT_NGX_STR("text/html; charset=utf-8"), body);
     }
-    body.len =
-        (size_t)(ngx_sprintf(body.data, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
-                             code, title) -
-                 body.data);
+    body.len = (size_t)(ngx_sprintf(body.data,
+                                    "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}%s%*s%s}\n",
+                                    code, title, id.len > 0 ? ",\"request_id\":\"" : "", id.len,
+                                    id.ptr, id.len > 0 ? "\"" : "") -
+                        body.data);
     return reply_with(r, status, COAT_NGX_STR("application/json; charset=utf-8"), body);
 }
 
@@ -199,16 +215,20 @@ coat_ngx_refuse(ngx_http_request_t *r)
 
     if (ctx->reply != NULL)
         id = coat_reply_field(ctx->reply, "X-Request-Id"); /* leads to the event */
+    if (id.len > 64 || !coat_span_is_token(id))
+        id = (coat_span){NULL, 0};
     if (id.len > 0 && !ctx->fields_set &&
         coat_ngx_out(r, "X-Request-Id", coat_ngx_text(id)) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    return answer(r, NGX_HTTP_FORBIDDEN, "origin_refused");
+    if (others_may_allow(r))
+        return leave_to_others(r, ctx, NGX_HTTP_FORBIDDEN);
+    return answer(r, NGX_HTTP_FORBIDDEN, "origin_refused", id);
 }
 
 ngx_int_t
 coat_ngx_unavailable(ngx_http_request_t *r)
 {
-    return answer(r, NGX_HTTP_SERVICE_UNAVAILABLE, "unavailable");
+    return answer(r, NGX_HTTP_SERVICE_UNAVAILABLE, "unavailable", (coat_span){NULL, 0});
 }
 
 ngx_int_t

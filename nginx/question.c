@@ -31,11 +31,22 @@ put_str(writing *w, const char *text)
     put(w, coat_span_of(text));
 }
 
-/* A field of the daemon's own protocol: left out if it is empty or absurdly long. */
+/* The daemon refuses questions with control bytes in them; a client that sends such things gets
+ * the answer that it would get without. */
+static bool
+is_plain(coat_span value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if ((value.ptr[i] < 0x20 && value.ptr[i] != '\t') || value.ptr[i] == 0x7f)
+            return false;
+    return value.len > 0;
+}
+
+/* A field of the question: left out if it is empty, odd or absurdly long. */
 static void
 put_field(writing *w, const char *name, coat_span value, size_t most)
 {
-    if (value.len == 0 || value.len > most)
+    if (!is_plain(value) || value.len > most)
         return;
     put_str(w, name);
     put_str(w, ": ");
@@ -49,6 +60,38 @@ enum {
     COOKIES_MAX = (COAT_COOKIE_CANDIDATES + 1) * (COAT_COOKIE_NAME_MAX + VALUE_MAX + 16),
 };
 
+/* Browsers send everything but visible ASCII encoded; for others we do it. */
+static void
+put_target(writing *w, coat_span uri)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    u_char *start = w->p, *value;
+
+    if (uri.len == 0 || uri.ptr[0] != '/')
+        return;
+    put_str(w, "X-Forwarded-Uri: ");
+    value = w->p;
+    for (size_t i = 0; i < uri.len; i++) {
+        const uint8_t c = uri.ptr[i];
+        const uint8_t code[3] = {'%', (uint8_t)hex[c >> 4], (uint8_t)hex[c & 15]};
+
+        put(w, coat_char_is_visible(c) ? (coat_span){&c, 1} : (coat_span){code, 3});
+    }
+    put_str(w, CRLF);
+    if (w->p - value > URI_MAX)
+        w->p = start;
+}
+
+/* What the daemon takes for a host; with another one a sign-in cannot lead back. */
+static bool
+is_host(coat_span host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (!coat_char_is_alnum(host.ptr[i]) && strchr("-._:[]", host.ptr[i]) == NULL)
+            return false;
+    return host.len > 0;
+}
+
 static ngx_int_t
 put_origin(ngx_http_request_t *r, const coat_ngx_loc *lcf, writing *w)
 {
@@ -58,8 +101,8 @@ put_origin(ngx_http_request_t *r, const coat_ngx_loc *lcf, writing *w)
     if (ngx_http_complex_value(r, lcf->proto, &proto) != NGX_OK)
         return NGX_ERROR;
     put_field(w, "X-Forwarded-Method", coat_ngx_span(r->method_name), 32);
-    put_field(w, "X-Forwarded-Uri", coat_ngx_span(r->unparsed_uri), URI_MAX);
-    if (r->headers_in.host != NULL)
+    put_target(w, coat_ngx_span(r->unparsed_uri));
+    if (r->headers_in.host != NULL && is_host(coat_ngx_span(r->headers_in.host->value)))
         put_field(w, "X-Forwarded-Host", coat_ngx_span(r->headers_in.host->value), 512);
     put_field(w, "X-Forwarded-Proto", coat_ngx_span(proto), 16);
     if (c->sockaddr->sa_family == AF_INET || c->sockaddr->sa_family == AF_INET6)
@@ -81,7 +124,7 @@ put_cookies(writing *w, const coat_ngx_loc *lcf, const coat_cookie_found *found)
         put_str(w, "=");
         if (found->ambiguous)
             put_str(w, "ambiguous");
-        else if (found->value[i].len > VALUE_MAX)
+        else if (found->value[i].len > VALUE_MAX || !is_plain(found->value[i]))
             put_str(w, "malformed");
         else
             put(w, found->value[i]);
@@ -102,7 +145,7 @@ ngx_int_t
 coat_ngx_question_verify(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
                          ngx_str_t *out)
 {
-    size_t room = lcf->question.len + r->unparsed_uri.len + 4 * (size_t)COAT_NGX_FACT_MAX;
+    size_t room = lcf->question.len + 3 * r->unparsed_uri.len + 4 * (size_t)COAT_NGX_FACT_MAX;
     const coat_site_facts *facts = &ctx->facts;
     writing w;
     u_char *start;
@@ -129,7 +172,7 @@ ngx_int_t
 coat_ngx_question_refused(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx,
                           ngx_str_t *out)
 {
-    size_t room = lcf->base_path.len + r->unparsed_uri.len + r->method_name.len + 2048;
+    size_t room = lcf->base_path.len + 3 * r->unparsed_uri.len + r->method_name.len + 2048;
     u_char *start = ngx_pnalloc(r->pool, room);
     writing w = {.p = start, .last = start + room};
 
@@ -150,7 +193,7 @@ coat_ngx_question_live(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_
                        ngx_str_t *out)
 {
     size_t room =
-        lcf->base_path.len + r->unparsed_uri.len + r->method_name.len + 2048 + COOKIES_MAX;
+        lcf->base_path.len + 3 * r->unparsed_uri.len + r->method_name.len + 2048 + COOKIES_MAX;
     u_char *start = ngx_pnalloc(r->pool, room);
     writing w = {.p = start, .last = start + room};
 

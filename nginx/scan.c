@@ -332,6 +332,8 @@ coat_ngx_post_read(ngx_http_request_t *r)
         w.at++;
     }
     walk_end(&w);
+    if (ctx->too_many_lines) /* which one counts nobody can tell, nor hide them all */
+        return NGX_HTTP_BAD_REQUEST;
     if (ctx->connection != NULL)
         tame_connection(ctx->connection);
     return NGX_DECLINED;
