@@ -14,6 +14,13 @@ import { metrics, plant } from './routes.mjs';
 const orders = 'orders-api', stock = 'https://api.example/stock';
 const config = `assertion:\n  audiences: [${orders}, "${stock}"]\n`;
 
+const trusted = '    dialect: forwarded\n    trusted: [127.0.0.1/32]\n';
+/** What a proxy says of the request it asks about. */
+const named = { 'x-forwarded-method': 'GET', 'x-forwarded-uri': '/api/orders', 'x-forwarded-host': 'localhost' };
+
+/** A proxy's question; query with its "?". */
+const question = (d, jar, query = '?assertion=yes', headers = named) => d.get(`/auth/verify${query}`, { jar, headers });
+
 /** Its parts, without a check. */
 function read(assertion) {
   const [header, claims] = assertion.split('.').slice(0, 2).map((part) => JSON.parse(Buffer.from(part, 'base64url')));
@@ -33,11 +40,11 @@ async function pathCounts(d) {
 describe('the daemon', () => {
   let d;
   before(async () => {
-    d = await Daemon.start({ config });
+    d = await Daemon.start({ config, listener: trusted });
   });
   after(() => d.stop());
 
-  const ask = async (jar, audience = 'yes', more = '') => d.get(`/auth/verify?assertion=${encodeURIComponent(audience)}${more}`, { jar });
+  const ask = (jar, audience = 'yes') => question(d, jar, `?assertion=${encodeURIComponent(audience)}`);
 
   test('FA-10: from the store and from the table: the assertion says who it is', async () => {
     const { jar, json } = await plant(d, { roles: ['clerk', 'staff'], methods: ['pwd', 'otp'] });
@@ -82,7 +89,7 @@ describe('the daemon', () => {
     const { jar } = await plant(d);
     for (const query of ['other-api', 'ORDERS-API', 'yes%20', 'on', '', 'orders-api,x', `${orders}&assertion=yes`])
       for (const who of [jar, undefined]) {
-        const res = await d.get(`/auth/verify?assertion=${query}`, { jar: who });
+        const res = await question(d, who, `?assertion=${query}`);
         assert.equal(res.status, 400, query);
         assert.equal(res.headers['x-auth-assertion'], undefined);
         assert.equal(res.headers['x-auth-user'], undefined);
@@ -94,7 +101,7 @@ describe('the daemon', () => {
     const cases = [[200, '', jar], [200, '?assertion=no', jar], [401, '?assertion=yes'], [200, '?assertion=yes&optional=yes'],
       [403, '?assertion=yes&role=owner', jar], [400, '?assertion=yes&role=', jar]];
     for (const [status, query, who] of cases) {
-      const res = await d.get(`/auth/verify${query}`, { jar: who });
+      const res = await question(d, who, query);
       assert.equal(res.status, status, query);
       assert.equal(res.headers['x-auth-assertion'], undefined, query);
     }
@@ -102,6 +109,18 @@ describe('the daemon', () => {
     const res = await ask(anonymous.jar);
     assert.equal(res.status, 200);
     assert.equal(res.headers['x-auth-assertion'], undefined);
+  });
+
+  test('FA-10: no browser gets one: it is for a trusted proxy, about a request that it names', async () => {
+    const { jar } = await plant(d);
+    for (const headers of [{}, { 'x-forwarded-method': 'GET' }, { 'x-forwarded-host': 'localhost' }, { 'x-original-uri': '/api' }, { 'sec-fetch-mode': 'cors', 'sec-fetch-site': 'same-origin' }])
+      for (const who of [jar, undefined]) {
+        const res = await question(d, who, '?assertion=yes', headers);
+        assert.equal(res.status, 400, JSON.stringify(headers));
+        assert.equal(res.headers['x-auth-assertion'], undefined);
+        assert.equal(res.json().error.code, 'assertion_for_proxies_only');
+      }
+    assert.equal((await question(d, jar, '', {})).status, 200);
   });
 
   test('FA-10: whatever a user is called, the claims are one spelling of that', async () => {
@@ -260,7 +279,16 @@ describe('dialects', () => {
     const lifetime = Number(res.headers['x-auth-assertion-lifetime']);
     assert.ok(lifetime >= 1 && lifetime <= claims.exp - claims.iat);
     assert.equal((await ask('module', '?assertion=other')).status, 400);
+    /* It leaves out what is too long to lead back to. */
+    const unnamed = await request({ host: '127.0.0.1', port: port.module, path: '/auth/verify?assertion=yes', headers: { host: 'coatcheck', 'x-forwarded-proto': 'https', ...jar.header() } });
+    assert.equal(read(unnamed.headers['x-auth-assertion']).claims.aud, orders);
     assert.equal((await ask('module', '')).headers['x-auth-assertion-lifetime'], undefined);
+  });
+
+  test('FA-10: a listener that believes no proxy signs nothing', async () => {
+    const res = await d.get(`/auth/verify?assertion=${orders}`, { jar, headers: { ...named, 'x-forwarded-proto': 'https' } });
+    assert.equal(res.status, 400);
+    assert.equal(res.headers['x-who'] ?? res.headers['x-auth-assertion'], undefined);
   });
 
   test('FA-10: envoy: parameters are those of the request itself, so they ask for nothing', async () => {
@@ -302,7 +330,7 @@ class Stack {
     stack.port = await freePort();
     stack.origin = `http://localhost:${stack.port}`;
     const d = (stack.daemon = new Daemon({ origin: stack.origin, config }));
-    d.options.listener = `  - address: unix:${d.dir}/run/http.sock\n    dialect: nginx\n  - address: unix:${d.dir}/run/gate.sock\n    dialect: module\n`;
+    d.options.listener = `${trusted}  - address: unix:${d.dir}/run/http.sock\n    dialect: nginx\n  - address: unix:${d.dir}/run/gate.sock\n    dialect: module\n`;
     await d.prepare();
     await d.up();
     await d.addUser('mara', ['clerk']);
@@ -388,9 +416,17 @@ for (const [name, [change, skip]] of Object.entries(gateways))
       assert.doesNotMatch(stack.apiLog, /"status":401/);
     });
 
+    test('FA-10: a script of a page cannot have one', async () => {
+      const mara = await stack.signIn();
+      const names = { 'x-original-uri': '/api/me', 'x-forwarded-uri': '/api/me', 'x-original-method': 'GET', 'x-forwarded-method': 'GET' };
+      for (const headers of [{}, names])
+        for (const target of ['/auth/verify?assertion=yes', `/auth/verify?assertion=${orders}`, '/_coatcheck_orders'])
+          assert.equal((await stack.get(target, { jar: mara, headers })).headers['x-auth-assertion'], undefined, target);
+    });
+
     test('FA-10: what a client sends in its place is replaced', async () => {
       const mara = await stack.signIn(), noor = await stack.signIn('noor');
-      const stolen = (await stack.daemon.get('/auth/verify?assertion=yes', { jar: mara })).headers['x-auth-assertion'];
+      const stolen = (await question(stack.daemon, mara)).headers['x-auth-assertion'];
       for (const spelling of ['x-auth-assertion', 'X-Auth-Assertion', 'X_Auth_Assertion'])
         assert.equal((await stack.get('/api/me', { jar: noor, headers: { [spelling]: stolen } })).json().user, 'noor');
     });
@@ -398,8 +434,8 @@ for (const [name, [change, skip]] of Object.entries(gateways))
     test('FA-10: past the gateway there is nothing to be had', async () => {
       const mara = await stack.signIn();
       const port = stack.apiPort;
-      const good = (await stack.daemon.get('/auth/verify?assertion=yes', { jar: mara })).headers['x-auth-assertion'];
-      const other = (await stack.daemon.get(`/auth/verify?assertion=${encodeURIComponent(stock)}`, { jar: mara })).headers['x-auth-assertion'];
+      const good = (await question(stack.daemon, mara)).headers['x-auth-assertion'];
+      const other = (await question(stack.daemon, mara, `?assertion=${encodeURIComponent(stock)}`)).headers['x-auth-assertion'];
       assert.equal((await stack.get('/api/me', { port, headers: { 'x-auth-assertion': good } })).status, 200);
       const at = good.lastIndexOf('.') + 1;
       const changed = good.slice(0, at) + (good[at] === 'A' ? 'B' : 'A') + good.slice(at + 1);
@@ -447,7 +483,7 @@ for (const [name, [change, skip]] of Object.entries(gateways))
 
     test('SF-1 FA-10: the daemon is away: "cannot tell", or the API goes on with the keys it has', async () => {
       const jar = await stack.signIn();
-      const good = (await stack.daemon.get('/auth/verify?assertion=yes', { jar })).headers['x-auth-assertion'];
+      const good = (await question(stack.daemon, jar)).headers['x-auth-assertion'];
       await stack.daemon.down();
       assert.equal((await stack.get('/api/me', { port: stack.apiPort, headers: { 'x-auth-assertion': good } })).status, 200);
       assert.equal((await stack.get('/api/me', { jar })).status, 503);
@@ -457,7 +493,7 @@ for (const [name, [change, skip]] of Object.entries(gateways))
   });
 
 test('FA-10 UP-2: several rotations under load, each seen before the next: 0 refusals', async () => {
-  const d = await Daemon.start({ config: `${config}store:\n  url: "memory:"\n` });
+  const d = await Daemon.start({ config: `${config}store:\n  url: "memory:"\n`, listener: trusted });
   try {
     const verifier = verifierOf(d, orders, { refetchMs: 0 });
     const seen = ['', '', '', ''];
@@ -467,7 +503,7 @@ test('FA-10 UP-2: several rotations under load, each seen before the next: 0 ref
       while (goOn) {
         // A cookie is good for one rotation; and each worker has a user, or one would evict another's session.
         const { jar } = await plant(d, { user: `user-${i}` });
-        const res = await d.get('/auth/verify?assertion=yes', { jar });
+        const res = await question(d, jar);
         assert.equal(res.status, 200, res.body);
         const text = res.headers['x-auth-assertion'];
         await verifier.verify(text);

@@ -11,7 +11,8 @@
  *
  * Query: max_age=SECONDS, role=NAMES (separated by spaces, all of them needed),
  * background=yes, optional=yes (anonymous: 200, no identity), assertion=yes or
- * assertion=AUDIENCE (a signed assertion for that API as well).
+ * assertion=AUDIENCE (a signed assertion for that API as well; for proxies only). Not
+ * understood whole: 400.
  *
  * The nginx module (dialect module) is told all of the identity, under names of its own: what
  * the application gets of it is set there.
@@ -401,6 +402,18 @@ answer(coat_visit *visit)
     }
 }
 
+/* Anybody who is signed in may ask about this very request; a script of a page would then hold
+ * a credential. So an assertion is for a trusted proxy, about another request: one that it
+ * names, or any that the module asks about, for nothing else comes to its listener. */
+static bool
+is_a_proxys(const coat_http_request *req, const coat_forward *forward)
+{
+    const coat_listener_conf *listener = req->listener->user;
+
+    return forward->trusted &&
+           (forward->target.len > 0 || listener->dialect == COAT_DIALECT_MODULE);
+}
+
 void
 coat_route_verify(coat_http_request *req)
 {
@@ -416,6 +429,10 @@ coat_route_verify(coat_http_request *req)
         return;
     if (!parse_ask(req, &ask) || !coat_assertion_known(set, ask.audience)) {
         coat_http_error(req, 400, "bad_parameters");
+        return;
+    }
+    if (ask.audience.len > 0 && !is_a_proxys(req, &forward)) {
+        coat_http_error(req, 400, "assertion_for_proxies_only");
         return;
     }
     if (set->need_tls && !forward.tls) {
