@@ -21,7 +21,8 @@ coat_ngx_out(ngx_http_request_t *r, const char *name, ngx_str_t value)
     return NGX_OK;
 }
 
-/* Where the operator has a page of their own for this status, it is shown. */
+/* Where the operator has a page of their own for this status, it is shown; but not where
+ * returning the status would leave the decision to others. */
 static bool
 has_error_page(ngx_http_request_t *r, ngx_uint_t status)
 {
@@ -29,7 +30,7 @@ has_error_page(ngx_http_request_t *r, ngx_uint_t status)
         ngx_http_get_module_loc_conf(r, ngx_http_core_module);
     const ngx_http_err_page_t *page;
 
-    if (core->error_pages == NULL || r->error_page)
+    if (core->error_pages == NULL || r->error_page || core->satisfy == NGX_HTTP_SATISFY_ANY)
         return false;
     page = core->error_pages->elts;
     for (ngx_uint_t i = 0; i < core->error_pages->nelts; i++)
@@ -220,8 +221,6 @@ coat_ngx_refuse(ngx_http_request_t *r)
     if (id.len > 0 && !ctx->fields_set &&
         coat_ngx_out(r, "X-Request-Id", coat_ngx_text(id)) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    if (others_may_allow(r))
-        return leave_to_others(r, ctx, NGX_HTTP_FORBIDDEN);
     return answer(r, NGX_HTTP_FORBIDDEN, "origin_refused", id);
 }
 

@@ -33,13 +33,12 @@
 extern ngx_module_t ngx_http_coatcheck_module;
 
 enum coat_ngx_limits {
-    COAT_NGX_COOKIE_LINES =
-        8,                   /* more Cookie lines than that: nobody can tell which one counts */
-    COAT_NGX_NAMES_MAX = 24, /* identity headers of all locations of a server together */
+    COAT_NGX_COOKIE_LINES = 8, /* more Cookie lines than that are refused with 400 */
+    COAT_NGX_NAMES_MAX = 24,   /* identity headers of all locations of a server together */
     COAT_NGX_REPLY_MAX = 16384,
     COAT_NGX_LIVE_MAX = 4096, /* the answer to /live */
     COAT_NGX_FACT_MAX =
-        1024, /* longer values of Accept and the like are not sent to the daemon */
+        1024, /* longer values of Accept and the like are not put to the daemon */
     COAT_NGX_KEEPALIVE = 32,
     COAT_NGX_TIMEOUT_MS = 2000,
     COAT_NGX_ROLES = 16,
