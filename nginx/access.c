@@ -242,8 +242,11 @@ coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     /* A client that goes away meanwhile ends the request, and with it the question. */
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK)
+    if (r->connection->read->ready) { /* perhaps it has gone already */
+        ngx_post_event(r->connection->read, &ngx_posted_events);
+    } else if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
     return NGX_AGAIN;
 }
 

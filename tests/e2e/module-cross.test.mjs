@@ -2,6 +2,8 @@
 // Requests of other origins at the nginx module: coatcheck_csrf and coatcheck_cors protect any
 // application, before a session is looked at.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { freePort, request, until } from './lib.mjs';
 import { Gate, missing } from './module/nginx.mjs';
@@ -31,6 +33,8 @@ describe('coatcheck_csrf', { skip: missing }, () => {
         location /both { coatcheck_cors ${friend}; coatcheck_cors_methods GET POST PUT; proxy_pass ${s.upstream}; }
         location /moved { error_page 404 = /public/moved; proxy_intercept_errors on; proxy_pass ${s.upstream}; }
         location /any { satisfy any; allow all; proxy_pass ${s.upstream}; }
+        location /any-page { satisfy any; allow all; error_page 403 /refused-page; proxy_pass ${s.upstream}; }
+        location = /refused-page { coatcheck off; coatcheck_csrf off; internal; root ${s.dir}; }
         location /any-cors { satisfy any; allow all; coatcheck_cors ${friend}; proxy_pass ${s.upstream}; }
         location /rewritten { rewrite ^ /target last; }
       `,
@@ -39,6 +43,7 @@ describe('coatcheck_csrf', { skip: missing }, () => {
       res.writeHead(404);
       res.end();
     });
+    writeFileSync(path.join(g.dir, 'refused-page'), 'refused page');
     live = await plant(g.daemon);
   });
   after(() => g.stop());
@@ -154,6 +159,8 @@ describe('coatcheck_csrf', { skip: missing }, () => {
       assert.equal(await attempt('POST', { Origin: evil }, { target: '/any', session }), 403);
       assert.equal(await attempt('POST', { Origin: ours, 'Sec-Fetch-Site': 'cross-site' }, { target: '/any', session }), 403);
       assert.equal(await attempt('GET', { Origin: evil }, { target: '/any-cors', session }), 403);
+      assert.equal(await attempt('POST', { Origin: evil }, { target: '/any-page', session }), 403);
+      assert.equal(attempt.last.body, 'refused page');
       assert.equal(await attempt('POST', { Origin: ours }, { target: '/any', session }), 'passed');
     }
   });

@@ -41,7 +41,7 @@ export class Stub {
         question.all = (name) => question.fields.filter(([n]) => n.toLowerCase() === name).map(([, v]) => v);
         this.questions.push(question);
         const bytes = this.reply(question, socket);
-        if (bytes !== undefined) socket.write(Buffer.from(bytes, 'latin1'));
+        if (typeof bytes === 'string' && socket.writable) socket.write(Buffer.from(bytes, 'latin1'));
       }
     });
   }
