@@ -315,6 +315,10 @@ describe('verdicts of the daemon', { skip: missing }, () => {
       listen: ' reuseport',
       http: (s) => `proxy_cache_path ${s.dir}/cache keys_zone=c:1m; log_format s '$uri $coatcheck_verdict $coatcheck_source'; add_header X-Worker $pid always;`,
       server: (s) => `
+        listen [::1]:${s.port};
+        listen unix:${s.dir}/client.sock;
+        set_real_ip_from unix:;
+        real_ip_header X-Forwarded-For;
         location / { proxy_pass ${s.upstream}; add_header X-Worker $pid always; add_header X-Source $coatcheck_source always; }
         location /optional { coatcheck optional; proxy_pass ${s.upstream}; }
         location /role { coatcheck_require role=admin role=staff; proxy_pass ${s.upstream}; }
@@ -401,6 +405,25 @@ describe('verdicts of the daemon', { skip: missing }, () => {
         const second = await g.get('/x', { jar, headers });
         assert.equal(second.headers['x-source'], 'table', JSON.stringify(headers).slice(0, 120));
       }
+  });
+
+  test('a session is in the table after its first request, from IPv6, a Unix socket and behind another proxy too', async () => {
+    const where = [
+      ['IPv4', { host: '127.0.0.1', port: g.port }, {}], ['IPv6', { host: '::1', port: g.port }, {}], ['a Unix socket', { socketPath: path.join(g.dir, 'client.sock') }, {}],
+      ['another proxy', { socketPath: path.join(g.dir, 'client.sock') }, { 'x-forwarded-for': '192.0.2.77' }], ['another proxy, IPv6', { socketPath: path.join(g.dir, 'client.sock') }, { 'x-forwarded-for': '2001:DB8:0::0:1' }],
+      ['another proxy, mapped', { socketPath: path.join(g.dir, 'client.sock') }, { 'x-forwarded-for': '::ffff:192.0.2.78' }],
+    ];
+    for (const [what, to, more] of where) {
+      const { jar } = await plant(g.daemon, { user: 'places' });
+      const ask = () => request({ ...to, path: '/x', headers: { host: 'app.example', 'user-agent': 'UA', ...jar.header(), ...more } });
+      const sources = [];
+      for (let i = 0; i < 3; i++) {
+        const res = await ask();
+        assert.equal(res.status, 200, what);
+        sources.push(res.headers['x-source']);
+      }
+      assert.deepEqual(sources, ['daemon', 'table', 'table'], what);
+    }
   });
 
   const ends = {

@@ -33,6 +33,7 @@ function environment(clock) {
   const preload = [sanitized && library('libasan.so'), clock && clockPath].filter(Boolean);
   return {
     PATH: process.env.PATH,
+    MALLOC_PERTURB_: '165', /* what was freed is not what it was */
     ...(preload.length ? { LD_PRELOAD: preload.join(' ') } : {}),
     ...(sanitized ? sanitizers() : {}),
     ...(clock ? { COAT_TEST_CLOCK: clock.file } : {}),
