@@ -97,6 +97,24 @@ context_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx, const coat_tabl
     return coat_table_context(table, &context);
 }
 
+/* The daemon refuses a secure cookie that did not come by TLS; so must we, whatever the table
+ * has: it is asked. */
+static bool
+is_secure(ngx_http_request_t *r, const coat_ngx_loc *lcf)
+{
+    ngx_str_t proto;
+
+    if (!lcf->needs_tls)
+        return true;
+#if (NGX_HTTP_SSL)
+    if (lcf->proto_is_scheme)
+        return r->connection->ssl != NULL;
+#endif
+    return ngx_http_complex_value(r, lcf->proto, &proto) == NGX_OK &&
+           (coat_span_is(coat_ngx_span(proto), COAT_LIT("https")) ||
+            coat_span_is(coat_ngx_span(proto), COAT_LIT("wss")));
+}
+
 /* NGX_OK: the table has said yes. NGX_ABORT: not issued here. NGX_DECLINED: ask. */
 static ngx_int_t
 look(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, coat_span token)
@@ -264,7 +282,7 @@ check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     coat_cookie_find(lcf->cookie, lines, ctx->line_count, found);
     if (found->count == 0 && !found->ambiguous && lcf->mode == COAT_NGX_OPTIONAL)
         return anonymous(r, lcf, ctx, "gate");
-    if (found->count == 1 && !found->ambiguous) {
+    if (found->count == 1 && !found->ambiguous && is_secure(r, lcf)) {
         rc = look(r, lcf, ctx, found->value[0]);
         if (rc == NGX_OK)
             return grant(r, lcf, ctx, "table");

@@ -142,6 +142,8 @@ merge_places(ngx_conf_t *cf, const coat_ngx_loc *prev, coat_ngx_loc *conf)
 
     ngx_conf_merge_ptr_value(conf->table, prev->table, NULL);
     ngx_conf_merge_ptr_value(conf->daemon, prev->daemon, NULL);
+    if (conf->proto == NGX_CONF_UNSET_PTR)
+        conf->proto_is_scheme = prev->proto_is_scheme;
     ngx_conf_merge_ptr_value(conf->proto, prev->proto, NULL);
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout, COAT_NGX_TIMEOUT_MS);
     ngx_conf_merge_str_value(conf->base_path, prev->base_path, "/auth");
@@ -160,8 +162,10 @@ merge_places(ngx_conf_t *cf, const coat_ngx_loc *prev, coat_ngx_loc *conf)
         conf->cookie = coat_ngx_cookie_named(cf, COAT_LIT("__Host-id"), conf->cookie_names);
     if (conf->cookie == NULL)
         return NGX_CONF_ERROR;
+    conf->needs_tls = ngx_strncmp(conf->cookie->name, "__", 2) == 0; /* any of the prefixes */
     if (conf->proto != NULL)
         return NGX_CONF_OK;
+    conf->proto_is_scheme = 1;
     conf->proto = ngx_pcalloc(cf->pool, sizeof *conf->proto);
     ngx_memzero(&compile, sizeof compile);
     compile.cf = cf;

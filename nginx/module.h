@@ -116,6 +116,8 @@ typedef struct coat_ngx_loc {
     coat_ngx_name fields[COAT_NGX_FIELDS];
     ngx_flag_t watch;
     ngx_http_complex_value_t *proto;
+    ngx_flag_t proto_is_scheme; /* the default, known without a variable */
+    ngx_flag_t needs_tls;       /* the cookie's name says that it comes over TLS only */
     ngx_str_t question; /* request line and Host, as far as this location decides them */
 } coat_ngx_loc;
 

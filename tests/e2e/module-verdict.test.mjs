@@ -2,10 +2,12 @@
 // Who passes the nginx module, who does not, and what is said: with a stub in the daemon's place for
 // answers that no daemon gives, and with the daemon and a clock that can be put forward.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import http2 from 'node:http2';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Jar, request, sleep, until } from './lib.mjs';
+import { freePort, request, sleep, until } from './lib.mjs';
 import { Gate, missing, sanitized } from './module/nginx.mjs';
 import { Stub, answer, yes } from './module/stub.mjs';
 import { Wire, once, text } from './module/wire.mjs';
@@ -532,7 +534,6 @@ describe('verdicts in time', { skip: missing || (sanitized && 'a clock of ours b
   let g;
   const MINUTE = 60000, HOUR = 60 * MINUTE;
   before(async () => {
-    mkdirSync('/tmp', { recursive: true });
     g = await Gate.start({
       clock: true,
       workers: 2,
@@ -838,6 +839,112 @@ describe('verdicts in time', { skip: missing || (sanitized && 'a clock of ours b
     const kept = await seen(s.handle);
     assert.ok(kept <= used + 1000 && kept >= used - MINUTE, `${kept - used} ms`);
     assert.equal(await status(s.jar), 200);
+  });
+});
+
+describe('other ways to set it up', { skip: missing }, () => {
+  test('CK-8, FA-1: over TLS all is well, over plain http a secure cookie is refused, whatever the table has', async (t) => {
+    const port = await freePort();
+    const certificate = (s) => spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${s.dir}/key.pem`, '-out', `${s.dir}/cert.pem`, '-days', '2', '-subj', '/CN=app.example']);
+    if (spawnSync('openssl', ['version']).status !== 0) return t.skip('there is no openssl');
+    const g = await Gate.start({
+      proto: false,
+      http: () => 'add_header X-Source $coatcheck_source always;',
+      before: certificate,
+      server: (s) => `listen 127.0.0.1:${port} ssl http2; ssl_certificate ${s.dir}/cert.pem; ssl_certificate_key ${s.dir}/key.pem;
+        location / { proxy_pass ${s.upstream}; } location /said { coatcheck_proto $http_x_said; proxy_pass ${s.upstream}; } location /fixed { coatcheck_proto https; proxy_pass ${s.upstream}; }`,
+    });
+    const client = http2.connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
+    try {
+      const { jar } = await plant(g.daemon);
+      const plain = (target, headers = {}) => g.get(target, { jar, headers });
+      const tls = (target, headers = {}) => new Promise((resolve, reject) => {
+        const stream = client.request({ ':path': target, ':authority': 'app.example', ...jar.header(), ...headers });
+        stream.on('response', (h) => resolve([h[':status'], h['x-source']]));
+        stream.on('error', reject);
+        stream.resume();
+        stream.end();
+      });
+      const refused = async (target, headers) => {
+        const res = await plain(target, headers);
+        assert.deepEqual([res.status, res.json().error.code], [403, 'https_required'], target);
+      };
+      await refused('/x');
+      assert.deepEqual(await tls('/x'), [200, 'daemon']);
+      assert.deepEqual(await tls('/x'), [200, 'table']);
+      assert.deepEqual(await tls('/x'), [200, 'table']);
+      for (let i = 0; i < 3; i++) await refused('/x');
+      await refused('/said', { 'x-said': 'http' });
+      assert.equal((await plain('/said', { 'x-said': 'https' })).status, 200);
+      assert.notEqual((await plain('/said', { 'x-said': 'https, http' })).status, 200);
+      assert.notEqual((await plain('/said')).status, 200);
+      assert.equal((await plain('/fixed')).headers['x-source'], 'table');
+      assert.deepEqual(await tls('/x'), [200, 'table']);
+      return undefined;
+    } finally {
+      client.destroy();
+      await g.stop();
+    }
+  });
+
+  test('CK-3: under a name without prefix up to four values are tried, and exactly one must be live', async () => {
+    const port = await freePort();
+    const g = await Gate.start({
+      proto: false,
+      daemon: { plain: true, origin: `http://localhost:${port}`, listener: '' },
+      http: () => 'coatcheck_cookie id; add_header X-Source $coatcheck_source always;',
+      server: (s) => `location / { proxy_pass ${s.upstream}; }`,
+    });
+    try {
+      const a = await plant(g.daemon), b = await plant(g.daemon), ended = await plant(g.daemon);
+      await patient(() => g.daemon.ask('POST', `/v1/sessions/${ended.handle}/end`));
+      const status = async (...values) => {
+        const res = await g.get('/x', { headers: { cookie: `x=1; ${values.map((v) => `id=${v}`).join('; ')}; id-device=d; idx=2` } });
+        if (res.status === 200) assert.deepEqual([res.json().headers['x-auth-user'], res.json().headers.cookie], ['mara', 'x=1; idx=2']);
+        return res.status;
+      };
+      for (let i = 0; i < 2; i++) {
+        assert.equal(await status(a.token), 200);
+        assert.equal(await status(ended.token, a.token), 200);
+        assert.equal(await status(a.token, ended.token), 200);
+        assert.equal(await status(a.token, strangeToken(), 'x'), 200);
+        assert.equal(await status(a.token, b.token), 401);
+        assert.equal(await status(a.token, a.token), 401);
+        assert.equal(await status('x', 'y', 'z', 'w', a.token), 401);
+        assert.equal(await status(ended.token), 401);
+      }
+      assert.equal((await g.get('/x', { headers: { cookie: `__Host-id=${a.token}` } })).status, 401);
+    } finally {
+      await g.stop();
+    }
+  });
+
+  test('a daemon on TCP, two servers with names of their own, and a table for both', async () => {
+    const [port, second] = [await freePort(), await freePort()];
+    const g = await Gate.start({
+      daemon: { listener: `  - address: 127.0.0.1:${port}\n    dialect: module\n    trusted: [127.0.0.1/32]\n` },
+      http: (s) => `add_header X-Source $coatcheck_source always; coatcheck_header user X-Outer;
+        server { listen 127.0.0.1:${second}; coatcheck on; coatcheck_daemon 127.0.0.1:${port} keepalive=4; coatcheck_header user X-Second; location / { proxy_pass ${s.upstream}; } }`,
+      server: (s) => `coatcheck_daemon 127.0.0.1:${port}; location / { proxy_pass ${s.upstream}; }`,
+    });
+    try {
+      const { jar } = await plant(g.daemon);
+      const other = (headers) => request({ host: '127.0.0.1', port: second, path: '/x', headers: { ...jar.header(), ...headers } });
+      assert.equal((await g.get('/x', { jar })).headers['x-source'], 'daemon');
+      const res = await other({ 'X-Second': 'evil', 'X-Outer': 'kept' });
+      assert.equal(res.headers['x-source'], 'table');
+      assert.equal(res.json().headers['x-second'], 'mara');
+      assert.equal(res.json().head.includes('evil'), false);
+      assert.equal((await request({ host: '127.0.0.1', port: second, path: '/x' })).status, 401);
+      assert.equal((await g.get('/x', { jar })).json().headers['x-outer'], 'mara');
+      const hits = g.app.hits;
+      await g.daemon.down();
+      unavailable(await request({ host: '127.0.0.1', port: second, path: '/x' }), 'TCP, away');
+      assert.equal(g.app.hits, hits);
+      await g.daemon.up();
+    } finally {
+      await g.stop();
+    }
   });
 });
 
