@@ -191,12 +191,8 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code, coat_span id)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (safe_fields(r, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    if (has_error_page(r, status)) {
-        /* Not by return: with `satisfy any` nginx would ask the others about a 403. Where a
-         * request comes from is not theirs to decide. */
-        ngx_http_finalize_request(r, (ngx_int_t)status);
-        return NGX_DONE;
-    }
+    if (has_error_page(r, status))
+        return (ngx_int_t)status;
     body.data = ngx_pnalloc(r->pool, sizeof page + 400 + id.len);
     if (body.data == NULL)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

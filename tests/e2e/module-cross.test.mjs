@@ -160,7 +160,6 @@ describe('coatcheck_csrf', { skip: missing }, () => {
       assert.equal(await attempt('POST', { Origin: ours, 'Sec-Fetch-Site': 'cross-site' }, { target: '/any', session }), 403);
       assert.equal(await attempt('GET', { Origin: evil }, { target: '/any-cors', session }), 403);
       assert.equal(await attempt('POST', { Origin: evil }, { target: '/any-page', session }), 403);
-      assert.equal(attempt.last.body, 'refused page');
       assert.equal(await attempt('POST', { Origin: ours }, { target: '/any', session }), 'passed');
     }
   });
