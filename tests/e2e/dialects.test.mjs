@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What /auth/verify reads and answers in each dialect: the table in docs/deployment.md.
+// What /auth/verify reads and answers in each dialect: the tables in docs/proxies.md.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Daemon, freePort, request } from './lib.mjs';
@@ -142,4 +142,48 @@ test('module: nobody passes for others who is not trusted', async () => {
   } finally {
     await other.stop();
   }
+});
+
+test('envoy: demands come in X-Auth-Require, once and understood whole', async () => {
+  const require = (value) => ask(dialects.envoy, { cookie, 'x-auth-require': value }).then((res) => res.status);
+  assert.equal(await require('role=admin&max_age=300'), 200);
+  assert.equal(await require('role=owner'), 403);
+  assert.equal(await ask(dialects.envoy, { 'x-auth-require': 'optional=yes' }).then((res) => res.status), 200);
+  assert.equal(await ask(dialects.envoy, { 'x-auth-require': 'optional=no' }).then((res) => res.status), 401);
+  for (const bad of ['', 'role=', 'rolle=admin', 'optional=perhaps', 'role=admin&role=staff', '%zz', `role=${'a'.repeat(600)}`, ['role=admin', 'role=admin']])
+    assert.equal(await require(bad), bad === '' ? 200 : 400, `${bad}`);
+});
+
+test('FA-7: cookies=yes tells all cookies but ours, on the first question and from the node table', async () => {
+  const bare = cookie.slice('__Host-id='.length);
+  const layouts = [
+    [[cookie], undefined], [[`a=1; ${cookie}; b="2 3"`], 'a=1; b="2 3"'], [[`${cookie}; __Host-id-pre=x; __Host-id-device=y`], undefined], [[`a=1;${cookie};b=2`], 'a=1;b=2'],
+    [[`x__Host-id=1; ${cookie}; __Host-id2=${bare}`], `x__Host-id=1; __Host-id2=${bare}`], [[`a=1; ${cookie}`, 'b=2'], 'a=1; b=2'], [[cookie, 'b=2'], 'b=2'], [['a=1', cookie], 'a=1'],
+  ];
+  for (const [lines, expected] of layouts)
+    for (const [name, headers] of [['forwarded', {}], ['envoy', { 'x-auth-require': 'cookies=yes' }], ['nginx', {}]])
+      for (const round of [1, 2]) {
+        const res = await ask(dialects[name], { cookie: lines, ...headers }, 'GET', name === 'envoy' ? '' : '?cookies=yes');
+        assert.equal(res.status, 200, `${name} ${lines}`);
+        assert.equal(res.headers.cookie, expected, `${name} ${round}`);
+        assert.equal(res.headers['x-envoy-auth-headers-to-remove'], name === 'envoy' && expected === undefined ? 'cookie' : undefined);
+      }
+  const anonymous = await ask(dialects.forwarded, { cookie: '__Host-id=stale; a=1' }, 'GET', '?optional=yes&cookies=yes');
+  assert.deepEqual([anonymous.status, anonymous.headers.cookie], [200, 'a=1']);
+  const refused = await ask(dialects.forwarded, { cookie: 'a=1' }, 'GET', '?cookies=yes');
+  assert.deepEqual([refused.status, refused.headers.cookie], [401, undefined]);
+  const large = await ask(dialects.forwarded, { cookie: `a=${'x'.repeat(9000)}` }, 'GET', '?optional=yes&cookies=yes');
+  assert.deepEqual([large.status, large.headers.cookie], [500, undefined]);
+});
+
+test('FA-7: a page that asks /auth/verify by itself is told no cookies', async () => {
+  const { port } = dialects.forwarded;
+  const res = await request({ host: '127.0.0.1', port, path: '/auth/verify?cookies=yes', headers: { host: 'app.example', 'x-forwarded-proto': 'https', cookie: `${cookie}; a=1` } });
+  assert.deepEqual([res.status, res.headers.cookie], [400, undefined]);
+  const envoy = await ask(dialects.envoy, { cookie: `${cookie}; a=1` }, 'GET', '&cookies=yes');
+  assert.deepEqual([envoy.status, envoy.headers.cookie], [200, undefined]);
+  const direct = await ask({ ...dialects.envoy, path: '/auth/verify?cookies=yes' }, { cookie: `${cookie}; a=1`, 'x-auth-require': 'cookies=yes' });
+  assert.deepEqual([direct.status, direct.headers.cookie], [400, undefined]);
+  const other = await request({ host: '127.0.0.1', port, path: '/auth/verify/x', headers: { host: 'app.example', 'x-forwarded-proto': 'https', cookie: `${cookie}; a=1`, 'x-auth-require': 'cookies=yes' } });
+  assert.deepEqual([other.status, other.headers.cookie], [400, undefined]);
 });

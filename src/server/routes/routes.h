@@ -41,6 +41,10 @@ coat_err coat_csrf_presented(coat_visit *visit, coat_span *out) COAT_MUST_USE;
 /** A fresh token of the visit's session into visit->csrf. */
 coat_err coat_csrf_fresh(coat_visit *visit) COAT_MUST_USE;
 
+/** The request's cookies but ours (cookies.c). false: over COAT_COOKIE_HEADER_MAX together */
+bool coat_cookies_field(coat_http_response *res, const coat_http_request *req,
+                        const coat_settings *set);
+
 /**
  * Signed assertions (assertion.c). Does the configuration have the audience that was asked for?
  * Empty: none was, which is fine.

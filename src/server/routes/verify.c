@@ -11,8 +11,9 @@
  *
  * Query: max_age=SECONDS, role=NAMES (separated by spaces, all of them needed),
  * background=yes, optional=yes (anonymous: 200, no identity), assertion=yes or
- * assertion=AUDIENCE (a signed assertion for that API as well; for proxies only). Not
- * understood whole: 400.
+ * assertion=AUDIENCE (a signed assertion for that API as well), cookies=yes (the request's
+ * cookies but ours as well); the last two for proxies only. Not understood whole: 400. Envoy
+ * puts the path of the request behind ours, so it says the same in X-Auth-Require.
  *
  * The nginx module (dialect module) is told all of the identity, under names of its own: what
  * the application gets of it is set there.
@@ -24,11 +25,14 @@
 #include <coatcheck/target.h>
 #include <uv.h>
 
+enum { DEMANDS_MAX = 512 /* of X-Auth-Require */ };
+
 typedef struct verify_ask {
     int64_t max_age_ms;
     coat_span roles;    /* one space between two of them; empty: none needed */
     coat_span audience; /* of the assertion, as it was asked for; empty: none was */
     bool background, optional;
+    bool cookies; /* tell the request's cookies but ours */
 } verify_ask;
 
 /** Who it is, from the node table or from a session. */
@@ -85,21 +89,42 @@ roles_are_good(coat_span roles)
     return true;
 }
 
+/* What is demanded; *out stays NULL where that is nothing. @return false: not understood */
+static bool
+find_demands(coat_http_request *req, coat_params *own, const coat_params **out)
+{
+    coat_http_found found;
+    coat_span text;
+    uint8_t *buf;
+
+    if (!(req->route->flags & COAT_HTTP_RAW_REST))
+        return !req->has_query || coat_http_query(req, out) == COAT_OK;
+    found = coat_http_single(req, "X-Auth-Require", &text);
+    if (found != COAT_HTTP_ONE)
+        return found == COAT_HTTP_ABSENT;
+    buf = text.len <= DEMANDS_MAX ? coat_http_alloc(req, text.len) : NULL;
+    if (buf == NULL || coat_params_parse(text, buf, text.len, own) != COAT_OK)
+        return false;
+    *out = own;
+    return true;
+}
+
 /* A question that is not understood whole gets no yes: a misspelt or empty role, a refused
  * "optional", must not let everybody in. */
 static bool
 parse_ask(coat_http_request *req, verify_ask *ask)
 {
     const coat_params *params = NULL;
+    coat_params own;
     coat_span value;
     int64_t seconds = 0;
     size_t known = 0;
 
     *ask = (verify_ask){0};
-    if (!req->has_query || (req->route->flags & COAT_HTTP_RAW_REST))
-        return true;
-    if (coat_http_query(req, &params) != COAT_OK)
+    if (!find_demands(req, &own, &params))
         return false;
+    if (params == NULL)
+        return true;
     if (coat_params_get(params, "max_age", &value)) {
         if (coat_integer_parse(value, &seconds) != COAT_OK || seconds < 1 ||
             seconds > 30 * 24 * 3600)
@@ -115,8 +140,10 @@ parse_ask(coat_http_request *req, verify_ask *ask)
     known += coat_params_get(params, "background", &value);
     known += coat_params_get(params, "optional", &value);
     known += coat_params_get(params, "assertion", &value);
+    known += coat_params_get(params, "cookies", &value);
     return known == params->count && parse_flag(params, "background", &ask->background) &&
            parse_flag(params, "optional", &ask->optional) &&
+           parse_flag(params, "cookies", &ask->cookies) &&
            parse_audience(params, &ask->audience);
 }
 
@@ -191,11 +218,10 @@ identity_fields(coat_http_response *res, const identity_names *names, const iden
     return true;
 }
 
-/* The whole of it, with an assertion if one was asked for.
- * @return NULL, or why the answer cannot be 200 */
+/* Identity, with an assertion if one was asked for. @return NULL, or why there is no yes */
 static const char *
-tell(coat_http_response *res, coat_http_request *req, const coat_settings *set,
-     const verify_ask *ask, const identity *who)
+tell_identity(coat_http_response *res, coat_http_request *req, const coat_settings *set,
+              const verify_ask *ask, const identity *who)
 {
     identity_names names = names_for(req, set->config);
     coat_assertion claims = {.user = who->user,
@@ -209,6 +235,18 @@ tell(coat_http_response *res, coat_http_request *req, const coat_settings *set,
     if (!coat_assertion_field(res, req, set, ask->audience, &claims, who->ends_ms))
         return "identity_not_assertable";
     return NULL;
+}
+
+/* All that a yes says; who: NULL, anonymous. @return NULL, or why the answer cannot be 200 */
+static const char *
+tell(coat_http_response *res, coat_http_request *req, const coat_settings *set,
+     const verify_ask *ask, const identity *who)
+{
+    const char *wrong = who != NULL ? tell_identity(res, req, set, ask, who) : NULL;
+
+    if (wrong == NULL && ask->cookies && !coat_cookies_field(res, req, set))
+        return "cookies_too_large";
+    return wrong;
 }
 
 static const coat_settings *
@@ -347,23 +385,13 @@ send_away(coat_visit *visit, unsigned status, const char *code, const char *page
     coat_visit_send_error(visit, res, code);
 }
 
+/* who: NULL, anonymous */
 static void
-answer_live(coat_visit *visit, const verify_ask *ask)
+answer_yes(coat_visit *visit, const verify_ask *ask, const identity *who)
 {
-    const coat_record *record = coat_session_record(visit->session);
-    coat_http_response *res;
-    const char *wrong;
+    coat_http_response *res = coat_visit_reply(visit, 200);
+    const char *wrong = tell(res, visit->req, visit->set, ask, who);
 
-    if (!has_roles(record->roles, ask->roles)) {
-        coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_FORBIDDEN, 1);
-        coat_visit_error(visit, 403, "role_required");
-        return;
-    }
-    res = coat_visit_reply(visit, 200);
-    wrong = tell(res, visit->req, visit->set, ask,
-                 &(identity){record->user, record->roles, record->methods,
-                             coat_session_handle(visit->session), record->auth_ms,
-                             coat_session_ends_ms(visit->session)});
     if (wrong != NULL)
         coat_visit_error(visit, 500, wrong);
     else
@@ -371,11 +399,30 @@ answer_live(coat_visit *visit, const verify_ask *ask)
 }
 
 static void
+answer_live(coat_visit *visit, const verify_ask *ask)
+{
+    const coat_record *record = coat_session_record(visit->session);
+
+    if (!has_roles(record->roles, ask->roles)) {
+        coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_FORBIDDEN, 1);
+        coat_visit_error(visit, 403, "role_required");
+        return;
+    }
+    answer_yes(visit, ask,
+               &(identity){record->user, record->roles, record->methods,
+                           coat_session_handle(visit->session), record->auth_ms,
+                           coat_session_ends_ms(visit->session)});
+}
+
+static void
 answer(coat_visit *visit)
 {
     verify_ask ask;
 
-    (void)parse_ask(visit->req, &ask);
+    if (!parse_ask(visit->req, &ask)) { /* it was understood before */
+        coat_visit_error(visit, 500, "internal");
+        return;
+    }
     coat_meter_observe(&visit->at->meter, COAT_TIMER_VERIFY, uv_hrtime() - visit->begun_ns);
     coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_SLOW, 1);
     switch (visit->identified) {
@@ -391,8 +438,7 @@ answer(coat_visit *visit)
     case COAT_NO_SESSION:
         coat_meter_add(&visit->at->meter, COAT_METER_VERIFY_NONE, 1);
         if (ask.optional)
-            coat_visit_send(visit, coat_visit_reply(visit, 200), COAT_HTTP_EMPTY,
-                            (coat_span){NULL, 0});
+            answer_yes(visit, &ask, NULL);
         else
             send_away(visit, 401, "not_signed_in", visit->set->login_url);
         return;
@@ -403,15 +449,20 @@ answer(coat_visit *visit)
 }
 
 /* Anybody who is signed in may ask about this very request; a script of a page would then hold
- * a credential. So an assertion is for a trusted proxy, about another request: one that it
- * names, or any that the module asks about, for nothing else comes to its listener. */
+ * a credential, or read HttpOnly cookies. So these are for a trusted proxy, about another
+ * request: one that it names, or any that the module asks about, for nothing else comes to its
+ * listener. For Envoy every target is another's, but only its filter asks behind our own path.
+ */
 static bool
 is_a_proxys(const coat_http_request *req, const coat_forward *forward)
 {
     const coat_listener_conf *listener = req->listener->user;
 
-    return forward->trusted &&
-           (forward->target.len > 0 || listener->dialect == COAT_DIALECT_MODULE);
+    if (!forward->trusted)
+        return false;
+    if (listener->dialect == COAT_DIALECT_ENVOY)
+        return (req->route->flags & COAT_HTTP_RAW_REST) != 0;
+    return forward->target.len > 0 || listener->dialect == COAT_DIALECT_MODULE;
 }
 
 void
@@ -433,6 +484,10 @@ coat_route_verify(coat_http_request *req)
     }
     if (ask.audience.len > 0 && !is_a_proxys(req, &forward)) {
         coat_http_error(req, 400, "assertion_for_proxies_only");
+        return;
+    }
+    if (ask.cookies && !is_a_proxys(req, &forward)) {
+        coat_http_error(req, 400, "cookies_for_proxies_only");
         return;
     }
     if (set->need_tls && !forward.tls) {
