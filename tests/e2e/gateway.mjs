@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stock nginx in front of a daemon and of an application that shows what arrives: the recipe of
-// examples/gateway/nginx.conf, filled in as scripts/run does.
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+// Stock nginx in front of a daemon and of an application, for browsers: examples/proxies/
+// nginx-auth-request.conf without TLS, which is fine on loopback.
 import http from 'node:http';
 import path from 'node:path';
-import { Daemon, freePort, request, root, until } from './lib.mjs';
-
-const nginxBinary = ['/usr/sbin/nginx', '/usr/bin/nginx'].find(existsSync);
+import { Daemon, freePort, request } from './lib.mjs';
+import { startNginx } from './proxies/nginx.mjs';
+import { fill } from './proxies/site.mjs';
 
 export class Gateway {
   static async start(options = {}) {
@@ -46,25 +44,17 @@ export class Gateway {
   }
 
   async startNginx() {
-    const tmp = path.join(this.daemon.dir, 'nginx');
-    mkdirSync(tmp, { recursive: true, mode: 0o700 });
-    const user = process.getuid() === 0 ? 'user root root;' : '';
-    const conf = readFileSync(path.join(root, 'examples/gateway/nginx.conf'), 'utf8')
-      .replace(/^@USER@/m, user)
-      .replaceAll('@PORT@', this.port)
-      .replaceAll('@APP@', this.app.address().port)
-      .replaceAll('@RUN@', path.join(this.daemon.dir, 'run'))
-      .replaceAll('@TMP@', tmp);
-    const file = path.join(tmp, 'nginx.conf');
-    writeFileSync(file, conf);
-    this.nginx = spawn(nginxBinary, ['-p', tmp, '-c', file, '-e', 'stderr'], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    this.nginxErrors = '';
-    this.nginx.stderr.on('data', (data) => (this.nginxErrors += data));
-    this.nginxEnded = new Promise((resolve) => this.nginx.on('exit', resolve));
-    await until('nginx answers', () => this.get('/auth/login').then((res) => res.status === 200, () => false))
-      .catch((error) => { throw new Error(`${error.message}: ${this.nginxErrors}`); });
+    const conf = fill('nginx-auth-request.conf', [
+      ['listen 443 ssl', `listen 127.0.0.1:${this.port}`],
+      ['server_name app.example.com;\n', 'absolute_redirect off;\n'],
+      ['    ssl_certificate /etc/ssl/app.example.com.crt;\n', ''],
+      ['    ssl_certificate_key /etc/ssl/app.example.com.key;\n', ''],
+      ['    ssl_protocols TLSv1.2 TLSv1.3;\n', ''],
+      ['__Host-id', 'id'],
+      ['/run/coatcheck/http.sock', path.join(this.daemon.dir, 'run/http.sock')],
+      ['127.0.0.1:3000', `127.0.0.1:${this.app.address().port}`],
+    ]);
+    this.nginx = await startNginx({ dir: this.daemon.dir, port: this.port }, conf);
   }
 
   get(target, { jar, headers = {}, method = 'GET' } = {}, body) {
@@ -105,8 +95,7 @@ export class Gateway {
   }
 
   async stop() {
-    this.nginx?.kill('SIGTERM');
-    await this.nginxEnded;
+    await this.nginx?.stop();
     this.app.closeAllConnections?.();
     await new Promise((resolve) => this.app.close(resolve));
     await this.daemon.stop();
