@@ -21,7 +21,7 @@ before(async () => {
     dialect.port = await freePort();
     listener += `  - address: 127.0.0.1:${dialect.port}\n    dialect: ${name}\n    trusted: [127.0.0.1/32]\n`;
   }
-  d = await Daemon.start({ plain: false, origin: 'https://app.example', listener });
+  d = await Daemon.start({ plain: false, origin: 'https://app.example', listener, config: 'assertion:\n  audiences: [orders]\n' });
   const made = await d.ask('POST', '/v1/sessions', { user: 'mara', roles: ['staff', 'admin'], methods: ['pwd'] });
   cookie = made.json().set_cookie.split(';')[0];
 });
@@ -186,4 +186,12 @@ test('FA-7: a page that asks /auth/verify by itself is told no cookies', async (
   assert.deepEqual([direct.status, direct.headers.cookie], [400, undefined]);
   const other = await request({ host: '127.0.0.1', port, path: '/auth/verify/x', headers: { host: 'app.example', 'x-forwarded-proto': 'https', cookie: `${cookie}; a=1`, 'x-auth-require': 'cookies=yes' } });
   assert.deepEqual([other.status, other.headers.cookie], [400, undefined]);
+});
+
+test('FA-10: envoy: an assertion is for the filter, not for a page that asks about itself', async () => {
+  const told = await ask(dialects.envoy, { cookie, 'x-auth-require': 'assertion=orders' });
+  assert.equal(told.status, 200);
+  assert.equal(told.headers['x-auth-assertion'].split('.').length, 3);
+  const page = await ask({ ...dialects.envoy, path: '/auth/verify?assertion=orders' }, { cookie });
+  assert.deepEqual([page.status, page.headers['x-auth-assertion']], [400, undefined]);
 });

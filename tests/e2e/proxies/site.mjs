@@ -4,7 +4,9 @@
 //
 //   name       'caddy'; stands in the name of each test
 //   listeners  the daemon's: [{ file: 'http.sock', dialect: 'nginx' }] on Unix sockets in its run folder
-//              (and trusted: networks, for proxies that name themselves in X-Forwarded-For), or [{ tcp: true, dialect: 'forwarded' }]; `config` is further YAML for the daemon
+//              (and trusted: networks, for proxies that name themselves in X-Forwarded-For), or
+//              [{ tcp: true, dialect: 'forwarded' }]
+//   config     further YAML for the daemon
 //   start(site)  runs the proxy in the foreground, its state in site.dir, resolves when it listens on
 //              127.0.0.1:site.port with the certificate in site.cert and site.key (names site.host);
 //              resolves to { stop() }. spawnProxy() below does this for a program
