@@ -71,7 +71,14 @@ export class Envoy {
     this.clusters = new Map(config.static_resources.clusters.map((c) => [c.name, c.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address]));
     Object.assign(this, { port, peer });
     this.agent = new http.Agent({ keepAlive: true });
-    this.server = https.createServer({ key, cert }, (req, res) => this.serve(req, res));
+    this.server = https.createServer({ key, cert }, (req, res) => {
+      try {
+        this.serve(req, res);
+      } catch (error) {
+        console.error(error); /* a configuration that the model does not know */
+        res.destroy();
+      }
+    });
   }
 
   async start() {

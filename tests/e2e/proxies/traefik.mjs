@@ -114,7 +114,14 @@ export class Traefik {
     this.routers = Object.values(config.http.routers).map((r) => ({ ...r, match: matcher(r.rule), priority: r.priority ?? r.rule.length }))
       .sort((a, b) => b.priority - a.priority);
     this.agent = new http.Agent({ keepAlive: true });
-    this.server = https.createServer({ key, cert }, (req, res) => this.serve(req, res));
+    this.server = https.createServer({ key, cert }, (req, res) => {
+      try {
+        this.serve(req, res);
+      } catch (error) {
+        console.error(error); /* a configuration that the model does not know */
+        res.destroy();
+      }
+    });
   }
 
   async start() {
