@@ -18,7 +18,9 @@ $(BUILD)/build.ninja:
 build: $(BUILD)/build.ninja ## build everything
 	meson compile -C $(BUILD)
 
-run: build ## start daemon, nginx and the example application on loopback
+run: ## start daemon, nginx and the example application on loopback
+	@scripts/setup run
+	@$(MAKE) --no-print-directory build
 	@scripts/run $(BUILD)
 
 test: ## build and pass all tests

@@ -88,6 +88,31 @@ fail:
     return NULL;
 }
 
+coat_client *
+coat_client_at(const char *path)
+{
+    coat_client *client = calloc(1, sizeof *client);
+
+    if (client != NULL)
+        client->path = path;
+    return client;
+}
+
+pid_t
+coat_client_peer(const coat_client *client)
+{
+    struct ucred peer = {.pid = 0};
+    socklen_t len = sizeof peer;
+    int fd = connect_to(client->path);
+
+    if (fd < 0)
+        return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        peer.pid = 0;
+    (void)close(fd);
+    return peer.pid;
+}
+
 void
 coat_client_close(coat_client *client)
 {

@@ -9,11 +9,16 @@
 
 #include "cli/cli.h"
 #include <jansson.h>
+#include <sys/types.h>
 
 typedef struct coat_client coat_client;
 
 /** Prints what is wrong. @return NULL and an exit code in *code */
 coat_client *coat_client_open(const coat_args *args, int *code);
+/** For a daemon that is known to run. path: of its socket, borrowed. NULL: out of memory */
+coat_client *coat_client_at(const char *path);
+/** The process that listens there; 0 if none does. */
+pid_t coat_client_peer(const coat_client *client);
 void coat_client_close(coat_client *client);
 /** Is it a daemon that answers, or this process? */
 bool coat_client_is_daemon(const coat_client *client);

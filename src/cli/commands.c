@@ -4,6 +4,15 @@
 const coat_command coat_commands[] = {
     {"serve", "", "Run the daemon", "", "Stops on SIGTERM and SIGINT, reloads on SIGHUP.\n",
      coat_cmd_serve},
+    {"gateway", "", "Put sign-in in front of an application",
+     "--upstream=URL|--listen=ADDRESS|--tls-cert=FILE|--tls-key=FILE|--redirect=ADDRESS|"
+     "--protect=RULE|--optional|--no-csrf|--assertion|--max-body=SIZE|--access-log=FILE|"
+     "--upstream-ca=FILE|--user=NAME|--nginx=FILE|--module=FILE|--print",
+     "Runs nginx and the daemon: coatcheck gateway --upstream http://127.0.0.1:3000\n"
+     "--listen, --redirect and --protect may be repeated. Listens on 127.0.0.1:8080; with\n"
+     "--tls-cert and --tls-key on 0.0.0.0:443. --protect /admin:role=admin,max-age=5m asks\n"
+     "for more where paths begin so. --print shows nginx's configuration and starts nothing.\n",
+     coat_cmd_gateway},
     {"user add", "NAME", "Add an account", "--role=ROLE|--password-stdin",
      "Asks for the password on the terminal, or reads a line of standard input. --role may be\n"
      "repeated.\n",

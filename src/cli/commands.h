@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 
 int coat_cmd_serve(const coat_args *args);
+int coat_cmd_gateway(const coat_args *args);
 int coat_cmd_user_add(const coat_args *args);
 int coat_cmd_user_list(const coat_args *args);
 int coat_cmd_user_show(const coat_args *args);

@@ -34,6 +34,7 @@ top=$root/dest$prefix
 for file in bin/coatcheck include/coatcheck/coatcheck.h include/coatcheck/store_suite.h \
     share/man/man1/coatcheck.1 share/man/man5/coatcheck.yaml.5 \
     share/bash-completion/completions/coatcheck lib/systemd/system/coatcheck.service \
+    lib/systemd/system/coatcheck-gateway.service share/coatcheck/nginx/pages.conf \
     lib/systemd/system/coatcheck.socket lib/sysusers.d/coatcheck.conf lib/tmpfiles.d/coatcheck.conf \
     share/doc/coatcheck/README.md share/doc/coatcheck/docs/configuration.md \
     share/doc/coatcheck/examples/coatcheck.yaml share/doc/coatcheck/examples/pages/login.html \
@@ -50,10 +51,12 @@ find "$root/dest" ! -type l -perm /022 >>"$log"
 find "$root/dest" -type f -perm /111 ! -path '*/bin/coatcheck' ! -name '*.so*' ! -name '*.py' >>"$log"
 point "nothing can be written by others, nothing else can be executed" "$log"
 
-grep '@' "$top/lib/systemd/system/coatcheck.service" | grep -v '^SystemCallFilter=' >"$log"
+grep '@' "$top/lib/systemd/system/"coatcheck*.service | grep -v ':SystemCallFilter=' >"$log"
 grep -q "^ExecStart=$prefix/bin/coatcheck serve$" "$top/lib/systemd/system/coatcheck.service" ||
-    echo "the unit starts another program" >>"$log"
-point "the unit starts the installed program" "$log"
+    echo "coatcheck.service starts another program" >>"$log"
+grep -q "^ExecStart=$prefix/bin/coatcheck gateway " "$top/lib/systemd/system/coatcheck-gateway.service" ||
+    echo "coatcheck-gateway.service starts another program" >>"$log"
+point "the units start the installed program" "$log"
 
 # pkg-config writes flags without DESTDIR: a sysroot puts it back.
 libdir=$(dirname "$(find "$top" -name libcoatcheck.so.0)")

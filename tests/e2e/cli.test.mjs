@@ -56,7 +56,7 @@ test('wrong usage is 2, a wrong configuration 3, and both say what is wrong', ()
   for (const { name, operands } of commands) {
     if (['version', 'completion'].includes(name)) continue;
     const file = name === 'user import' ? d.file : 'x';
-    const res = run([...name.split(' '), ...(operands ? [file] : []), ...(name === 'session end-all' ? ['--yes'] : []), ...(/add|passwd/.test(name) ? ['--password-stdin'] : []), '--session.idle-timeout=never'], { input: `${password}\n` });
+    const res = run([...name.split(' '), ...(operands ? [file] : []), ...(name === 'session end-all' ? ['--yes'] : []), ...(/add|passwd/.test(name) ? ['--password-stdin'] : []), ...(name === 'gateway' ? ['--upstream=http://127.0.0.1:1'] : []), '--session.idle-timeout=never'], { input: `${password}\n` });
     assert.equal(res.status, CONFIG, `${name}: ${res.stderr}`);
     assert.match(res.stderr, /session\.idle-timeout/);
   }

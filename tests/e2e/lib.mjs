@@ -5,6 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -58,7 +59,8 @@ export async function until(what, probe, ms = 15000) {
 /** One request; resolves to {status, headers (lower case, arrays for repeated), body, json()}. */
 export function request(options, body) {
   return new Promise((resolve, reject) => {
-    const req = http.request({ agent: false, ...options }, (res) => {
+    const { request: start } = options.protocol === 'https:' ? https : http;
+    const req = start({ agent: false, ...options }, (res) => {
       const chunks = [];
       res.on('data', (chunk) => chunks.push(chunk));
       res.on('error', reject);

@@ -113,6 +113,9 @@ typedef struct coat_config_input {
     char *const *env;         /* environ; NULL: none. Unknown COATCHECK_* names are refused */
     const char *const *flags; /* "--session.idle-timeout=5m"; unknown ones are refused */
     size_t flag_count;
+    /* Judge each value by itself only. For who wants to know what was said before adding to it;
+     * never for a configuration that is put in force. */
+    bool values_only;
 } coat_config_input;
 
 /**

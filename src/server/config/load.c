@@ -114,7 +114,7 @@ load_layers(coat_builder *b, coat_span text, const coat_config_input *input)
         err = load_flag(b, input->flags[i]);
     if (err == COAT_OK)
         err = coat_config_resolve(b);
-    if (err == COAT_OK)
+    if (err == COAT_OK && !input->values_only)
         err = coat_config_validate(b);
     for (size_t i = 0; err == COAT_OK && i < COAT_KEYS_COUNT; i++) {
         b->config->priv->values[i] = coat_config_format(b->config, i);
