@@ -147,13 +147,6 @@ merge_places(ngx_conf_t *cf, const coat_ngx_loc *prev, coat_ngx_loc *conf)
     ngx_conf_merge_ptr_value(conf->proto, prev->proto, NULL);
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout, COAT_NGX_TIMEOUT_MS);
     ngx_conf_merge_str_value(conf->base_path, prev->base_path, "/auth");
-    if (conf->table == NULL)
-        conf->table = coat_ngx_table_named(cf, COAT_NGX_STR("/run/coatcheck/table"));
-    if (conf->daemon == NULL)
-        conf->daemon = coat_ngx_daemon_named(cf, COAT_NGX_STR("unix:/run/coatcheck/gate.sock"),
-                                             COAT_NGX_KEEPALIVE);
-    if (conf->table == NULL || conf->daemon == NULL)
-        return NGX_CONF_ERROR;
     if (conf->cookie == NGX_CONF_UNSET_PTR) {
         conf->cookie = prev->cookie;
         ngx_memcpy(conf->cookie_names, prev->cookie_names, sizeof conf->cookie_names);
@@ -209,11 +202,29 @@ merge_cross(ngx_conf_t *cf, const coat_ngx_loc *prev, coat_ngx_loc *conf)
     return NGX_CONF_OK;
 }
 
+/* What only a block that does something needs; a server that has nothing to do with us opens no table. */
+static char *
+settle(ngx_conf_t *cf, coat_ngx_loc *conf)
+{
+    coat_ngx_srv *scf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_coatcheck_module);
+
+    scf->used = 1;
+    if (conf->assertion.len > 0)
+        coat_ngx_main_conf(cf)->assertions = 1;
+    if (conf->table == NULL)
+        conf->table = coat_ngx_table_named(cf, COAT_NGX_STR("/run/coatcheck/table"));
+    if (conf->daemon == NULL)
+        conf->daemon = coat_ngx_daemon_named(cf, COAT_NGX_STR("unix:/run/coatcheck/gate.sock"),
+                                             COAT_NGX_KEEPALIVE);
+    if (conf->table == NULL || conf->daemon == NULL)
+        return NGX_CONF_ERROR;
+    return write_question(cf, conf) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
 char *
 coat_ngx_merge_loc(ngx_conf_t *cf, void *parent, void *child)
 {
     coat_ngx_loc *prev = parent, *conf = child;
-    coat_ngx_srv *scf;
 
     ngx_conf_merge_uint_value(conf->mode, prev->mode, COAT_NGX_OFF);
     ngx_conf_merge_value(conf->pass_cookie, prev->pass_cookie, 0);
@@ -231,9 +242,5 @@ coat_ngx_merge_loc(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     if (conf->mode == COAT_NGX_OFF && conf->csrf == COAT_NGX_CSRF_OFF && conf->cors->count == 0)
         return NGX_CONF_OK;
-    scf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_coatcheck_module);
-    scf->used = 1;
-    if (conf->assertion.len > 0)
-        coat_ngx_main_conf(cf)->assertions = 1;
-    return write_question(cf, conf) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return settle(cf, conf);
 }

@@ -55,11 +55,11 @@ coat_cmd_status(const coat_args *args)
     } else if (args->json) {
         (void)json_dumpf(answer, stdout, JSON_INDENT(2));
         (void)printf("\n");
-        code = COAT_EXIT_OK;
     } else {
         print_status(answer, coat_client_is_daemon(client));
-        code = coat_client_is_daemon(client) ? COAT_EXIT_OK : COAT_EXIT_NO_DAEMON;
     }
+    if (status == 200)
+        code = coat_client_is_daemon(client) ? COAT_EXIT_OK : COAT_EXIT_NO_DAEMON;
     json_decref(answer);
     coat_client_close(client);
     return code;
