@@ -448,6 +448,28 @@ for (const [name, [change, skip]] of Object.entries(gateways))
       }
     });
 
+    test('what the API is sent is judged: who, type, size, content, whose it is', async () => {
+      const mara = await stack.signIn(), noor = await stack.signIn('noor');
+      const post = (jar, body, { target = '/api/orders', type = 'application/json' } = {}) =>
+        stack.get(target, { jar, method: 'POST', headers: { origin: stack.origin, 'content-type': type } }, body);
+      const items = async (jar) => (await stack.get('/api/orders', { jar })).json().map((order) => order.item);
+      assert.equal((await post(undefined, '{"item":"hat"}')).status, 401);
+      const res = await post(mara, '{"item":" hat "}', { type: 'application/json; charset=utf-8' });
+      assert.equal(res.status, 200);
+      const { id } = res.json().find((order) => order.item === 'hat');
+      for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', '']) assert.equal((await post(mara, '{"item":"x"}', { type })).status, 415, type);
+      for (const body of ['', '{', 'null', '7', '[]', '{}', '{"item":7}', '{"item":" "}', `{"item":"${'x'.repeat(61)}"}`]) assert.equal((await post(mara, body)).status, 400, body);
+      assert.equal((await post(mara, JSON.stringify({ item: 'x', more: 'x'.repeat(2000) }))).status, 413);
+      const cancel = { target: '/api/orders/cancel' };
+      for (const body of [`{"id":${id}}`, '{"id":"1"}', '{}']) assert.equal((await post(noor, body, cancel)).status, 404, body);
+      assert.deepEqual([await items(mara), await items(noor)], [['umbrella', 'hat'], ['scarf']]);
+      assert.equal((await post(mara, `{"id":${id}}`, cancel)).status, 200);
+      assert.deepEqual(await items(mara), ['umbrella']);
+      for (let n = 1; n < 50; n += 1) assert.equal((await post(noor, '{"item":"button"}')).status, 200);
+      assert.equal((await post(noor, '{"item":"button"}')).status, 409);
+      assert.equal((await items(noor)).length, 50);
+    });
+
     test('FA-10 UP-2: keys rotate under load, and nobody is refused', async () => {
       const jars = await Promise.all(['mara', 'noor', 'mara', 'noor'].map((user) => stack.signIn(user)));
       const done = jars.map(() => 0);

@@ -11,7 +11,7 @@ import { H2, Wire } from './wire.mjs';
 
 export const nginxBinary = ['/usr/sbin/nginx', '/usr/bin/nginx'].find(existsSync);
 export const modulePath = path.join(build, 'nginx/ngx_http_coatcheck_module.so');
-const clockPath = path.join(build, 'tests/e2e/module/libcoat-test-clock.so');
+export const clockPath = path.join(build, 'tests/e2e/module/libcoat-test-clock.so');
 
 /** Why the tests of the module cannot run here; false if they can. */
 export const missing = !existsSync(modulePath)
