@@ -4,8 +4,8 @@
 //
 //   name       'caddy'; stands in the name of each test
 //   listeners  the daemon's: [{ file: 'http.sock', dialect: 'nginx' }] on Unix sockets in its run folder
-//              (and trusted: networks, for proxies that name themselves in X-Forwarded-For), or
-//              [{ tcp: true, dialect: 'forwarded' }]
+//              (and trusted: networks, for proxies that name themselves in X-Forwarded-For; group: whose
+//              the socket is, for proxies that give up being root), or [{ tcp: true, dialect: 'forwarded' }]
 //   config     further YAML for the daemon
 //   start(site)  runs the proxy in the foreground, its state in site.dir, resolves when it listens on
 //              127.0.0.1:site.port with the certificate in site.cert and site.key (names site.host);
@@ -218,7 +218,7 @@ export class Site {
   async startDaemon() {
     const listener = this.listeners.map((at) => at.tcp
       ? `  - address: 127.0.0.1:${at.port}\n    dialect: ${at.dialect}\n    trusted: [127.0.0.1/32]\n`
-      : `  - address: unix:${at.path}\n    dialect: ${at.dialect}\n${at.trusted ? `    trusted: [${at.trusted}]\n` : ''}`).join('');
+      : `  - address: unix:${at.path}\n    dialect: ${at.dialect}\n${at.trusted ? `    trusted: [${at.trusted}]\n` : ''}${at.group ? `    group: ${at.group}\n` : ''}`).join('');
     this.daemon = await Daemon.start({
       dir: this.dir, plain: false, origin: this.origin, listener, env: this.clockEnv,
       config: `session:\n  rotate-every: 1m\n  idle-timeout: 10m\n  per-user: 0\nthrottle:\n  attempts-per-minute: 8000\n${this.proxy.config ?? ''}`,
