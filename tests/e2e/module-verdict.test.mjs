@@ -8,7 +8,7 @@ import http2 from 'node:http2';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { freePort, request, sleep, until } from './lib.mjs';
-import { Gate, missing, sanitized } from './module/nginx.mjs';
+import { Gate, missing } from './module/nginx.mjs';
 import { Stub, answer, yes } from './module/stub.mjs';
 import { Wire, once, text } from './module/wire.mjs';
 import { jarOf, patient, plant, strangeToken } from './routes.mjs';
@@ -530,7 +530,7 @@ describe('verdicts of the daemon', { skip: missing }, () => {
   });
 });
 
-describe('verdicts in time', { skip: missing || (sanitized && 'a clock of ours beside a sanitizer') }, () => {
+describe('verdicts in time', { skip: missing }, () => {
   let g;
   const MINUTE = 60000, HOUR = 60 * MINUTE;
   before(async () => {
