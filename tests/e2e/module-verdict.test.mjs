@@ -133,6 +133,18 @@ describe('answers of a stub', { skip: missing }, () => {
     }
   });
 
+  test('FA-6: a yes that names no session is none, but for a place that lets anybody in: as nobody', async () => {
+    for (const list of [[], [['X-Auth-User', 'mara']], [['X-Auth-Session', '']], [['X-Auth-User', 'mara'], ['X-Auth-Roles', 'admin']]]) {
+      reply = () => answer(200, list);
+      const hits = g.app.hits;
+      unavailable(await g.get('/x', { headers: strange() }), JSON.stringify(list));
+      assert.equal(g.app.hits, hits);
+      const res = await g.get('/optional', { headers: strange() });
+      assert.equal(res.status, 200);
+      assert.deepEqual(Object.keys(res.json().headers).filter((n) => n.startsWith('x-auth')), []);
+    }
+  });
+
   test('SF-6: what comes without a question is nobody\'s answer', async () => {
     for (let i = 0; i < 5; i++) {
       reply = (q, s) => {
@@ -426,6 +438,18 @@ describe('verdicts of the daemon', { skip: missing }, () => {
       }
       assert.deepEqual(sources, ['daemon', 'table', 'table'], what);
     }
+  });
+
+  test('LC-13: a session whose browser has changed is put to the daemon, which reports it', async () => {
+    const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0';
+    const { jar } = await plant(g.daemon, { user: 'moved', user_agent: firefox, language: 'de', address: '127.0.0.1' });
+    const ask = (agent, language = 'de') => g.get('/x', { jar, headers: { 'user-agent': agent, 'accept-language': language } });
+    for (const source of ['daemon', 'table', 'table']) assert.equal((await ask(firefox)).headers['x-source'], source);
+    const count = g.daemon.events('session_context_changed').length;
+    assert.equal((await ask('curl/8.0')).headers['x-source'], 'daemon');
+    await until('the event', () => g.daemon.events('session_context_changed').length > count);
+    assert.equal((await ask('curl/8.0')).headers['x-source'], 'table');
+    assert.equal((await ask('curl/8.0', 'en')).headers['x-source'], 'daemon');
   });
 
   const ends = {
