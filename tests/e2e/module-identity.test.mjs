@@ -9,7 +9,7 @@ import { FastCgi } from './module/app.mjs';
 import { Gate, missing } from './module/nginx.mjs';
 import { Stub, answer } from './module/stub.mjs';
 import { once, text } from './module/wire.mjs';
-import { plant, strangeToken } from './routes.mjs';
+import { patient, plant, strangeToken } from './routes.mjs';
 
 const fields = ['User', 'Roles', 'Methods', 'Session', 'Time', 'Assertion'];
 const names = fields.map((f) => `X-Auth-${f}`);
@@ -45,6 +45,7 @@ describe('identity headers', { skip: missing }, () => {
         location /chosen { proxy_set_header X-Auth-User "[$coatcheck_user]"; proxy_set_header X-Handle $coatcheck_handle; proxy_set_header X-When $coatcheck_auth_time;
           proxy_set_header X-R $coatcheck_roles; proxy_set_header X-M $coatcheck_methods; proxy_set_header X-V $coatcheck_verdict; proxy_set_header X-S $coatcheck_source;
           proxy_pass ${s.upstream}; }
+        location /connection { proxy_set_header X-Connection $http_connection; proxy_pass ${s.upstream}; }
         location /keep { coatcheck_pass_cookie on; proxy_pass ${s.upstream}; }
         location /lost { proxy_set_header Cookie $http_cookie; proxy_set_header X-Cookie $http_cookie; proxy_pass ${s.upstream}; }
       `,
@@ -147,6 +148,11 @@ describe('identity headers', { skip: missing }, () => {
       assert.equal(res.status, 200, listed);
       assert.deepEqual(alike(pairsOf(res.json().raw), 'X-Auth-User'), ['mara'], listed);
       assert.equal((await send('/x', [['Connection', listed]])).status, 401, listed);
+      /* Nor does an application or a proxy further on get to see such a list. */
+      for (const lines of [[listed], [listed, 'X-Auth-Methods']]) {
+        const passed = await send('/connection', [cookie(full), ...lines.map((l) => ['Connection', l])]);
+        assert.equal(/auth|cookie|host/i.test(passed.json().headers['x-connection'] ?? ''), false, passed.json().headers['x-connection']);
+      }
     }
   });
 
@@ -473,5 +479,79 @@ describe('identity from a daemon that lies', { skip: missing }, () => {
     assert.equal(res.headers.location, undefined);
     assert.equal(res.headers['x-auth-user'], undefined);
     assert.equal(res.headers['x-accel-redirect'], undefined);
+  });
+});
+
+describe('assertions', { skip: missing }, () => {
+  let g;
+  before(async () => {
+    g = await Gate.start({
+      clock: true,
+      daemon: { config: 'assertion:\n  audiences: [https://orders.example, reports]\n' },
+      http: () => 'add_header X-Source $coatcheck_source always;',
+      server: (s) => `
+        location / { proxy_pass ${s.upstream}; }
+        location /first { coatcheck_assertion on; proxy_pass ${s.upstream}; }
+        location /orders { coatcheck_assertion https://orders.example; proxy_pass ${s.upstream}; }
+        location /reports { coatcheck_assertion reports; coatcheck_header assertion X-Jwt; proxy_pass ${s.upstream}; }
+        location /unknown { coatcheck_assertion nobody; proxy_pass ${s.upstream}; }
+        location /optional { coatcheck optional; coatcheck_assertion on; proxy_pass ${s.upstream}; }`,
+    });
+  });
+  after(() => g.stop());
+
+  const claims = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url').toString());
+
+  test('FA-10: each person gets assertions about that person, for the audience of the place, that are still good', async () => {
+    const people = await Promise.all(['mara', 'joe', 'sam'].map((user) => plant(g.daemon, { user })));
+    const sources = new Set();
+    for (let round = 0; round < 8; round++) {
+      for (const s of people)
+        for (const [target, header, aud] of [['/first', 'x-auth-assertion', 'https://orders.example'], ['/orders', 'x-auth-assertion', 'https://orders.example'], ['/reports', 'x-jwt', 'reports']]) {
+          const res = await g.get(target, { jar: s.jar, headers: { 'X-Auth-Assertion': 'evil', 'X-Jwt': 'evil' } });
+          assert.equal(res.status, 200, res.body);
+          sources.add(res.headers['x-source']);
+          const { headers } = res.json();
+          const got = claims(headers[header]);
+          assert.deepEqual([got.sub, got.aud], [s.json.user, aud]);
+          assert.ok(got.exp * 1000 > g.clock.now(), 'it is over');
+          assert.ok(got.exp - got.iat <= 60);
+          assert.equal(headers[header === 'x-jwt' ? 'x-auth-assertion' : 'x-jwt'], undefined);
+        }
+      g.clock.forward(17000);
+    }
+    assert.deepEqual([...sources].sort(), ['daemon', 'table'], 'they are kept for a while');
+    for (const s of people) assert.equal((await g.get('/x', { jar: s.jar, headers: { 'X-Auth-Assertion': 'evil' } })).json().headers['x-auth-assertion'], undefined);
+  });
+
+  test('FA-10: an ended session gets none, whatever was kept; an audience that is not one gets nobody in', async () => {
+    const s = await plant(g.daemon);
+    for (let i = 0; i < 2; i++) assert.equal((await g.get('/first', { jar: s.jar })).status, 200);
+    const hits = g.app.hits;
+    await patient(() => g.daemon.ask('POST', `/v1/sessions/${s.handle}/end`));
+    assert.equal((await g.get('/first', { jar: s.jar })).status, 401);
+    const other = await plant(g.daemon);
+    const unknown = await g.get('/unknown', { jar: other.jar });
+    assert.equal(unknown.status, 503);
+    assert.equal(g.app.hits, hits);
+    const nobody = await g.get('/optional', { headers: { 'X-Auth-Assertion': 'evil' } });
+    assert.equal(nobody.json().headers['x-auth-assertion'], undefined);
+  });
+
+  test('SF-1: while the daemon is away a kept assertion serves, and without one nobody passes', async () => {
+    const kept = await plant(g.daemon), without = await plant(g.daemon);
+    assert.equal((await g.get('/first', { jar: kept.jar })).status, 200);
+    assert.equal((await g.get('/x', { jar: without.jar })).status, 200);
+    await g.daemon.down();
+    try {
+      assert.equal((await g.get('/first', { jar: kept.jar })).status, 200);
+      assert.equal((await g.get('/first', { jar: without.jar })).status, 503);
+      assert.equal((await g.get('/x', { jar: without.jar })).status, 200);
+      g.clock.forward(60000);
+      assert.equal((await g.get('/first', { jar: kept.jar })).status, 503);
+    } finally {
+      await g.daemon.up();
+    }
+    assert.equal((await g.get('/first', { jar: without.jar })).status, 200);
   });
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { Jar, sleep, until } from './lib.mjs';
-import { Gate, missing, sanitized } from './module/nginx.mjs';
+import { Gate, missing } from './module/nginx.mjs';
 import { Wire, text } from './module/wire.mjs';
 import { patient, plant } from './routes.mjs';
 
@@ -15,7 +15,7 @@ describe('connections that live long', { skip: missing }, () => {
   before(async () => {
     g = await Gate.start({
       workers: 2,
-      clock: !sanitized,
+      clock: true,
       http: () => 'add_header X-Source $coatcheck_source always;',
       server: (s) => `
         proxy_http_version 1.1;
@@ -177,9 +177,7 @@ describe('connections that live long', { skip: missing }, () => {
     await until('the former workers have ended', () => g.nginx.everybody().length === 2, 60000);
   });
 
-  const timed = { skip: sanitized && 'a clock of ours beside a sanitizer' };
-
-  test('LC-6: it goes on when its secret is replaced meanwhile, and grace and all are over', timed, async () => {
+  test('LC-6: it goes on when its secret is replaced meanwhile, and grace and all are over', async () => {
     const s = await plant(g.daemon);
     const wire = await websocket(s);
     const jar = new Jar();
@@ -200,7 +198,7 @@ describe('connections that live long', { skip: missing }, () => {
     await closes(wire, 'it');
   });
 
-  test('LC-4: traffic and our looking are no activity: idle, it is closed', timed, async () => {
+  test('LC-4: traffic and our looking are no activity: idle, it is closed', async () => {
     const s = await plant(g.daemon);
     const wires = [await websocket(s), await events(s)];
     const seen = async () => (await g.daemon.ask('GET', `/v1/sessions/${s.handle}`)).json().seen_ms;
@@ -214,7 +212,7 @@ describe('connections that live long', { skip: missing }, () => {
     for (const wire of wires) await closes(wire, 'an idle one');
   });
 
-  test('LC-2: at the absolute end it is closed, however active its user is', timed, async () => {
+  test('LC-2: at the absolute end it is closed, however active its user is', async () => {
     const s = await plant(g.daemon);
     const jar = new Jar();
     jar.map = new Map(s.jar.map);

@@ -29,8 +29,11 @@ const sanitizers = () => ({
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=0',
 });
 
+/** What has to be loaded before all else, for nginx and for the daemon. */
+const preloaded = (clock) => [sanitized && library('libasan.so'), clock && clockPath].filter(Boolean);
+
 function environment(clock) {
-  const preload = [sanitized && library('libasan.so'), clock && clockPath].filter(Boolean);
+  const preload = preloaded(clock);
   return {
     PATH: process.env.PATH,
     MALLOC_PERTURB_: '165', /* what was freed is not what it was */
@@ -69,7 +72,8 @@ export function configuration(dir, text, { workers = 1, level = 'info', main = '
     `${process.getuid() === 0 ? 'user root root;\n' : ''}` +
     `worker_processes ${workers};\ndaemon off;\nerror_log ${dir}/error.log ${level};\npid ${dir}/nginx.pid;\n${main}\n` +
     `events {\n    worker_connections 1024;\n${events}}\n` +
-    `http {\n${temp}    access_log off;\n    server_tokens off;\n${text}\n}\n`;
+    /* Pools so small that nearly everything is an allocation of its own, whose ends a sanitizer knows. */
+    `http {\n${sanitized ? '    request_pool_size 256;\n    connection_pool_size 256;\n' : ''}${temp}    access_log off;\n    server_tokens off;\n${text}\n}\n`;
 }
 
 /** nginx -t with this inside http { }: {status, message}. */
@@ -115,6 +119,7 @@ export class Nginx {
       if (nginx.end) throw new Error(`nginx ended: ${JSON.stringify(nginx.end)} ${nginx.stderr}${nginx.errors()}`);
       return nginx.workers().length === (options.workers ?? 1);
     }, 30000);
+    if (sanitized && !readFileSync(`/proc/${nginx.workers()[0]}/maps`, 'utf8').includes('libasan')) throw new Error('the sanitizer is not loaded');
     return nginx;
   }
 
@@ -223,7 +228,7 @@ export class Gate {
 
   async startDaemon(options) {
     const daemon = new GateDaemon({ ...options, dir: this.dir });
-    if (this.clock) daemon.options.env = { LD_PRELOAD: clockPath, COAT_TEST_CLOCK: this.clock.file, ...(options.env ?? {}) };
+    if (this.clock) daemon.options.env = { LD_PRELOAD: preloaded(this.clock).join(' '), COAT_TEST_CLOCK: this.clock.file, ...(options.env ?? {}) };
     await daemon.prepare();
     await daemon.up();
     this.daemon = daemon;
