@@ -202,7 +202,8 @@ merge_cross(ngx_conf_t *cf, const coat_ngx_loc *prev, coat_ngx_loc *conf)
     return NGX_CONF_OK;
 }
 
-/* What only a block that does something needs; a server that has nothing to do with us opens no table. */
+/* What only a block that does something needs; a server that has nothing to do with us opens no
+ * table. */
 static char *
 settle(ngx_conf_t *cf, coat_ngx_loc *conf)
 {
