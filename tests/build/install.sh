@@ -38,7 +38,7 @@ for file in bin/coatcheck include/coatcheck/coatcheck.h include/coatcheck/store_
     lib/systemd/system/coatcheck.socket lib/sysusers.d/coatcheck.conf lib/tmpfiles.d/coatcheck.conf \
     share/doc/coatcheck/README.md share/doc/coatcheck/docs/configuration.md \
     share/doc/coatcheck/examples/coatcheck.yaml share/doc/coatcheck/examples/pages/login.html \
-    share/doc/coatcheck/examples/gateway/nginx.conf; do
+    share/doc/coatcheck/examples/proxies/nginx-auth-request.conf; do
     [ -s "$top/$file" ] || echo "$file is missing" >>"$log"
 done
 for name in libcoatcheck.so.0 libcoat-store-suite.a coatcheck.pc coatcheck-store-suite.pc; do
