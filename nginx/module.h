@@ -63,6 +63,9 @@ typedef struct coat_ngx_table {
     ngx_str_t path;
     coat_table *table;
     ngx_msec_t tried;  /* when opening it failed last */
+    ngx_msec_t looked; /* when it was seen last that this is the file at path */
+    dev_t device;
+    ino_t inode;
     ngx_uint_t missed; /* it did: said once in the log */
 } coat_ngx_table;
 
@@ -138,7 +141,6 @@ struct coat_ngx_ctx {
     /* From scan.c, for as long as the request lives. */
     coat_site_facts facts;
     coat_span agent, language, cors_method, cors_headers;
-    ngx_table_elt_t *connection;
     coat_ngx_line lines[COAT_NGX_COOKIE_LINES];
     ngx_uint_t line_count;
     ngx_flag_t too_many_lines;

@@ -2,7 +2,10 @@
 /* The node table as a worker maps it. */
 #include "module.h"
 
-enum { RETRY_MS = 100 }; /* between two attempts to open a table that is not there */
+enum {
+    RETRY_MS = 100, /* between two attempts to open a table that is not there */
+    LOOK_MS = 100,  /* between two looks whether it is still there */
+};
 
 int64_t
 coat_ngx_now_ms(void)
@@ -12,15 +15,55 @@ coat_ngx_now_ms(void)
     return (int64_t)now->sec * 1000 + (int64_t)now->msec;
 }
 
+/* The daemon marks a table that it replaces. One that somebody has removed it cannot mark:
+ * nobody would ever take out of our mapping what ends from now on. */
+static bool
+is_there(coat_ngx_table *at)
+{
+    struct stat now;
+
+    if (ngx_current_msec - at->looked < LOOK_MS)
+        return true;
+    at->looked = ngx_current_msec;
+    return stat((const char *)at->path.data, &now) == 0 && now.st_dev == at->device &&
+           now.st_ino == at->inode;
+}
+
+/* @return false: it is another file already */
+static bool
+note_file(coat_ngx_table *at, const struct stat *before)
+{
+    struct stat after;
+
+    at->device = before->st_dev;
+    at->inode = before->st_ino;
+    at->looked = ngx_current_msec;
+    return stat((const char *)at->path.data, &after) == 0 && after.st_dev == at->device &&
+           after.st_ino == at->inode;
+}
+
+static void
+forget(coat_ngx_table *at)
+{
+    coat_table_close(at->table);
+    at->table = NULL;
+}
+
 static void
 open_table(coat_ngx_table *at, ngx_log_t *log)
 {
     coat_table *table = NULL;
-    coat_err err;
+    struct stat before;
+    coat_err err = COAT_IO;
 
     if (at->missed && ngx_current_msec - at->tried < RETRY_MS)
         return;
-    err = coat_table_open((const char *)at->path.data, &table);
+    if (stat((const char *)at->path.data, &before) == 0)
+        err = coat_table_open((const char *)at->path.data, &table);
+    if (err == COAT_OK && !note_file(at, &before)) {
+        coat_table_close(table);
+        err = COAT_IO;
+    }
     if (err == COAT_OK) {
         if (at->missed)
             ngx_log_error(NGX_LOG_NOTICE, log, 0, "coatcheck: node table \"%V\" is there now",
@@ -43,6 +86,8 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
 coat_table *
 coat_ngx_table_of(coat_ngx_table *at, ngx_log_t *log)
 {
+    if (at->table != NULL && !is_there(at))
+        forget(at);
     if (at->table == NULL || coat_table_stale(at->table))
         open_table(at, log);
     return at->table;
