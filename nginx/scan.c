@@ -156,6 +156,45 @@ walk_end(walk *w)
         w->list->nalloc = w->list->last->nelts;
 }
 
+/* ---- Connection ---- */
+
+/* What a client lists there, a proxy or application behind us might take out: our fields
+ * (FA-4). */
+static void
+tame_connection(ngx_table_elt_t *h)
+{
+    static const char *const kept[] = {"keep-alive", "close", "upgrade"};
+    coat_span rest = coat_ngx_span(h->value), token;
+    u_char *to = h->value.data;
+    bool plain = true;
+
+    for (int pass = 0; pass < 2; pass++) {
+        rest = coat_ngx_span(h->value);
+        while (rest.len > 0) {
+            size_t len = coat_span_find(rest, ',');
+            bool keep = false;
+
+            token = coat_span_trim(coat_span_slice(rest, 0, len));
+            rest = coat_span_slice(rest, len < rest.len ? len + 1 : rest.len, rest.len);
+            for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+                keep |= coat_span_is_nocase(token, coat_span_of(kept[i]));
+            if (pass == 0) {
+                plain &= keep;
+                continue;
+            }
+            if (!keep)
+                continue;
+            if (to > h->value.data)
+                *to++ = ','; /* never longer than what was there */
+            ngx_memmove(to, token.ptr, token.len);
+            to += token.len;
+        }
+        if (plain)
+            return;
+    }
+    h->value.len = (size_t)(to - h->value.data);
+}
+
 /* ---- facts ---- */
 
 /* The first of repeated fields counts, and that it was repeated is noted where it decides. */
@@ -228,8 +267,8 @@ note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
     case 10:
         if (NAMED(h, "user-agent"))
             note(ctx, &ctx->agent, h, false);
-        else if (NAMED(h, "connection") && ctx->connection == NULL)
-            ctx->connection = h;
+        else if (NAMED(h, "connection"))
+            tame_connection(h);
         return;
     case 12:
         if (NAMED(h, "content-type"))
@@ -250,45 +289,6 @@ note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
     }
     if (h->key.len > 10 && h->lowcase_key[0] == 's')
         note_fetch(ctx, h);
-}
-
-/* ---- Connection ---- */
-
-/* What a client lists there, a proxy or application behind us might take out: our fields
- * (FA-4). */
-static void
-tame_connection(ngx_table_elt_t *h)
-{
-    static const char *const kept[] = {"keep-alive", "close", "upgrade"};
-    coat_span rest = coat_ngx_span(h->value), token;
-    u_char *to = h->value.data;
-    bool plain = true;
-
-    for (int pass = 0; pass < 2; pass++) {
-        rest = coat_ngx_span(h->value);
-        while (rest.len > 0) {
-            size_t len = coat_span_find(rest, ',');
-            bool keep = false;
-
-            token = coat_span_trim(coat_span_slice(rest, 0, len));
-            rest = coat_span_slice(rest, len < rest.len ? len + 1 : rest.len, rest.len);
-            for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
-                keep |= coat_span_is_nocase(token, coat_span_of(kept[i]));
-            if (pass == 0) {
-                plain &= keep;
-                continue;
-            }
-            if (!keep)
-                continue;
-            if (to > h->value.data)
-                *to++ = ','; /* never longer than what was there */
-            ngx_memmove(to, token.ptr, token.len);
-            to += token.len;
-        }
-        if (plain)
-            return;
-    }
-    h->value.len = (size_t)(to - h->value.data);
 }
 
 /* ---- the walk ---- */
@@ -334,8 +334,6 @@ coat_ngx_post_read(ngx_http_request_t *r)
     walk_end(&w);
     if (ctx->too_many_lines) /* which one counts nobody can tell, nor hide them all */
         return NGX_HTTP_BAD_REQUEST;
-    if (ctx->connection != NULL)
-        tame_connection(ctx->connection);
     return NGX_DECLINED;
 }
 
