@@ -149,9 +149,12 @@ describe('identity headers', { skip: missing }, () => {
       assert.deepEqual(alike(pairsOf(res.json().raw), 'X-Auth-User'), ['mara'], listed);
       assert.equal((await send('/x', [['Connection', listed]])).status, 401, listed);
       /* Nor does an application or a proxy further on get to see such a list. */
-      for (const lines of [[listed], [listed, 'X-Auth-Methods']]) {
-        const passed = await send('/connection', [cookie(full), ...lines.map((l) => ['Connection', l])]);
+      for (const lines of [[listed], [listed, 'X-Auth-Methods'], ['keep-alive', listed]]) {
+        const list = [cookie(full), ...lines.map((l) => ['Connection', l])];
+        const passed = await once(g.port, text('GET', '/connection', list));
         assert.equal(/auth|cookie|host/i.test(passed.json().headers['x-connection'] ?? ''), false, passed.json().headers['x-connection']);
+        const params = (await once(g.port, text('GET', '/cgi', list))).json();
+        for (const [, value] of params.filter(([n]) => n === 'HTTP_CONNECTION')) assert.equal(/auth|cookie|host/i.test(value), false, value);
       }
     }
   });
@@ -522,6 +525,13 @@ describe('assertions', { skip: missing }, () => {
     }
     assert.deepEqual([...sources].sort(), ['daemon', 'table'], 'they are kept for a while');
     for (const s of people) assert.equal((await g.get('/x', { jar: s.jar, headers: { 'X-Auth-Assertion': 'evil' } })).json().headers['x-auth-assertion'], undefined);
+  });
+
+  test('FA-10: of hundreds of people nobody gets the assertion of somebody else', async () => {
+    const people = [];
+    for (let i = 0; i < 250; i++) people.push(await plant(g.daemon, { user: `person${i}` }));
+    for (let round = 0; round < 2; round++)
+      for (const s of people) assert.equal(claims((await g.get('/first', { jar: s.jar })).json().headers['x-auth-assertion']).sub, s.json.user);
   });
 
   test('FA-10: an ended session gets none, whatever was kept; an audience that is not one gets nobody in', async () => {

@@ -3,7 +3,7 @@
 // connections that live long; and what is left behind afterwards.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { sleep, until } from './lib.mjs';
@@ -157,22 +157,33 @@ describe('several workers', { skip: missing }, () => {
     assert.equal((await g.get('/x', { jar: live.jar })).status, 200);
   });
 
-  test('a new table after a start from nothing is taken up by every worker without a reload', async () => {
+  test('RV-1: a table that was removed is not believed any more: the new one is taken up by every worker, without a reload', async () => {
     const lanes = await g.lanes();
+    for (const lane of lanes) for (const s of [live, other]) assert.equal((await lane.get('/x', { jar: s.jar })).status, 200);
     await g.daemon.down();
-    const { rmSync } = await import('node:fs');
-    for (const name of ['table', 'table.seen']) rmSync(path.join(g.run, name), { force: true });
+    for (const name of ['table', 'table.seen']) rmSync(path.join(g.run, name));
     await g.daemon.up();
     for (const lane of lanes)
-      for (const s of [live, other]) {
-        assert.equal((await lane.get('/x', { jar: s.jar })).status, 200);
-        await until('the table is used', async () => (await lane.get('/x', { jar: s.jar })).headers['x-source'] === 'table', 20000);
-      }
-    const s = await plant(g.daemon);
-    for (const lane of lanes) assert.equal((await lane.get('/x', { jar: s.jar })).status, 200);
-    await patient(() => g.daemon.ask('POST', `/v1/sessions/${s.handle}/end`));
-    for (const lane of lanes) assert.equal((await lane.get('/x', { jar: s.jar })).status, 401);
+      await until('the former table is given up', async () => {
+        const s = await plant(g.daemon, { user: 'new' });
+        const sources = [];
+        for (let i = 0; i < 2; i++) sources.push((await lane.get('/x', { jar: s.jar })).headers['x-source']);
+        return sources.join() === 'daemon,table';
+      }, 20000);
+    for (const lane of lanes) for (const s of [live, other]) for (let i = 0; i < 2; i++) assert.equal((await lane.get('/x', { jar: s.jar })).status, 200);
+    for (const s of [live, other]) await patient(() => g.daemon.ask('POST', `/v1/sessions/${s.handle}/end`));
+    for (const lane of lanes) for (const s of [live, other]) assert.equal((await lane.get('/x', { jar: s.jar })).status, 401, 'of the former table');
     for (const lane of lanes) lane.agent.destroy();
+  });
+
+  test('SF-1: a table that was removed while the daemon is away decides nothing', async () => {
+    const s = await plant(g.daemon);
+    assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
+    await g.daemon.down();
+    for (const name of ['table', 'table.seen']) rmSync(path.join(g.run, name));
+    await until('nobody can tell', async () => (await g.get('/x', { jar: s.jar })).status === 503, 20000);
+    await g.daemon.up();
+    assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
   });
 });
 
@@ -191,7 +202,7 @@ describe('inside nginx', { skip: missing }, () => {
           res.writeHead(404);
           res.end('not found');
         });
-        for (const [name, to] of [['/accel-role', '/inner-role/x'], ['/accel-open', '/inner-open/x'], ['/accel-renamed', '/inner-renamed/x'], ['/accel-named', '@second'], ['/accel-loop', '/accel-role']])
+        for (const [name, to] of [['/accel-role', '/inner-role/x'], ['/accel-open', '/inner-open/x'], ['/accel-renamed', '/inner-renamed/x'], ['/accel-named', '@second'], ['/accel-loop', '/accel-role'], ['/accel-keep', '/inner-keep/x']])
           s.app.on(name, (req, res) => {
             if (req.headers['x-second']) return false;
             res.writeHead(200, { 'x-accel-redirect': to });
@@ -222,6 +233,7 @@ describe('inside nginx', { skip: missing }, () => {
         location /app-404 { proxy_intercept_errors on; error_page 404 = /not-found; proxy_pass ${s.upstream}; }
         location /inner-role/ { internal; coatcheck_require role=staff; proxy_pass ${s.upstream}; }
         location /inner-open/ { internal; coatcheck off; proxy_pass ${s.upstream}; }
+        location /inner-keep/ { internal; coatcheck_pass_cookie on; proxy_pass ${s.upstream}; }
         location /inner-renamed/ { internal; coatcheck_header user X-Remote; coatcheck_header session off; proxy_pass ${s.upstream}; }
         location /was-open { coatcheck off; rewrite ^ /x last; }
         location /open-error { coatcheck off; return 404; error_page 404 /x; }
@@ -309,6 +321,8 @@ describe('inside nginx', { skip: missing }, () => {
     const open = (await g.get('/accel-open', { jar: live.jar, headers: forged })).json();
     assert.deepEqual(Object.keys(open.headers).filter((n) => n.startsWith('x-auth')), []);
     assert.equal(open.head.includes('evil'), false);
+    for (const line of [`a=1; ${cookieOf(live)}`, cookieOf(live)])
+      assert.equal((await g.get('/accel-keep', { headers: { cookie: line } })).json().headers.cookie, line, 'what was taken out in the first place is back in the second');
   });
 
   test('subrequests carry the identity of the page that makes them, and nobody else\'s', async () => {
