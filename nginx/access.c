@@ -263,6 +263,9 @@ coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     if (r->connection->read->ready) { /* perhaps it has gone already */
         ngx_post_event(r->connection->read, &ngx_posted_events);
     } else if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        coat_ngx_ask_cancel(ctx->ask);
+        ctx->ask = NULL;
+        ctx->state = COAT_NGX_IDLE;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return NGX_AGAIN;
@@ -326,6 +329,7 @@ coat_ngx_access(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (lcf->question.len == 0)
         return NGX_DECLINED;
+    ctx->refused = NULL; /* of the place that led here, as its error page */
     rc = coat_ngx_cross(r, lcf, ctx);
     if (rc != NGX_OK)
         return rc;
