@@ -92,15 +92,19 @@ export function runScenario(proxy) {
     ledTo(res, 'login', target);
     assert.match(res.headers['cache-control'], /no-store/);
     assert.equal(site.arrived(target).length, 0);
+    const old = await ask({ fields: [['Accept', 'text/html,application/xhtml+xml,*/*;q=0.8']] }); /* without Fetch Metadata */
+    ledTo(old.res, 'login', old.target);
     const posted = await ask({ fields: page, method: 'POST', body: 'a=1' });
     ledTo(posted.res, 'login', posted.target);
     assert.equal(posted.seen, undefined);
   });
 
   row('FA-6: a fetch without a session gets 401 with the address of the sign-in page', async () => {
-    for (const fields of [fetched, [['X-Requested-With', 'XMLHttpRequest']], [['Accept', 'application/json']]]) {
+    const html = fetched.map(([name, value]) => [name, name === 'Accept' ? 'text/html' : value]);
+    for (const fields of [fetched, html, [['X-Requested-With', 'XMLHttpRequest']], [['Accept', 'application/json']]]) {
       const { res, seen } = await ask({ fields });
       refusedFetch(res);
+      if (res.body) assert.match(res.headers['content-type'], fields === html ? /^(text\/html|application\/json)/ : /^application\/json/);
       assert.equal(seen, undefined);
     }
     for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
