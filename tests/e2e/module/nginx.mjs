@@ -66,12 +66,12 @@ export class Clock {
 }
 
 /** What stands around every configuration. text: the inside of http { }. */
-export function configuration(dir, text, { workers = 1, level = 'info', main = '', events = '' } = {}) {
+export function configuration(dir, text, { workers = 1, level = 'info', main = '', connections = 1024 } = {}) {
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((n) => `    ${n}_temp_path ${dir}/${n};\n`).join('');
   return `load_module ${modulePath};\n` +
     `${process.getuid() === 0 ? 'user root root;\n' : ''}` +
     `worker_processes ${workers};\ndaemon off;\nerror_log ${dir}/error.log ${level};\npid ${dir}/nginx.pid;\n${main}\n` +
-    `events {\n    worker_connections 1024;\n${events}}\n` +
+    `events {\n    worker_connections ${connections};\n}\n` +
     /* Pools so small that nearly everything is an allocation of its own, whose ends a sanitizer knows. */
     `http {\n${sanitized ? '    request_pool_size 256;\n    connection_pool_size 256;\n' : ''}${temp}    access_log off;\n    server_tokens off;\n${text}\n}\n`;
 }
