@@ -263,6 +263,40 @@ describe('identity headers', { skip: missing }, () => {
     }
   });
 
+  test('CK-4, FA-7: in 500 random layouts the verdict is the daemon\'s, and what goes on is all but ours', async () => {
+    let state = 20261126;
+    const random = (n) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * n);
+    };
+    const pieces = [`__Host-id=${full.token}`, `__Host-id=${full.token}`, `__Host-id=${full.token}`, '__Host-id=x', '__Host-id', '__Host-id=', `__Host-id =${full.token}`, `__Host-id= ${full.token}`, `__Host-id="${full.token}"`, `__host-id=${full.token}`,
+      '__Host-id-pre=p', '__Host-id-device=d', '__Host-id-other=o', 'x__Host-id=1', 'a=1', 'b="q; r"', 'c="', 'flag', '=v', '', ' ', '\t', 'd=\xff\xe4', 'e=a=b=c', 'f=,', `g=__Host-id=${'G'.repeat(54)}`, 'h=%3B__Host-id%3D'];
+    const gaps = [';', '; ', '; ', '; ', ' ; ', ';  ', ';\t'];
+    const ours = /^__Host-id(-pre|-device)?[ \t]*(=|$)/;
+    const others = (lines) => lines.join(';').split(';').map((p) => p.replace(/^[ \t]+|[ \t]+$/g, '')).filter((p) => p && !ours.test(p));
+    const counts = {};
+    for (let i = 0; i < 500; i++) {
+      const lines = [];
+      for (let n = 1 + random(3); n > 0; n--) {
+        let line = '';
+        for (let k = 1 + random(6); k > 0; k--) line += (line ? gaps[random(gaps.length)] : '') + pieces[random(pieces.length)];
+        lines.push(line);
+      }
+      const shown = JSON.stringify(lines).replaceAll(full.token, 'TOKEN');
+      const question = text('GET', '/auth/verify', [['Host', 'coatcheck'], ['X-Forwarded-Method', 'GET'], ['X-Forwarded-Uri', '/x'], ['X-Forwarded-Host', 'app.example'], ['X-Forwarded-Proto', 'https'], ['X-Forwarded-For', '127.0.0.1'], ...lines.map((l) => ['Cookie', l])]);
+      const want = (await once(g.gate, question)).status;
+      const res = await send('/x', lines.map((l) => ['Cookie', l]));
+      assert.equal(res.status, want, shown);
+      counts[want] = (counts[want] ?? 0) + 1;
+      const open = res.status === 200 ? res : await send('/optional', lines.map((l) => ['Cookie', l]));
+      assert.equal(open.status, 200, shown);
+      const got = alike(pairsOf(open.json().raw), 'Cookie');
+      assert.equal(open.json().head.includes(full.token) && !lines.join(';').includes(`__host-id=${full.token}`), false, `${shown} -> ${JSON.stringify(got)}`);
+      assert.deepEqual(others(got), others(lines), shown);
+    }
+    assert.ok(counts[200] >= 50 && counts[401] >= 50, JSON.stringify(counts));
+  });
+
   test('FA-7: the same without a session: a stale, an invented or a doubled cookie does not arrive either', async () => {
     for (const value of [strangeToken(), 'x', '', A]) {
       for (const [lines] of layouts(value)) {

@@ -198,6 +198,24 @@ describe('connections that live long', { skip: missing }, () => {
     await closes(wire, 'it');
   });
 
+  test('LC-5: a handshake at the time of a rotation carries the new cookie, and the connection lives on', async () => {
+    const s = await plant(g.daemon);
+    assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
+    g.clock.forward(15 * 60000 + 1000);
+    const wire = await Wire.open(g.port);
+    wire.send(text('GET', '/ws', { Cookie: cookieOf(s), Connection: 'Upgrade', Upgrade: 'websocket' }));
+    const res = await wire.response();
+    assert.equal(res.status, 101);
+    assert.equal(res.cookies.length, 1);
+    s.jar.take(res);
+    assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
+    g.clock.forward(30000);
+    await sleep(2000);
+    await echoed(wire);
+    await end(s);
+    await closes(wire, 'it');
+  });
+
   test('LC-4: traffic and our looking are no activity: idle, it is closed', async () => {
     const s = await plant(g.daemon);
     const wires = [await websocket(s), await events(s)];

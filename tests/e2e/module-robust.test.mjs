@@ -260,7 +260,7 @@ describe('inside nginx', { skip: missing }, () => {
         location = /sorry { coatcheck off; return 200 "sorry"; }
         location /returned { return 200 "never protected"; }
         location /keepalive { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass ${s.upstream}; }
-        location /slice { slice 1k; proxy_pass ${s.upstream}; }
+        location /slice { slice 1000; proxy_set_header Range $slice_range; proxy_http_version 1.1; proxy_set_header Connection close; proxy_pass ${s.upstream}; }
         location /post-action { post_action @named; proxy_pass ${s.upstream}; }
       `,
     });
@@ -340,6 +340,25 @@ describe('inside nginx', { skip: missing }, () => {
     assert.equal(JSON.stringify(mirrored[0]).includes(live.token), false);
     assert.equal((await g.get('/mirrored')).status, 401);
     assert.equal(mirrored.length, 1);
+  });
+
+  test('what nginx does after the answer, or in pieces, carries one identity as well', async () => {
+    g.app.seen.length = 0;
+    assert.equal((await g.get('/post-action', { jar: live.jar, headers: forged })).status, 200);
+    await until('the action behind it', () => g.app.seen.length === 2);
+    for (const seen of g.app.seen) one(seen, 'mara');
+    const body = 'x'.repeat(4000);
+    g.app.on('/slice', (req, res) => {
+      const [, from, to] = /bytes=(\d+)-(\d+)/.exec(req.headers.range);
+      const part = body.slice(Number(from), Number(to) + 1);
+      res.writeHead(206, { 'content-range': `bytes ${from}-${Number(from) + part.length - 1}/${body.length}`, etag: '"v"' });
+      res.end(part);
+    });
+    g.app.seen.length = 0;
+    const whole = await g.get('/slice', { jar: live.jar, headers: forged });
+    assert.equal(whole.body, body);
+    assert.equal(g.app.seen.length, 4);
+    for (const seen of g.app.seen) one(seen, 'mara');
   });
 
   test('auth_request beside it: both must agree', async () => {
@@ -744,6 +763,31 @@ describe('clients that go away', { skip: missing }, () => {
       assert.ok(last.fds <= first.fds, `master: ${first.fds} descriptors, then ${last.fds}`);
       if (!sanitized) assert.ok(last.memory <= first.memory + 1024, `master: ${first.memory} KiB, then ${last.memory}`);
     } finally {
+      await g.stop();
+    }
+  });
+
+  test('a worker without a connection to spare says 503, and goes on when there is one', async () => {
+    const g = await Gate.start({ daemon: false, workers: 1, connections: 24, server: (s) => `coatcheck_daemon unix:${s.gate} keepalive=4; coatcheck_timeout 5s; location / { return 204; } location /x { root ${s.dir}; }`, before: (s) => writeFileSync(path.join(s.dir, 'x'), 'x') });
+    const held = [];
+    const stub = await Stub.start(g.gate, (q, socket) => void held.push(socket));
+    try {
+      const pid = g.nginx.workers()[0];
+      const waiting = Array.from({ length: 40 }, () => g.get('/x', { headers: { cookie: `__Host-id=${strangeToken()}` } }).then((res) => res.status, (error) => error.code));
+      await until('some are being asked about', () => held.length > 0);
+      await sleep(300);
+      const release = setInterval(() => {
+        for (const socket of held.splice(0)) socket.write(yes());
+      }, 20);
+      const got = new Set(await Promise.all(waiting));
+      clearInterval(release);
+      for (const status of got) assert.ok([200, 503, 'ECONNRESET', 'EPIPE'].includes(status), String(status));
+      stub.reply = () => yes();
+      for (let i = 0; i < 10; i++) assert.equal((await g.get('/x', { headers: { cookie: `__Host-id=${strangeToken()}` } })).status, 200);
+      assert.deepEqual(g.nginx.workers(), [pid]);
+      g.nginx.allowed.push(/worker_connections are not enough/);
+    } finally {
+      await stub.stop();
       await g.stop();
     }
   });

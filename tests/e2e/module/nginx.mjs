@@ -66,12 +66,12 @@ export class Clock {
 }
 
 /** What stands around every configuration. text: the inside of http { }. */
-export function configuration(dir, text, { workers = 1, level = 'info', main = '', events = '' } = {}) {
+export function configuration(dir, text, { workers = 1, level = 'info', main = '', connections = 1024 } = {}) {
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((n) => `    ${n}_temp_path ${dir}/${n};\n`).join('');
   return `load_module ${modulePath};\n` +
     `${process.getuid() === 0 ? 'user root root;\n' : ''}` +
     `worker_processes ${workers};\ndaemon off;\nerror_log ${dir}/error.log ${level};\npid ${dir}/nginx.pid;\n${main}\n` +
-    `events {\n    worker_connections 1024;\n${events}}\n` +
+    `events {\n    worker_connections ${connections};\n}\n` +
     /* Pools so small that nearly everything is an allocation of its own, whose ends a sanitizer knows. */
     `http {\n${sanitized ? '    request_pool_size 256;\n    connection_pool_size 256;\n' : ''}${temp}    access_log off;\n    server_tokens off;\n${text}\n}\n`;
 }
@@ -112,6 +112,7 @@ export class Nginx {
     nginx.file = path.join(dir, 'nginx.conf');
     nginx.log = path.join(dir, 'error.log');
     nginx.write(text);
+    options.started?.(nginx);
     nginx.child = spawn(nginxBinary, ['-p', dir, '-c', nginx.file], { stdio: ['ignore', 'ignore', 'pipe'], env: environment(options.clock) });
     nginx.child.stderr.on('data', (data) => (nginx.stderr += data));
     nginx.ended = new Promise((resolve) => nginx.child.on('exit', (code, signal) => resolve((nginx.end = { code, signal }))));
@@ -181,6 +182,7 @@ export class Nginx {
   }
 
   async stop() {
+    if (!this.child) return;
     if (!this.end) this.child.kill('SIGQUIT');
     const timer = setTimeout(() => {
       appendFileSync(this.log, '[alert] nginx did not end within a minute of SIGQUIT\n');
@@ -213,25 +215,34 @@ export class Gate {
     const g = new Gate();
     g.options = options;
     g.dir = mkdtempSync(path.join(tmpdir(), 'coat-gate-'));
+    try {
+      await g.begin(options);
+    } catch (error) {
+      await g.stop().catch(() => {}); /* no process is left that would keep the tests from ending */
+      throw error;
+    }
+    return g;
+  }
+
+  async begin(options) {
+    const g = this;
     g.port = await freePort();
     g.app = await App.start();
     g.clock = options.clock ? new Clock(g.dir) : undefined;
     if (options.daemon !== false) await g.startDaemon(options.daemon ?? {});
     else mkdirSync(path.join(g.dir, 'run'));
     await options.before?.(g);
-    g.nginx = await Nginx.start(path.join(g.dir, 'nginx'), g.text(), { ...options, clock: g.clock });
+    g.nginx = await Nginx.start(path.join(g.dir, 'nginx'), g.text(), { ...options, clock: g.clock, started: (nginx) => (g.nginx = nginx) });
     await until('nginx listens', () => Wire.open(g.port).then((wire) => wire.close() ?? true, () => false), 30000);
     g.app.hits = 0;
     g.app.seen.length = 0;
-    return g;
   }
 
   async startDaemon(options) {
-    const daemon = new GateDaemon({ ...options, dir: this.dir });
+    const daemon = (this.daemon = new GateDaemon({ ...options, dir: this.dir }));
     if (this.clock) daemon.options.env = { LD_PRELOAD: preloaded(this.clock).join(' '), COAT_TEST_CLOCK: this.clock.file, ...(options.env ?? {}) };
     await daemon.prepare();
     await daemon.up();
-    this.daemon = daemon;
     this.cookie = daemon.cookie;
   }
 
@@ -290,7 +301,7 @@ export class Gate {
     try {
       await this.nginx?.stop();
     } finally {
-      await this.app.stop();
+      await this.app?.stop();
       await this.daemon?.stop();
       rmSync(this.dir, { recursive: true, force: true });
     }
