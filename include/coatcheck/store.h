@@ -18,7 +18,7 @@
 
 struct uv_loop_s;
 
-#define COAT_STORE_ABI 1
+#define COAT_STORE_ABI 2
 #define COAT_STORE_VALUE_MAX (COAT_RECORD_MAX + 64)
 #define COAT_STORE_LIST_MAX 1000  /* entries a LIST_OWNER or SCAN reports at most */
 #define COAT_STORE_SWEEP_MAX 1000 /* entries a SWEEP looks at at most */
@@ -130,18 +130,27 @@ typedef struct coat_store_conf {
     uint64_t map_bytes;     /* LMDB: size of the map; 0: 64 GiB, sparse */
     uint64_t reserve_bytes; /* LMDB: kept free for ending sessions; 0: 16 MiB or map/16 */
     bool read_only_ok;      /* unused by memory and LMDB */
-    char *message;          /* why open failed, what would be right; may be NULL */
+    /* Why open failed, what would be right; may be NULL. After COAT_OK what the operator should
+     * know all the same: a server that is not there yet, or settings that lose data; or "". */
+    char *message;
     size_t message_cap;
+    /* Stores behind a network are modules, loaded when their URL is used. NULL: where they were
+     * installed. */
+    const char *module_dir;
 } coat_store_conf;
 
 /** For status, metrics and tests. */
 typedef struct coat_store_stats {
-    uint64_t sessions; /* entries incl. ended ones not yet swept */
+    /* Entries incl. ended ones not yet swept; of a store behind a network, as the last SWEEP
+     * saw them. */
+    uint64_t sessions;
     uint64_t accounts;
     uint64_t bytes_used, bytes_map; /* 0 if unknown */
     uint64_t operations[16];        /* by coat_op, since open */
     bool full;                      /* INSERT is refused */
     uint64_t unreadable; /* values met that could not be decoded: denied, kept; since open */
+    bool away;           /* behind a network: no connection is ready just now */
+    char notice[256];    /* away: why; else what is unsuitable about the server, or "" */
 } coat_store_stats;
 
 struct coat_watch_event {

@@ -52,6 +52,8 @@ coat_store_open(const coat_store_conf *conf, coat_store **out)
 {
     const struct coat_store_ops *ops;
     const char *colon;
+    coat_span scheme;
+    coat_err err;
 
     if (conf == NULL || conf->url == NULL || out == NULL)
         return COAT_INVALID;
@@ -63,13 +65,15 @@ coat_store_open(const coat_store_conf *conf, coat_store **out)
                            " write \"lmdb:/path/of/a/directory\" or \"memory:\"");
         return COAT_INVALID;
     }
-    ops = find_store((coat_span){(const uint8_t *)conf->url, (size_t)(colon - conf->url)});
-    if (ops == NULL) {
-        coat_store_message(conf, conf->url, " names no known kind of store;",
-                           " write \"lmdb:/path/of/a/directory\" or \"memory:\"");
+    scheme = (coat_span){(const uint8_t *)conf->url, (size_t)(colon - conf->url)};
+    ops = find_store(scheme);
+    err = ops != NULL ? COAT_OK : coat_store_module_find(conf, scheme, &ops);
+    if (err == COAT_NOT_FOUND) {
+        coat_store_message(conf, conf->url, " names no known kind of store; write",
+                           " \"lmdb:/path/of/a/directory\", \"redis://host\" or \"memory:\"");
         return COAT_INVALID;
     }
-    return ops->open(conf, out);
+    return err == COAT_OK ? ops->open(conf, out) : err;
 }
 
 void

@@ -22,7 +22,7 @@ urls(void)
         {"", COAT_INVALID, "not a store URL"},
         {"/var/lib/x", COAT_INVALID, "not a store URL"},
         {":x", COAT_INVALID, "no known kind"},
-        {"redis://localhost", COAT_INVALID, "no known kind"},
+        {"rabbit://localhost", COAT_INVALID, "no known kind"},
         {"LMDB:/x", COAT_INVALID, "no known kind"},
         {"lmdb:", COAT_INVALID, "lacks the directory"},
     };

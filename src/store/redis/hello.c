@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * What is said before the first request, in one write: who we are, which server this is, and
+ * whether it will do. A replica will not: it may be behind, and cannot write.
+ */
+
+#include "store/redis/redis.h"
+
+#include <stdio.h>
+
+enum {
+    HELLO_AUTH,
+    HELLO_SELECT,
+    HELLO_CLIENT,
+    HELLO_INFO,
+    HELLO_LOAD,
+    HELLO_FORMAT,
+    HELLO_KILL,
+    HELLO_APPENDFSYNC,
+    HELLO_SAVE,
+};
+
+static void
+say(redis_link *link, uint8_t what, size_t count, const char *const *words)
+{
+    resp_begin(&link->out, count);
+    for (size_t i = 0; i < count; i++)
+        resp_arg_str(&link->out, words[i]);
+    if (redis_expect(link, NULL, what, SCRIPT_COUNT) != COAT_OK)
+        link->out.failed = true;
+}
+
+#define SAY(link, what, ...)                                                                   \
+    say(link, what, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *),         \
+        (const char *const[]){__VA_ARGS__})
+
+static void
+say_key(redis_link *link, const char *name)
+{
+    redis_store *store = redis_store_of(link);
+    char key[REDIS_PREFIX_MAX + 16];
+
+    (void)snprintf(key, sizeof key, "%s%s", store->prefix, name);
+    resp_arg_str(&link->out, key);
+}
+
+static void
+say_format(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+    coat_span body = redis_script_body(SCRIPT_HELLO);
+
+    resp_begin(&link->out, 7);
+    resp_arg_str(&link->out, "EVAL");
+    resp_arg(&link->out, body.ptr, body.len);
+    resp_arg_uint(&link->out, 2);
+    say_key(link, "format");
+    say_key(link, "global");
+    resp_arg_uint(&link->out, REDIS_FORMAT);
+    resp_arg_uint(&link->out, atomic_load(&store->global));
+    if (redis_expect(link, NULL, HELLO_FORMAT, SCRIPT_COUNT) != COAT_OK)
+        link->out.failed = true;
+}
+
+void
+redis_hello(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+    const char *user = store->url.user;
+    char db[16];
+
+    /* By itself, so that the password lies in a buffer that never moves and is wiped. */
+    if (user != NULL && store->password[0] != '\0')
+        SAY(link, HELLO_AUTH, "AUTH", user, store->password);
+    else if (store->password[0] != '\0')
+        SAY(link, HELLO_AUTH, "AUTH", store->password);
+    link->out.secret = true;
+    if (link->out.len > 0)
+        remote_stream_write(link->stream, &link->out);
+    if (link->stream == NULL)
+        return;
+    link->out.secret = false;
+    (void)snprintf(db, sizeof db, "%u", store->db);
+    if (store->db != 0)
+        SAY(link, HELLO_SELECT, "SELECT", db);
+    SAY(link, HELLO_INFO, "INFO");
+    SAY(link, HELLO_CLIENT, "CLIENT", "ID");
+    /* An identifier that no client has; asked now whether it is allowed, see note_doubt(). */
+    SAY(link, HELLO_KILL, "CLIENT", "KILL", "ID", "9223372036854775807");
+    SAY(link, HELLO_APPENDFSYNC, "CONFIG", "GET", "appendfsync");
+    SAY(link, HELLO_SAVE, "CONFIG", "GET", "save");
+    for (int script = SCRIPT_HELLO + 1; script < SCRIPT_COUNT; script++) {
+        coat_span body = redis_script_body((redis_script)script);
+
+        resp_begin(&link->out, 3);
+        resp_arg_str(&link->out, "SCRIPT");
+        resp_arg_str(&link->out, "LOAD");
+        resp_arg(&link->out, body.ptr, body.len);
+        link->shas[script][0] = '\0';
+        if (redis_expect(link, NULL, HELLO_LOAD, (uint8_t)script) != COAT_OK)
+            link->out.failed = true;
+    }
+    say_format(link);
+    remote_link_queued(&link->base);
+}
+
+/** The value of "name:value" in a reply to INFO. */
+static coat_span
+info_field(coat_span info, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t at = 0; at < info.len;) {
+        const uint8_t *line = info.ptr + at, *end = memchr(line, '\n', info.len - at);
+        size_t n = end != NULL ? (size_t)(end - line) : info.len - at;
+
+        at += n + 1;
+        if (n > 0 && line[n - 1] == '\r')
+            n--;
+        if (n > len && memcmp(line, name, len) == 0 && line[len] == ':')
+            return (coat_span){line + len + 1, n - len - 1};
+    }
+    return (coat_span){NULL, 0};
+}
+
+static void
+copy_text(char *to, size_t cap, coat_span from)
+{
+    size_t len = from.len < cap - 1 ? from.len : cap - 1;
+
+    if (len > 0)
+        memcpy(to, from.ptr, len);
+    to[len] = '\0';
+}
+
+/** "6.2.7": is it enough? */
+static bool
+is_recent(coat_span version)
+{
+    char text[16];
+    unsigned major = 0, minor = 0;
+
+    copy_text(text, sizeof text, version);
+    return sscanf(text, "%2u.%2u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 2));
+}
+
+static bool
+take_info(redis_link *link, coat_span info)
+{
+    coat_span run_id = info_field(info, "run_id");
+    coat_span memory = info_field(info, "maxmemory");
+    const char *wrong = NULL;
+
+    if (run_id.len != REDIS_RUN_ID)
+        wrong = "it does not say which server it is";
+    else if (!is_recent(info_field(info, "redis_version")))
+        wrong = "its version is older than 6.2";
+    else if (!coat_span_is(info_field(info, "role"), COAT_LIT("master")))
+        wrong = "it is a replica";
+    else if (coat_span_is(info_field(info, "cluster_enabled"), COAT_LIT("1")))
+        wrong = "it is a node of a cluster, which this version does not support";
+    else if (coat_span_is(info_field(info, "loading"), COAT_LIT("1")))
+        wrong = "it is still loading its data";
+    if (wrong != NULL) {
+        redis_fail(link, wrong);
+        return false;
+    }
+    memcpy(link->run_id, run_id.ptr, REDIS_RUN_ID);
+    copy_text(link->policy, sizeof link->policy, info_field(info, "maxmemory_policy"));
+    link->memory = memory.len > 0 && memory.ptr[0] != '0';
+    link->aof = coat_span_is(info_field(info, "aof_enabled"), COAT_LIT("1"));
+    return true;
+}
+
+/** What an operator should know, once for each server (SF-3, SF-7). */
+static void
+judge_server(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+    char text[sizeof store->notice];
+    int used = 0;
+
+    text[0] = '\0';
+    if (strncmp(link->policy, "allkeys-", 8) == 0)
+        used =
+            snprintf(text, sizeof text,
+                     "maxmemory-policy %s may drop sessions and revocations: set noeviction; ",
+                     link->policy);
+    if (!link->aof)
+        used += snprintf(
+            text + used, sizeof text - (size_t)used, "%s; ",
+            link->save[0] == '\0' && strcmp(link->appendfsync, "?") != 0
+                ? "nothing is kept on disk: a restart signs everybody out"
+                : "no append-only file: a crash loses minutes of sign-ins and sign-outs");
+    else if (strcmp(link->appendfsync, "always") != 0)
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         "appendfsync %s: a crash loses up to a second; ", link->appendfsync);
+    if (!link->may_kill)
+        used +=
+            snprintf(text + used, sizeof text - (size_t)used,
+                     "the user may not CLIENT KILL, so interrupted changes stay undecided; ");
+    if (used >= (int)sizeof text)
+        used = sizeof text - 1;
+    if (used >= 2)
+        text[used - 2] = '\0';
+    pthread_mutex_lock(&store->remote.mutex);
+    memcpy(store->notice, text, sizeof text);
+    memcpy(store->run_id, link->run_id, REDIS_RUN_ID);
+    store->trouble[0] = '\0';
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+static bool
+take_format(redis_link *link, const resp_reply *reply)
+{
+    redis_store *store = redis_store_of(link);
+    uint64_t format, global;
+
+    if (!resp_is(reply, 2, RESP_STRING) || !resp_number(reply->items[1], &format) ||
+        !resp_number(reply->items[2], &global)) {
+        redis_fail(link, reply->type == RESP_ERROR ? "it runs no scripts, or is full"
+                                                   : "it answers strangely");
+        return false;
+    }
+    if (format != REDIS_FORMAT) {
+        redis_fail(link, "what it keeps was written by a newer version of coatcheck");
+        return false;
+    }
+    redis_global_seen(store, global);
+    judge_server(link);
+    return true;
+}
+
+static void
+take_setting(const resp_reply *reply, char *to, size_t cap)
+{
+    copy_text(to, cap, resp_is(reply, 1, RESP_STRING) ? reply->items[1]->text : COAT_LIT("?"));
+}
+
+bool
+redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *reply)
+{
+    const char *wrong = NULL;
+
+    switch (due->what) {
+    case HELLO_AUTH:
+        wrong = reply->type == RESP_STATUS ? NULL : "user or password is refused";
+        break;
+    case HELLO_SELECT:
+        wrong = reply->type == RESP_STATUS ? NULL : "it has no such database";
+        break;
+    case HELLO_CLIENT:
+        link->client = reply->type == RESP_INTEGER ? (uint64_t)reply->integer : 0;
+        wrong = link->client != 0 ? NULL : "the user may not CLIENT ID";
+        break;
+    case HELLO_INFO:
+        if (reply->type == RESP_STRING)
+            return take_info(link, reply->text);
+        wrong = "it wants a password, or the user may not INFO";
+        break;
+    case HELLO_FORMAT:
+        return take_format(link, reply);
+    case HELLO_KILL:
+        link->may_kill = reply->type == RESP_INTEGER;
+        break;
+    case HELLO_APPENDFSYNC:
+        take_setting(reply, link->appendfsync, sizeof link->appendfsync);
+        break;
+    case HELLO_SAVE:
+        take_setting(reply, link->save, sizeof link->save);
+        break;
+    default: /* HELLO_LOAD. If it failed, the script goes with each request. */
+        if (reply->type == RESP_STRING)
+            copy_text(link->shas[due->script], sizeof link->shas[0], reply->text);
+        break;
+    }
+    if (wrong == NULL)
+        return true;
+    redis_fail(link, wrong);
+    return false;
+}

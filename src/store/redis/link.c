@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * A connection. Replies come in the order of commands; one that does not fit what is due, or
+ * comes when nothing is, drops the connection with all that is in flight on it.
+ */
+
+#include "store/redis/redis.h"
+
+#include <stdio.h>
+
+coat_err
+redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script)
+{
+    if (link->due_count == link->due_cap) {
+        size_t cap = link->due_cap == 0 ? 64 : link->due_cap * 2;
+        redis_due *grown = reallocarray(NULL, cap, sizeof *grown);
+
+        if (grown == NULL)
+            return COAT_NO_MEMORY;
+        for (size_t i = 0; i < link->due_count; i++)
+            grown[i] = link->due[(link->due_first + i) % link->due_cap];
+        free(link->due);
+        link->due = grown;
+        link->due_first = 0;
+        link->due_cap = cap;
+    }
+    link->due[(link->due_first + link->due_count++) % link->due_cap] =
+        (redis_due){req, what, script};
+    return COAT_OK;
+}
+
+void
+redis_fail(redis_link *link, const char *why)
+{
+    redis_store *store = redis_store_of(link);
+
+    pthread_mutex_lock(&store->remote.mutex);
+    (void)snprintf(store->trouble, sizeof store->trouble, "%s", why);
+    pthread_mutex_unlock(&store->remote.mutex);
+    remote_link_failed(&link->base);
+}
+
+/* ---- replies ---- */
+
+static bool
+begins(coat_span text, const char *with)
+{
+    return text.len >= strlen(with) && memcmp(text.ptr, with, strlen(with)) == 0;
+}
+
+/** Before version 7 an error inside a script is wrapped: "ERR Error running script ...: -OOM".
+ */
+static coat_span
+unwrap(coat_span text)
+{
+    if (!begins(text, "ERR Error running script"))
+        return text;
+    for (size_t i = 0; i + 3 < text.len; i++)
+        if (memcmp(text.ptr + i, ": -", 3) == 0)
+            return (coat_span){text.ptr + i + 3, text.len - i - 3};
+    return text;
+}
+
+static bool
+is_one_of(coat_span text, const char *const *codes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (begins(text, codes[i]))
+            return true;
+    return false;
+}
+
+/** Errors after which this server, or this connection to it, is of no use. */
+static bool
+is_unable(coat_span text)
+{
+    static const char *const codes[] = {"READONLY",    "LOADING",   "MASTERDOWN",
+                                        "NOAUTH",      "WRONGPASS", "MOVED ",
+                                        "CLUSTERDOWN", "ASK ",      "TRYAGAIN"};
+
+    return is_one_of(text, codes, sizeof codes / sizeof codes[0]);
+}
+
+/** Errors that refuse this request; others may succeed. */
+static bool
+is_refused(coat_span text)
+{
+    static const char *const codes[] = {"MISCONF", "NOPERM", "BUSY", "NOREPLICAS"};
+
+    return is_one_of(text, codes, sizeof codes / sizeof codes[0]);
+}
+
+static void
+answer_error(redis_link *link, const redis_due *due, coat_span text)
+{
+    redis_store *store = redis_store_of(link);
+    coat_store_req *req = due->req;
+    char why[160];
+
+    text = unwrap(text);
+    /* The script is not there, so nothing has happened: once more, with its body. */
+    if (begins(text, "NOSCRIPT") && due->script != SCRIPT_COUNT) {
+        if (redis_request(link, req, true) == COAT_OK)
+            remote_link_queued(&link->base);
+        else
+            redis_fail(link, "out of memory");
+        return;
+    }
+    (void)snprintf(why, sizeof why, "the server says: %.*s",
+                   text.len < 120 ? (int)text.len : 120, (const char *)text.ptr);
+    if (is_unable(text) || due->what == DUE_IGNORE) {
+        redis_fail(link, why);
+        return;
+    }
+    if (begins(text, "OOM")) {
+        atomic_store(&store->full, true);
+        req->result = COAT_STORE_FULL;
+    } else if (is_refused(text)) {
+        remote_note_bad(&store->remote);
+        req->result = COAT_STORE_DOWN;
+    } else {
+        /* It was understood and not done, or done in part: nobody can tell. */
+        req->result = COAT_IO;
+    }
+    remote_answer(req);
+}
+
+static void
+take_reply(redis_link *link, const resp_reply *reply)
+{
+    redis_due due;
+
+    if (link->due_count == 0) {
+        redis_fail(link, "a reply that nobody has asked for");
+        return;
+    }
+    due = link->due[link->due_first];
+    link->due_first = (link->due_first + 1) % link->due_cap;
+    link->due_count--;
+    if (due.req == NULL) {
+        if (redis_hello_reply(link, &due, reply) && link->due_count == 0 && !link->greeted) {
+            link->greeted = true;
+            remote_link_ready(&link->base);
+        }
+    } else if (reply->type == RESP_ERROR) {
+        answer_error(link, &due, reply->text);
+    } else if (due.what == DUE_ANSWER) {
+        redis_answer(link, due.req, reply);
+    }
+}
+
+static void
+on_bytes(void *ctx, const uint8_t *bytes, size_t len)
+{
+    redis_link *link = ctx;
+    remote_stream *stream = link->stream;
+    resp_reply *reply;
+    coat_err err = resp_feed(link->reader, bytes, len);
+
+    while (err == COAT_OK && link->stream == stream) {
+        err = resp_next(link->reader, &reply);
+        if (err != COAT_OK || reply == NULL)
+            break;
+        take_reply(link, reply);
+        resp_reply_free(reply);
+    }
+    if (err != COAT_OK && link->stream == stream)
+        redis_fail(link, "what it sends is not the protocol of Redis");
+}
+
+static void
+on_ready(void *ctx)
+{
+    redis_hello(ctx);
+}
+
+static void
+on_lost(void *ctx, const char *why)
+{
+    redis_fail(ctx, why);
+}
+
+/* ---- for the lane ---- */
+
+static void
+start(remote_link *base)
+{
+    redis_link *link = (redis_link *)base;
+    redis_store *store = redis_store_of(link);
+    remote_owner owner = {link, on_ready, on_bytes, on_lost};
+
+    link->greeted = false;
+    link->client = 0;
+    link->reader = resp_reader_new();
+    if (link->reader == NULL) {
+        redis_fail(link, "out of memory");
+        return;
+    }
+    if (remote_stream_open(base->lane->loop, &store->address, &owner, &link->stream) != COAT_OK)
+        redis_fail(link, "no connection can be begun");
+}
+
+static void
+flush(remote_link *base)
+{
+    redis_link *link = (redis_link *)base;
+
+    if (link->out.failed)
+        redis_fail(link, "out of memory");
+    else if (link->out.len > 0)
+        remote_stream_write(link->stream, &link->out);
+}
+
+static void
+note_doubt(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+    coat_store_req *req = link->base.flight.head;
+
+    while (req != NULL && remote_reads(req->op))
+        req = remote_pending_of(req)->next;
+    if (req == NULL || !link->greeted)
+        return;
+    pthread_mutex_lock(&store->remote.mutex);
+    store->doubt_number++;
+    if (store->doubt_count == REDIS_DOUBTS_MAX) {
+        store->doubts_lost = true;
+    } else {
+        redis_doubt *doubt = &store->doubts[store->doubt_count++];
+
+        doubt->number = store->doubt_number;
+        doubt->client = link->client;
+        memcpy(doubt->run_id, link->run_id, REDIS_RUN_ID);
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+static void
+stop(remote_link *base)
+{
+    redis_link *link = (redis_link *)base;
+
+    note_doubt(link);
+    remote_stream_drop(link->stream);
+    link->stream = NULL;
+    resp_reader_free(link->reader);
+    link->reader = NULL;
+    remote_buffer_free(&link->out);
+    free(link->due);
+    link->due = NULL;
+    link->due_first = link->due_count = link->due_cap = 0;
+}
+
+const struct remote_kind redis_kind = {
+    .link_bytes = sizeof(redis_link),
+    .start = start,
+    .send = redis_send,
+    .flush = flush,
+    .stop = stop,
+};

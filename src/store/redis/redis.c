@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/redis/redis.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OPEN_PATIENCE_MS = 1000, DEFAULT_PORT = 6379 };
+
+uint64_t
+redis_global_seen(redis_store *store, uint64_t epoch)
+{
+    uint64_t seen = atomic_load(&store->global);
+
+    while (epoch > seen && !atomic_compare_exchange_weak(&store->global, &seen, epoch)) {
+    }
+    return epoch > seen ? epoch : seen;
+}
+
+static coat_err
+refuse(const coat_store_conf *conf, const char *what, const char *why)
+{
+    if (conf->message != NULL && conf->message_cap > 0)
+        (void)snprintf(conf->message, conf->message_cap, "store.url: %s%s%s", what,
+                       what[0] != '\0' ? " " : "", why);
+    return COAT_INVALID;
+}
+
+/* ---- the URL ---- */
+
+static bool
+is_known(const char *key)
+{
+    static const char *const known[] = {"password-file", "ca-file", "cert-file", "key-file",
+                                        "server-name",   "prefix",  "db",        "plaintext"};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(key, known[i]) == 0)
+            return true;
+    return false;
+}
+
+static coat_err
+check_params(const remote_url *url, const coat_store_conf *conf)
+{
+    for (size_t i = 0; i < url->param_count; i++)
+        if (!is_known(url->params[i].key))
+            return refuse(conf, url->params[i].key, "is no parameter of a Redis store");
+    return COAT_OK;
+}
+
+static bool
+parse_db(const char *text, uint32_t *out)
+{
+    unsigned db = 0;
+
+    if (*text == '\0' || strlen(text) > 4)
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        db = db * 10 + (unsigned)(*text - '0');
+    }
+    *out = db;
+    return true;
+}
+
+/** Characters that need no quoting anywhere, and no brace, which would move a key's slot. */
+static bool
+take_prefix(redis_store *store, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (len == 0 || len > REDIS_PREFIX_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-",
+                   prefix[i]) == NULL)
+            return false;
+    (void)snprintf(store->prefix, sizeof store->prefix, "%s:", prefix);
+    return true;
+}
+
+static coat_err
+check_transport(const redis_store *store, const coat_store_conf *conf, bool tls, bool socket)
+{
+    const remote_url *url = &store->url;
+    const char *plaintext = remote_url_param(url, "plaintext");
+
+    if (socket != (url->host == NULL))
+        return refuse(conf, "",
+                      socket ? "redis+unix: is followed by a path"
+                             : "the host is missing; a socket is redis+unix:/path");
+    if (plaintext != NULL && strcmp(plaintext, "allowed") != 0)
+        return refuse(conf, "plaintext", "can only be \"allowed\"");
+    if (plaintext != NULL && tls)
+        return refuse(conf, "plaintext", "contradicts rediss:");
+    if (!tls && plaintext == NULL && !remote_url_is_local(url))
+        return refuse(
+            conf, url->host,
+            "is another machine: write rediss: for TLS, or ?plaintext=allowed if nobody "
+            "else can reach the wire");
+    if (!tls && (remote_url_param(url, "ca-file") != NULL ||
+                 remote_url_param(url, "cert-file") != NULL ||
+                 remote_url_param(url, "key-file") != NULL ||
+                 remote_url_param(url, "server-name") != NULL))
+        return refuse(conf, "", "certificates need rediss:");
+    return COAT_OK;
+}
+
+static coat_err
+take_tls(redis_store *store, const coat_store_conf *conf)
+{
+    const remote_url *url = &store->url;
+    const char *name = remote_url_param(url, "server-name");
+    remote_tls_conf tls = {
+        .ca_file = remote_url_param(url, "ca-file"),
+        .cert_file = remote_url_param(url, "cert-file"),
+        .key_file = remote_url_param(url, "key-file"),
+        .name = name != NULL ? name : url->host,
+    };
+    char why[200] = "TLS cannot be set up";
+
+    if (remote_tls_context_new(&tls, &store->address.tls, why, sizeof why) != COAT_OK)
+        return refuse(conf, "", why);
+    return COAT_OK;
+}
+
+static coat_err
+take_password(redis_store *store, const coat_store_conf *conf)
+{
+    const char *file = remote_url_param(&store->url, "password-file"), *why;
+
+    if (file == NULL && store->url.user != NULL)
+        return refuse(conf, "", "a user needs ?password-file=/path");
+    if (file == NULL)
+        return COAT_OK;
+    if (remote_secret_read(file, store->password, &why) != COAT_OK)
+        return refuse(conf, file, why);
+    return COAT_OK;
+}
+
+static coat_err
+take_url(redis_store *store, const coat_store_conf *conf)
+{
+    remote_url *url = &store->url;
+    const char *why, *prefix, *db;
+    bool tls, socket;
+
+    if (remote_url_parse(conf->url, url, &why) != COAT_OK)
+        return refuse(conf, "", why);
+    tls = strcmp(url->scheme, "rediss") == 0;
+    socket = strcmp(url->scheme, "redis+unix") == 0;
+    if (check_params(url, conf) != COAT_OK)
+        return COAT_INVALID;
+    prefix = remote_url_param(url, "prefix");
+    if (!take_prefix(store, prefix != NULL ? prefix : "coat"))
+        return refuse(conf, "prefix", "may have up to 64 letters, digits and _.:-");
+    db = remote_url_param(url, "db");
+    if (db == NULL && !socket)
+        db = url->path;
+    if (db != NULL && *db != '\0' && !parse_db(db, &store->db))
+        return refuse(conf, "", "the database is not a number");
+    if (check_transport(store, conf, tls, socket) != COAT_OK ||
+        take_password(store, conf) != COAT_OK)
+        return COAT_INVALID;
+    store->address.host = url->host;
+    store->address.path = socket ? url->path : NULL;
+    store->address.port = url->port != 0 ? url->port : DEFAULT_PORT;
+    return tls ? take_tls(store, conf) : COAT_OK;
+}
+
+/* ---- open and close ---- */
+
+static void
+done_nothing(coat_store_req *req)
+{
+    (void)req;
+}
+
+static void
+redis_close(coat_store *base)
+{
+    redis_store *store = (redis_store *)base;
+
+    if (store == NULL)
+        return;
+    remote_tls_context_free(store->address.tls);
+    remote_store_fini(&store->remote);
+    sodium_memzero(store->password, sizeof store->password);
+    free(store);
+}
+
+/**
+ * Look once, and say what was found. A store that is not there yet is no failure: it is
+ * connected to when it comes (SF-11). One that will never do is not tried in vain, but retried
+ * as well: the operator may mend it.
+ */
+static void
+look_once(redis_store *store, const coat_store_conf *conf)
+{
+    coat_store_req req = {.op = COAT_OP_EPOCHS, .timeout_ms = OPEN_PATIENCE_MS};
+    coat_lane *lane;
+    coat_err err = coat_redis_ops.lane_open(&store->remote.base, NULL, &lane);
+
+    if (err != COAT_OK || conf->message == NULL || conf->message_cap == 0) {
+        if (err == COAT_OK)
+            remote_lane_close(lane);
+        return;
+    }
+    req.done = done_nothing;
+    remote_submit(lane, &req);
+    remote_wait(lane, &req);
+    remote_lane_close(lane);
+    pthread_mutex_lock(&store->remote.mutex);
+    if (req.result == COAT_OK)
+        (void)snprintf(conf->message, conf->message_cap, "%s", store->notice);
+    else
+        (void)snprintf(conf->message, conf->message_cap, "the store is not ready: %s",
+                       store->trouble[0] != '\0' ? store->trouble : "no answer");
+    store->remote.breaker = (remote_breaker){0};
+    atomic_store(&store->remote.doubted, false);
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+static coat_err
+redis_open(const coat_store_conf *conf, coat_store **out)
+{
+    redis_store *store = calloc(1, sizeof *store);
+    coat_err err;
+
+    if (store == NULL)
+        return COAT_NO_MEMORY;
+    err = remote_store_init(&store->remote, &coat_redis_ops, &redis_kind);
+    if (err != COAT_OK) {
+        free(store);
+        return err;
+    }
+    err = take_url(store, conf);
+    if (err != COAT_OK) {
+        redis_close(&store->remote.base);
+        return err;
+    }
+    look_once(store, conf);
+    *out = &store->remote.base;
+    return COAT_OK;
+}
+
+static coat_err
+redis_stats(coat_store *base, coat_store_stats *out)
+{
+    redis_store *store = (redis_store *)base;
+    coat_store_stats stats = {
+        .sessions = atomic_load(&store->sessions),
+        .accounts = atomic_load(&store->accounts),
+        .full = atomic_load(&store->full),
+        .unreadable = atomic_load(&store->remote.unreadable),
+        .away = atomic_load(&store->remote.ready) == 0,
+    };
+
+    for (int op = 0; op < 16; op++)
+        stats.operations[op] = atomic_load(&store->remote.operations[op]);
+    pthread_mutex_lock(&store->remote.mutex);
+    (void)snprintf(stats.notice, sizeof stats.notice, "%s",
+                   stats.away ? store->trouble : store->notice);
+    pthread_mutex_unlock(&store->remote.mutex);
+    *out = stats;
+    return COAT_OK;
+}
+
+/* No COAT_CAP_DURABLE: what an acknowledgment is worth is the server's setting, see notice. */
+const struct coat_store_ops coat_redis_ops = {
+    .abi = COAT_STORE_ABI,
+    .caps = COAT_CAP_SHARED | COAT_CAP_ACCOUNTS,
+    .name = "redis",
+    .open = redis_open,
+    .close = redis_close,
+    .lane_open = remote_lane_open,
+    .lane_close = remote_lane_close,
+    .submit = remote_submit,
+    .wait = remote_wait,
+    .stats = redis_stats,
+};

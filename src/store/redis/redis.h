@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_STORE_REDIS_H
+#define COAT_STORE_REDIS_H
+
+/**
+ * The store on Redis or Valkey: one server, from version 6.2.
+ *
+ *  redis.c     the store's functions: open, close, statistics
+ *  link.c      a connection: replies in the order of commands, errors, doubts
+ *  hello.c     what is said and checked before the first request
+ *  request.c   requests to commands
+ *  answer.c    replies to answers
+ *  resp.c      the wire format
+ *  scripts/    what runs in the server, compiled in
+ *
+ * Keys, all behind the prefix:
+ *   {OWNER}:s:SERIAL  a session              {OWNER}:i  its owner's: serials in order
+ *   {OWNER}:e         its owner's epoch and when it was raised
+ *   {ADDRESS}:a, :m   an account, meta data
+ *   sessions, accounts, meta, owners         addresses in order, for SCAN and SWEEP
+ *   global, epochs, versions, format         global epoch, counters
+ */
+
+#include "store/redis/resp.h"
+#include "store/remote/remote.h"
+#include "store/remote/stream.h"
+#include "store/remote/url.h"
+
+enum {
+    REDIS_FORMAT = 1,
+    REDIS_PREFIX_MAX = 64,
+    REDIS_DOUBTS_MAX = 1024,
+    REDIS_RUN_ID = 40,
+    REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
+    REDIS_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP script looks at */
+    REDIS_SLACK_MS = 3600 * 1000, /* the server forgets what has expired this much later */
+};
+
+typedef enum redis_script {
+    SCRIPT_HELLO,
+    SCRIPT_ADD,
+    SCRIPT_END_ALL,
+    SCRIPT_EPOCHS,
+    SCRIPT_INSERT,
+    SCRIPT_LIST,
+    SCRIPT_REMOVE,
+    SCRIPT_REMOVE_OWNER,
+    SCRIPT_REPLACE,
+    SCRIPT_SCAN,
+    SCRIPT_SWEEP,
+    SCRIPT_COUNT,
+} redis_script;
+
+/** A connection that was dropped with writes in flight: they may still take place, until the
+ * server has dropped it too. */
+typedef struct redis_doubt {
+    uint64_t number; /* counted from 1 */
+    uint64_t client;
+    char run_id[REDIS_RUN_ID];
+} redis_doubt;
+
+/** How far SWEEP has come; and epochs that no session and no sign-in depends on any more. */
+typedef struct redis_sweeper {
+    uint32_t phase;
+    uint8_t cursor[16];
+    uint8_t cursor_len;
+    uint64_t steps;    /* so far: a reply to an earlier question moves nothing */
+    bool odd;          /* this walk has met sessions that cannot be read */
+    uint64_t began;    /* the last epoch when this walk began */
+    int64_t began_ms;  /* monotonic */
+    uint64_t walked;   /* a walk that began at this epoch has come to its end */
+    int64_t walked_ms; /* when it began */
+    uint64_t settled;
+} redis_sweeper;
+
+typedef struct redis_store {
+    remote_store remote;
+    remote_url url;
+    remote_address address;
+    char prefix[REDIS_PREFIX_MAX + 2]; /* with the colon */
+    char password[REMOTE_SECRET_MAX + 1];
+    uint32_t db;
+    _Atomic uint64_t global; /* the highest global epoch seen */
+    _Atomic uint64_t sessions, accounts;
+    _Atomic bool full;
+
+    /* Under remote.mutex. */
+    redis_doubt doubts[REDIS_DOUBTS_MAX];
+    size_t doubt_count;
+    uint64_t doubt_number;
+    bool doubts_lost; /* there were more: SWEEP can promise nothing any more */
+    redis_sweeper sweeper;
+    char run_id[REDIS_RUN_ID]; /* of the server that notice is about */
+    char notice[256];          /* what is unsuitable about it */
+    char trouble[200];         /* why there is no connection */
+} redis_store;
+
+/** What a reply that is due belongs to. */
+typedef struct redis_due {
+    coat_store_req *req; /* NULL: the connection's own */
+    uint8_t what;        /* of the hello; or redis_due_kind */
+    uint8_t script;      /* SCRIPT_COUNT: none */
+} redis_due;
+
+enum redis_due_kind {
+    DUE_ANSWER, /* the request's answer, or a part of it */
+    DUE_IGNORE, /* comes before it and says nothing */
+};
+
+typedef struct redis_link {
+    remote_link base;
+    remote_stream *stream;
+    resp_reader *reader;
+    remote_buffer out;
+    redis_due *due; /* a ring */
+    size_t due_first, due_count, due_cap;
+    bool greeted;
+    uint64_t client;
+    char shas[SCRIPT_COUNT][41]; /* by which the server knows our scripts */
+    char run_id[REDIS_RUN_ID];
+    char appendfsync[16], save[16];
+    bool aof, may_kill;
+    char policy[32];
+    uint64_t memory;
+} redis_link;
+
+static inline redis_store *
+redis_store_of(const redis_link *link)
+{
+    return (redis_store *)link->base.lane->base.store;
+}
+
+/* link.c */
+extern const struct remote_kind redis_kind;
+/** Note that a reply is due for what was just queued. */
+coat_err redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script);
+/** Drop the link, saying why. */
+void redis_fail(redis_link *link, const char *why);
+
+/* hello.c */
+void redis_hello(redis_link *link); /* queue it */
+/** @return false: the link is of no use and was dropped */
+bool redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *reply);
+
+/* scripts/, compiled in by scripts/embed-lua */
+coat_span redis_script_body(redis_script script);
+
+/* request.c */
+coat_err redis_send(remote_link *link, coat_store_req *req);
+/** Queue the next part of a SCAN or SWEEP; or all of a request anew, with the script's body. */
+coat_err redis_request(redis_link *link, coat_store_req *req, bool with_body);
+enum { REDIS_PHASES = 4 };
+
+/* answer.c */
+void redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply);
+
+/* redis.c */
+extern const struct coat_store_ops coat_redis_ops;
+/** Note a global epoch: what is lower from now on is out of date. @return the highest */
+uint64_t redis_global_seen(redis_store *store, uint64_t epoch);
+
+#endif

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Requests to commands: one each, but for SCAN and SWEEP, which go in parts. */
+
+#include "store/redis/redis.h"
+
+#include "core/out.h"
+#include "store/remote/value.h"
+
+enum { ARGS_MAX = 24, TEXT_MAX = 1400 };
+
+/** A command under construction: arguments point into `text` or to the request. */
+typedef struct command {
+    redis_link *link;
+    redis_store *store;
+    coat_span args[ARGS_MAX];
+    size_t count;
+    char text[TEXT_MAX];
+    coat_out out;
+} command;
+
+static void
+add(command *c, const void *bytes, size_t len)
+{
+    if (c->count == ARGS_MAX)
+        c->out.over = true;
+    else
+        c->args[c->count++] = (coat_span){bytes, len};
+}
+
+static void
+add_str(command *c, const char *text)
+{
+    add(c, text, strlen(text));
+}
+
+/** What was written to out since `from` is an argument. */
+static void
+add_since(command *c, size_t from)
+{
+    add(c, c->text + from, c->out.len - from);
+}
+
+static void
+add_uint(command *c, uint64_t number)
+{
+    size_t from = c->out.len;
+
+    coat_out_uint(&c->out, number);
+    add_since(c, from);
+}
+
+static void
+add_u64(command *c, uint64_t number)
+{
+    uint8_t bytes[8];
+    size_t from = c->out.len;
+
+    coat_store64(bytes, number);
+    coat_out_bytes(&c->out, bytes, sizeof bytes);
+    add_since(c, from);
+}
+
+static void
+add_global_seen(command *c)
+{
+    add_uint(c, atomic_load(&c->store->global));
+}
+
+/** PREFIX name */
+static void
+add_key(command *c, const char *name)
+{
+    size_t from = c->out.len;
+
+    coat_out_str(&c->out, c->store->prefix);
+    coat_out_str(&c->out, name);
+    add_since(c, from);
+}
+
+/** PREFIX {TAG}: name SERIAL */
+static void
+add_tagged(command *c, const uint8_t *tag, size_t len, const char *name, const uint8_t *serial)
+{
+    size_t from = c->out.len;
+
+    coat_out_str(&c->out, c->store->prefix);
+    coat_out_str(&c->out, "{");
+    coat_out_hex(&c->out, tag, len);
+    coat_out_str(&c->out, "}:");
+    coat_out_str(&c->out, name);
+    if (serial != NULL)
+        coat_out_hex(&c->out, serial, 8);
+    add_since(c, from);
+}
+
+static void
+add_owners(command *c, const uint8_t *owner, const char *name)
+{
+    add_tagged(c, owner, COAT_OWNER_BYTES, name, NULL);
+}
+
+static void
+add_value_key(command *c, const coat_store_req *req)
+{
+    const uint8_t *address = req->address.bytes;
+
+    if (req->space == COAT_SPACE_SESSION)
+        add_tagged(c, address + 8, COAT_OWNER_BYTES, "s:", address);
+    else
+        add_tagged(c, address, COAT_HANDLE_BYTES, req->space == COAT_SPACE_ACCOUNT ? "a" : "m",
+                   NULL);
+}
+
+static const char *
+index_of(coat_space space)
+{
+    if (space == COAT_SPACE_SESSION)
+        return "sessions";
+    return space == COAT_SPACE_ACCOUNT ? "accounts" : "meta";
+}
+
+static void
+add_serial(command *c, bool has, const coat_handle *handle)
+{
+    add(c, handle->bytes, has ? 8 : 0);
+}
+
+/** The server only tidies up, and later than we refuse: its clock is not ours (ST-7). */
+static void
+add_ttl(command *c, const coat_store_req *req)
+{
+    static const int64_t longest = (int64_t)3650 * 24 * 3600 * 1000;
+    int64_t left_ms = req->expires_ms - req->now_ms;
+
+    if (req->expires_ms == 0 || left_ms > longest)
+        left_ms = -REDIS_SLACK_MS;
+    else if (left_ms < 0)
+        left_ms = 0;
+    add_uint(c, (uint64_t)(left_ms + REDIS_SLACK_MS));
+}
+
+static void
+add_front(command *c, const coat_store_req *req)
+{
+    uint8_t front[REMOTE_VALUE_FRONT];
+    size_t from = c->out.len;
+
+    remote_value_front(req->space, req->value.len, front);
+    coat_out_bytes(&c->out, front, sizeof front);
+    add_since(c, from);
+}
+
+/* ---- operations: KEYS and ARGV as their scripts say ---- */
+
+/* The value is the last part of an argument that begins in text: see put_value(). */
+static const coat_span value_follows = {NULL, SIZE_MAX};
+
+static void
+add_insert(command *c, const coat_store_req *req)
+{
+    const uint8_t *owner = req->address.bytes + 8;
+    coat_store_req session = *req;
+    uint8_t back[REMOTE_VALUE_BACK];
+    size_t from;
+
+    if (req->space != COAT_SPACE_SESSION)
+        session.epoch_owner = session.epoch_global = 0;
+    remote_value_back(&session, back);
+    add_value_key(c, req);
+    if (req->space == COAT_SPACE_SESSION) {
+        add_owners(c, owner, "i");
+        add_owners(c, owner, "e");
+    }
+    add_key(c, index_of(req->space));
+    if (req->space == COAT_SPACE_SESSION)
+        add_key(c, "global");
+    add_key(c, "versions");
+    add_uint(c, (uint64_t)req->now_ms);
+    if (req->space == COAT_SPACE_SESSION) {
+        add_uint(c, req->epoch_owner);
+        add_uint(c, req->epoch_global);
+        add_global_seen(c);
+    }
+    add_front(c, req);
+    from = c->out.len;
+    coat_out_bytes(&c->out, back, sizeof back);
+    add_since(c, from);
+    add(c, value_follows.ptr, value_follows.len);
+    add_ttl(c, req);
+    if (req->space != COAT_SPACE_SESSION) {
+        add(c, req->address.bytes, COAT_HANDLE_BYTES);
+        return;
+    }
+    add_uint(c, req->owner_max);
+    add_str(c, req->owner_evict ? "1" : "0");
+    add(c, req->address.bytes, COAT_HANDLE_BYTES);
+    add_serial(c, req->has_superseded, &req->superseded);
+    if (req->version != 0)
+        add_u64(c, req->version);
+    else
+        add_str(c, "");
+    add_owners(c, owner, "s:");
+}
+
+static void
+add_replace(command *c, const coat_store_req *req)
+{
+    add_value_key(c, req);
+    add_key(c, "versions");
+    if (req->space == COAT_SPACE_SESSION) {
+        add_owners(c, req->address.bytes + 8, "e");
+        add_key(c, "global");
+    }
+    add_uint(c, (uint64_t)req->now_ms);
+    add_u64(c, req->version);
+    add_front(c, req);
+    add_u64(c, (uint64_t)req->expires_ms);
+    add(c, req->address.bytes, COAT_HANDLE_BYTES);
+    add(c, value_follows.ptr, value_follows.len);
+    add_ttl(c, req);
+    add_global_seen(c);
+}
+
+static void
+add_remove(command *c, const coat_store_req *req)
+{
+    add_value_key(c, req);
+    add_key(c, index_of(req->space));
+    if (req->space == COAT_SPACE_SESSION)
+        add_owners(c, req->address.bytes + 8, "i");
+    add(c, req->address.bytes, COAT_HANDLE_BYTES);
+}
+
+static void
+add_list(command *c, const coat_store_req *req)
+{
+    add_owners(c, req->owner.bytes, "i");
+    add_owners(c, req->owner.bytes, "e");
+    add_key(c, "global");
+    add_uint(c, (uint64_t)req->now_ms);
+    add_global_seen(c);
+    add_owners(c, req->owner.bytes, "s:");
+    add_serial(c, req->has_cursor, &req->cursor);
+    add_uint(c, req->limit);
+    add_uint(c, REDIS_REPORT_BYTES);
+}
+
+static void
+add_remove_owner(command *c, const coat_store_req *req)
+{
+    add_owners(c, req->owner.bytes, "i");
+    add_owners(c, req->owner.bytes, "e");
+    add_key(c, "owners");
+    add_key(c, "epochs");
+    add_key(c, "global");
+    add_uint(c, (uint64_t)req->now_ms);
+    add(c, req->owner.bytes, COAT_OWNER_BYTES);
+    add_global_seen(c);
+    add_serial(c, req->has_spare, &req->spare);
+    add_owners(c, req->owner.bytes, "s:");
+}
+
+static void
+add_end_all(command *c)
+{
+    add_key(c, "global");
+    add_key(c, "epochs");
+    add_key(c, "nothing");
+    add_global_seen(c);
+}
+
+static void
+add_epochs(command *c, const coat_store_req *req)
+{
+    add_owners(c, req->owner.bytes, "e");
+    add_key(c, "global");
+    add_global_seen(c);
+}
+
+/** Where a report goes on is in req->cursor: the caller's, or the last address looked at. */
+static void
+add_scan(command *c, const coat_store_req *req)
+{
+    static const char *const letters[] = {
+        [COAT_SPACE_SESSION] = "s", [COAT_SPACE_ACCOUNT] = "a", [COAT_SPACE_META] = "m"};
+
+    add_key(c, index_of(req->space));
+    add_key(c, "global");
+    add_uint(c, (uint64_t)req->now_ms);
+    add_global_seen(c);
+    add_str(c, letters[req->space]);
+    add_key(c, "");
+    add(c, req->cursor.bytes, req->has_cursor ? COAT_HANDLE_BYTES : 0);
+    add_uint(c, req->limit - req->count);
+    add_uint(c, REDIS_REPORT_BYTES);
+    add_uint(c, REDIS_LOOK_MAX);
+}
+
+static void
+add_sweep(command *c, coat_store_req *req)
+{
+    static const char *const indexes[REDIS_PHASES] = {"sessions", "meta", "accounts", "owners"};
+    static const char *const letters[REDIS_PHASES] = {"s", "m", "a", "e"};
+    redis_sweeper *s = &c->store->sweeper;
+    remote_pending *p = remote_pending_of(req);
+    size_t from;
+
+    pthread_mutex_lock(&c->store->remote.mutex);
+    p->data = (void *)(uintptr_t)s->steps;
+    add_key(c, indexes[s->phase]);
+    add_key(c, "global");
+    add_key(c, "sessions");
+    add_key(c, "accounts");
+    add_uint(c, (uint64_t)req->now_ms);
+    add_global_seen(c);
+    add_str(c, letters[s->phase]);
+    add_key(c, "");
+    from = c->out.len;
+    coat_out_bytes(&c->out, s->cursor, s->cursor_len);
+    add_since(c, from);
+    add_uint(c, req->limit - req->count);
+    add_uint(c, REDIS_LOOK_MAX - p->count);
+    add_uint(c, s->settled);
+    pthread_mutex_unlock(&c->store->remote.mutex);
+}
+
+/** @return the script; SCRIPT_COUNT: a plain command */
+static redis_script
+add_operation(command *c, coat_store_req *req)
+{
+    switch (req->op) {
+    case COAT_OP_INSERT:
+        add_insert(c, req);
+        return req->space == COAT_SPACE_SESSION ? SCRIPT_INSERT : SCRIPT_ADD;
+    case COAT_OP_REPLACE:
+        add_replace(c, req);
+        return SCRIPT_REPLACE;
+    case COAT_OP_REMOVE:
+        add_remove(c, req);
+        return SCRIPT_REMOVE;
+    case COAT_OP_LIST_OWNER:
+        add_list(c, req);
+        return SCRIPT_LIST;
+    case COAT_OP_REMOVE_OWNER:
+        add_remove_owner(c, req);
+        return SCRIPT_REMOVE_OWNER;
+    case COAT_OP_EPOCHS:
+        add_epochs(c, req);
+        return SCRIPT_EPOCHS;
+    case COAT_OP_END_ALL:
+        add_end_all(c);
+        return SCRIPT_END_ALL;
+    case COAT_OP_SCAN:
+        add_scan(c, req);
+        return SCRIPT_SCAN;
+    case COAT_OP_SWEEP:
+        add_sweep(c, req);
+        return SCRIPT_SWEEP;
+    default: /* LOAD: the commonest, and the server's own commands are its fastest */
+        add_str(c, "MGET");
+        add_value_key(c, req);
+        if (req->space == COAT_SPACE_SESSION) {
+            add_owners(c, req->address.bytes + 8, "e");
+            add_key(c, "global");
+        }
+        return SCRIPT_COUNT;
+    }
+}
+
+/** How many of the arguments are KEYS: those that begin with the prefix, up to the first other.
+ */
+static size_t
+count_keys(redis_script script, coat_space space)
+{
+    static const uint8_t keys[SCRIPT_COUNT] = {
+        [SCRIPT_ADD] = 3,          [SCRIPT_END_ALL] = 3, [SCRIPT_EPOCHS] = 2,
+        [SCRIPT_INSERT] = 6,       [SCRIPT_LIST] = 3,    [SCRIPT_REMOVE] = 2,
+        [SCRIPT_REMOVE_OWNER] = 5, [SCRIPT_REPLACE] = 2, [SCRIPT_SCAN] = 2,
+        [SCRIPT_SWEEP] = 4,
+    };
+    size_t n = keys[script];
+
+    if (space == COAT_SPACE_SESSION && script == SCRIPT_REPLACE)
+        return n + 2;
+    return space == COAT_SPACE_SESSION && script == SCRIPT_REMOVE ? n + 1 : n;
+}
+
+static bool
+is_followed(const command *c, size_t i)
+{
+    return i + 1 < c->count && c->args[i + 1].len == value_follows.len;
+}
+
+static void
+write_args(const command *c, coat_span value)
+{
+    remote_buffer *out = &c->link->out;
+
+    for (size_t i = 0; i < c->count; i++) {
+        if (!is_followed(c, i)) {
+            resp_arg(out, c->args[i].ptr, c->args[i].len);
+            continue;
+        }
+        resp_arg_two(out, c->args[i], value);
+        i++;
+    }
+}
+
+static coat_err
+write_command(const command *c, const coat_store_req *req, redis_script script, bool with_body)
+{
+    remote_buffer *out = &c->link->out;
+    size_t args = c->count;
+
+    for (size_t i = 0; i < c->count; i++)
+        args -= is_followed(c, i);
+    if (c->out.over)
+        return COAT_TOO_LARGE;
+    if (script == SCRIPT_COUNT) {
+        resp_begin(out, args);
+    } else {
+        coat_span body = redis_script_body(script);
+
+        resp_begin(out, args + 3);
+        resp_arg_str(out, with_body ? "EVAL" : "EVALSHA");
+        if (with_body)
+            resp_arg(out, body.ptr, body.len);
+        else
+            resp_arg_str(out, c->link->shas[script]);
+        resp_arg_uint(out, count_keys(script, req->space));
+    }
+    write_args(c, req->value);
+    return COAT_OK;
+}
+
+coat_err
+redis_request(redis_link *link, coat_store_req *req, bool with_body)
+{
+    command c COAT_UNSET;
+    redis_script script;
+    coat_err err;
+
+    c.link = link;
+    c.store = redis_store_of(link);
+    c.count = 0;
+    c.out = coat_out_init(c.text, sizeof c.text);
+    script = add_operation(&c, req);
+    err = write_command(&c, req, script, with_body);
+    return err != COAT_OK ? err : redis_expect(link, req, DUE_ANSWER, (uint8_t)script);
+}
+
+/**
+ * SWEEP promises that what was answered STORE_DOWN before it is decided. What was in flight on
+ * a dropped connection may still be on its way to the server, or wait there: so the server is
+ * told to drop that connection too, and what it has not carried out by then never happens. A
+ * server that was started anew has dropped it.
+ */
+static coat_err
+settle_doubts(redis_link *link, coat_store_req *req)
+{
+    redis_store *store = redis_store_of(link);
+    coat_err err = COAT_OK;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    if (store->doubts_lost || (store->doubt_count > 0 && !link->may_kill))
+        err = COAT_STORE_DOWN;
+    for (size_t i = 0; i < store->doubt_count && err == COAT_OK; i++) {
+        const redis_doubt *doubt = &store->doubts[i];
+
+        if (memcmp(doubt->run_id, link->run_id, REDIS_RUN_ID) != 0)
+            continue;
+        resp_begin(&link->out, 4);
+        resp_arg_str(&link->out, "CLIENT");
+        resp_arg_str(&link->out, "KILL");
+        resp_arg_str(&link->out, "ID");
+        resp_arg_uint(&link->out, doubt->client);
+        err = redis_expect(link, req, DUE_IGNORE, SCRIPT_COUNT);
+    }
+    remote_pending_of(req)->mark = store->doubt_number;
+    pthread_mutex_unlock(&store->remote.mutex);
+    return err;
+}
+
+coat_err
+redis_send(remote_link *base, coat_store_req *req)
+{
+    redis_link *link = (redis_link *)base;
+    coat_err err = COAT_OK;
+
+    if (req->op == COAT_OP_SWEEP)
+        err = settle_doubts(link, req);
+    return err != COAT_OK ? err : redis_request(link, req, false);
+}

@@ -1,0 +1,5 @@
+-- KEYS value, index, and of a session: owner's index; ARGV address
+redis.call('UNLINK', KEYS[1])
+if KEYS[3] then redis.call('ZREM', KEYS[3], string.sub(ARGV[1], 1, 8)) end
+redis.call('ZREM', KEYS[2], ARGV[1])
+return {0}

@@ -1,0 +1,21 @@
+-- KEYS owner's index, owner's epoch, index of epochs, epochs, global epoch
+-- ARGV now, owner (8 bytes), seen global, spared serial or '', stem
+local spare, key, value, state = ARGV[4], ARGV[5] .. hex(ARGV[4]), nil, 'gone'
+local global = redis.call('GET', KEYS[5]) or '0'
+if tonumber(global) < tonumber(ARGV[3]) then global = ARGV[3] end
+local before = owner_epoch(KEYS[2])
+if spare ~= '' then
+    value = redis.call('GET', key)
+    state = look(value, tonumber(ARGV[1]), before, global)
+end
+-- All that is listed has ended: the list goes as a whole, whatever its length. It is also the
+-- first write, which a full server allows, and with it those that follow.
+redis.call('UNLINK', KEYS[1])
+local epoch = next_number(KEYS[4], math.max(tonumber(before), tonumber(global)) + 1)
+redis.call('SET', KEYS[2], text(epoch) .. ' ' .. ARGV[1])
+redis.call('ZADD', KEYS[3], 0, ARGV[2])
+if state == 'live' then
+    redis.call('SET', key, string.sub(value, 1, 24) .. struct.pack('<I8', epoch) .. string.sub(value, 33), 'KEEPTTL')
+    redis.call('ZADD', KEYS[1], 0, spare)
+end
+return {0, text(epoch)}

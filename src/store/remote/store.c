@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/remote/remote.h"
+
+#include <time.h>
+
+/* Goes on while the machine sleeps: what was asked before is late afterwards. */
+static int64_t
+boot_time_ms(void *ctx)
+{
+    struct timespec now;
+
+    (void)ctx;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+coat_err
+remote_store_init(remote_store *store, const struct coat_store_ops *ops,
+                  const struct remote_kind *kind)
+{
+    store->base.ops = ops;
+    store->kind = kind;
+    store->links = 2;
+    store->flight_max = REMOTE_WAITING_MAX;
+    store->monotonic = boot_time_ms;
+    store->rng = coat_rng_system;
+    return pthread_mutex_init(&store->mutex, NULL) == 0 ? COAT_OK : COAT_NO_MEMORY;
+}
+
+void
+remote_store_fini(remote_store *store)
+{
+    pthread_mutex_destroy(&store->mutex);
+}
+
+int64_t
+remote_now_ms(const remote_store *store)
+{
+    return store->monotonic(store->monotonic_ctx);
+}
+
+/** Spreads attempts, protects nothing: without randomness they merely come together. */
+uint32_t
+remote_random(const remote_store *store)
+{
+    uint8_t bytes[4];
+
+    return store->rng(store->rng_ctx, bytes, sizeof bytes) == COAT_OK ? coat_load32(bytes) : 0;
+}
+
+void
+remote_note_good(remote_store *store)
+{
+    if (!atomic_load_explicit(&store->doubted, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&store->mutex);
+    remote_breaker_good(&store->breaker);
+    atomic_store(&store->doubted, false);
+    pthread_mutex_unlock(&store->mutex);
+}
+
+void
+remote_note_bad(remote_store *store)
+{
+    int64_t now_ms = remote_now_ms(store);
+    uint32_t random = remote_random(store);
+
+    pthread_mutex_lock(&store->mutex);
+    remote_breaker_bad(&store->breaker, now_ms, random);
+    atomic_store(&store->doubted, true);
+    pthread_mutex_unlock(&store->mutex);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_STORE_REMOTE_URL_H
+#define COAT_STORE_REMOTE_URL_H
+
+/** scheme://[user@]host[:port][/path][?key=value&...], and secrets from files. */
+
+#include <coatcheck/store.h>
+
+enum { REMOTE_URL_MAX = 1024, REMOTE_PARAMS_MAX = 16, REMOTE_SECRET_MAX = 512 };
+
+/** All strings lie in `text`, percent-decoded and NUL-terminated. */
+typedef struct remote_url {
+    char text[REMOTE_URL_MAX + 1];
+    const char *scheme, *user, *host, *path; /* user, host: NULL if there is none */
+    uint16_t port;                           /* 0: none */
+    size_t param_count;
+    struct {
+        const char *key, *value;
+    } params[REMOTE_PARAMS_MAX];
+} remote_url;
+
+/**
+ * @param why  what is wrong, for the operator: never a part of what might be a password
+ * @retval COAT_INVALID, COAT_TOO_LARGE
+ */
+coat_err remote_url_parse(const char *text, remote_url *out, const char **why);
+/** The value of a parameter; NULL: not given. */
+const char *remote_url_param(const remote_url *url, const char *key);
+/** Does the host name this machine, so that nothing travels on a wire? */
+bool remote_url_is_local(const remote_url *url);
+
+/**
+ * Read a secret from the first line of a file that only its owner, we or root, may read.
+ * @param out  REMOTE_SECRET_MAX + 1 bytes; wipe it after use
+ */
+coat_err remote_secret_read(const char *path, char *out, const char **why);
+
+#endif
