@@ -10,8 +10,8 @@
 enum {
     REMOTE_BACKOFF_LEAST_MS = 50,
     /* A server that restarts loses all its clients at once. The first attempts are spread over
-     * this: of 1,000 connections some 140 come within any 50 ms (SF-11). */
-    REMOTE_BACKOFF_FIRST_MS = 400,
+     * this, so that of 1,000 connections at most 200 come within any 50 ms (SF-11). */
+    REMOTE_BACKOFF_FIRST_MS = 600,
     REMOTE_BACKOFF_MOST_MS = 5000,
     REMOTE_BREAKER_FAILURES = 5,
     REMOTE_PROBE_LEAST_MS = 1000,
