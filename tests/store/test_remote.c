@@ -49,8 +49,8 @@ no_burst(void)
         for (int c = 0; c < CLIENTS; c++) {
             remote_backoff b = {0};
 
-            for (int64_t at = 0; (at += remote_backoff_next(&b, (uint32_t)test_rng_next(&rng))) <
-                                 SPAN_MS;)
+            for (int64_t at = 0;
+                 (at += remote_backoff_next(&b, (uint32_t)test_rng_next(&rng))) < SPAN_MS;)
                 connects[at]++;
         }
         for (int ms = 0; ms < SPAN_MS; ms++) {
@@ -189,10 +189,12 @@ local_hosts(void)
         const char *text;
         bool local;
     } cases[] = {
-        {"redis://localhost", true},    {"redis://127.0.0.1", true},  {"redis://127.9.9.9", true},
-        {"redis://[::1]", true},        {"redis+unix:/x", true},      {"redis://10.0.0.1", false},
-        {"redis://localhost.x", false}, {"redis://[::2]", false},     {"redis://0x7f.1", false},
-        {"redis://127.0.0.1.x", false}, {"redis://128.0.0.1", false},
+        {"redis://localhost", true},    {"redis://127.0.0.1", true},
+        {"redis://127.9.9.9", true},    {"redis://[::1]", true},
+        {"redis+unix:/x", true},        {"redis://10.0.0.1", false},
+        {"redis://localhost.x", false}, {"redis://[::2]", false},
+        {"redis://0x7f.1", false},      {"redis://127.0.0.1.x", false},
+        {"redis://128.0.0.1", false},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

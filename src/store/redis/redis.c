@@ -156,13 +156,14 @@ take_url(redis_store *store, const coat_store_conf *conf)
     prefix = remote_url_param(url, "prefix");
     if (!take_prefix(store, prefix != NULL ? prefix : "coat"))
         return refuse(conf, "prefix", "may have up to 64 letters, digits and _.:-");
+    if (check_transport(store, conf, tls, socket) != COAT_OK)
+        return COAT_INVALID;
     db = remote_url_param(url, "db");
     if (db == NULL && !socket)
         db = url->path;
     if (db != NULL && *db != '\0' && !parse_db(db, &store->db))
         return refuse(conf, "", "the database is not a number");
-    if (check_transport(store, conf, tls, socket) != COAT_OK ||
-        take_password(store, conf) != COAT_OK)
+    if (take_password(store, conf) != COAT_OK)
         return COAT_INVALID;
     store->address.host = url->host;
     store->address.path = socket ? url->path : NULL;

@@ -7,6 +7,7 @@
 
 #include "store/remote/remote.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 static remote_store *
@@ -453,6 +454,24 @@ on_close(uv_handle_t *handle)
         free_lane(lane);
 }
 
+/** libuv writes with write(2): to a server that has gone, that is SIGPIPE. Those who have loops
+ * of their own know; those who only wait for a store need not. */
+static void
+run_quietly(uv_loop_t *loop, uv_run_mode mode)
+{
+    static const struct timespec at_once = {0, 0};
+    sigset_t pipe, before, pending;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    (void)uv_run(loop, mode);
+    if (!sigismember(&pending, SIGPIPE))
+        (void)sigtimedwait(&pipe, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 void
 remote_lane_close(coat_lane *base)
 {
@@ -468,7 +487,7 @@ remote_lane_close(coat_lane *base)
     uv_close((uv_handle_t *)&lane->flush, on_close);
     if (!lane->owned)
         return;
-    (void)uv_run(&lane->own, UV_RUN_DEFAULT);
+    run_quietly(&lane->own, UV_RUN_DEFAULT);
     (void)uv_loop_close(&lane->own);
     free_lane(lane);
 }
@@ -479,7 +498,7 @@ run_once(remote_lane *lane, uv_run_mode mode)
     if (lane->running)
         return; /* a callback waits for another request: it must not */
     lane->running = true;
-    (void)uv_run(lane->loop, mode);
+    run_quietly(lane->loop, mode);
     lane->running = false;
 }
 
