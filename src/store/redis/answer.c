@@ -81,6 +81,30 @@ wrong_address(redis_link *link, coat_store_req *req)
 }
 
 static void
+go_on(redis_link *link, coat_store_req *req)
+{
+    if (redis_request(link, req, false) == COAT_OK)
+        remote_link_queued(&link->base);
+    else
+        redis_fail(link, "out of memory");
+}
+
+static void
+answer_confirmed(redis_link *link, coat_store_req *req, const resp_reply *reply)
+{
+    if (!resp_is(reply, 1, RESP_STRING)) {
+        strange(link);
+    } else if (coat_span_is(reply->items[1]->text, COAT_LIT("none"))) {
+        finish(link, req, COAT_NO_SESSION);
+    } else if (coat_span_is(reply->items[1]->text, COAT_LIT("string"))) {
+        redis_fail(link, "a record that was denied"); /* or came to be just now: once more */
+    } else {
+        count_unreadable(link, 1);
+        finish(link, req, COAT_MALFORMED);
+    }
+}
+
+static void
 answer_load(redis_link *link, coat_store_req *req, const resp_reply *reply)
 {
     size_t count = req->space == COAT_SPACE_SESSION ? 3 : 1;
@@ -98,7 +122,8 @@ answer_load(redis_link *link, coat_store_req *req, const resp_reply *reply)
         return;
     }
     if (reply->items[0]->type != RESP_STRING) {
-        finish(link, req, COAT_NO_SESSION);
+        remote_pending_of(req)->count = REDIS_LOAD_CONFIRM;
+        go_on(link, req);
         return;
     }
     err = remote_value_decode(reply->items[0]->text, req->space, &req->address, &value);
@@ -242,10 +267,7 @@ answer_report(redis_link *link, coat_store_req *req, const resp_reply *reply)
         remote_pending_of(req)->step = 1;
         req->has_cursor = true;
         memcpy(req->cursor.bytes, reply->items[2]->text.ptr, sizeof req->cursor.bytes);
-        if (redis_request(link, req, false) == COAT_OK)
-            remote_link_queued(&link->base);
-        else
-            redis_fail(link, "out of memory");
+        go_on(link, req);
         return;
     }
     req->more = more == 1;
@@ -364,10 +386,7 @@ answer_sweep(redis_link *link, coat_store_req *req, const resp_reply *reply)
     p->count += (uint32_t)r.looked;
     if (!end && req->count < req->limit && p->count < REDIS_LOOK_MAX) {
         p->step = 1;
-        if (redis_request(link, req, false) == COAT_OK)
-            remote_link_queued(&link->base);
-        else
-            redis_fail(link, "out of memory");
+        go_on(link, req);
         return;
     }
     req->more = !end;
@@ -382,7 +401,10 @@ redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply)
     int64_t code;
 
     if (req->op == COAT_OP_LOAD) {
-        answer_load(link, req, reply);
+        if (remote_pending_of(req)->count == REDIS_LOAD_CONFIRM)
+            answer_confirmed(link, req, reply);
+        else
+            answer_load(link, req, reply);
         return;
     }
     if (!resp_is(reply, 0, RESP_INTEGER)) {

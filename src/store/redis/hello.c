@@ -50,7 +50,7 @@ say_format(redis_link *link)
     redis_store *store = redis_store_of(link);
     coat_span body = redis_script_body(SCRIPT_HELLO);
 
-    resp_begin(&link->out, 7);
+    resp_begin(&link->out, 8);
     resp_arg_str(&link->out, "EVAL");
     resp_arg(&link->out, body.ptr, body.len);
     resp_arg_uint(&link->out, 2);
@@ -58,6 +58,7 @@ say_format(redis_link *link)
     say_key(link, "global");
     resp_arg_uint(&link->out, REDIS_FORMAT);
     resp_arg_uint(&link->out, atomic_load(&store->global));
+    resp_arg_uint(&link->out, link->number);
     if (redis_expect(link, NULL, HELLO_FORMAT, SCRIPT_COUNT) != COAT_OK)
         link->out.failed = true;
 }

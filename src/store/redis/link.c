@@ -25,7 +25,7 @@ redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script
         link->due_cap = cap;
     }
     link->due[(link->due_first + link->due_count++) % link->due_cap] =
-        (redis_due){req, what, script};
+        (redis_due){req, what, script, link->number};
     return COAT_OK;
 }
 
@@ -125,8 +125,23 @@ answer_error(redis_link *link, const redis_due *due, coat_span text)
     remote_answer(req);
 }
 
+/** A script's answer ends with the number of its request: cut it off. */
+static bool
+cut_number(const redis_due *due, resp_reply *reply)
+{
+    uint64_t number;
+
+    if (due->script == SCRIPT_COUNT)
+        return true;
+    if (reply->count == 0 || !resp_number(reply->items[reply->count - 1], &number) ||
+        number != due->number)
+        return false;
+    resp_reply_free(reply->items[--reply->count]);
+    return true;
+}
+
 static void
-take_reply(redis_link *link, const resp_reply *reply)
+take_reply(redis_link *link, resp_reply *reply)
 {
     redis_due due;
 
@@ -145,7 +160,10 @@ take_reply(redis_link *link, const resp_reply *reply)
     } else if (reply->type == RESP_ERROR) {
         answer_error(link, &due, reply->text);
     } else if (due.what == DUE_ANSWER) {
-        redis_answer(link, due.req, reply);
+        if (cut_number(&due, reply))
+            redis_answer(link, due.req, reply);
+        else
+            redis_fail(link, "an answer to another request");
     }
 }
 
@@ -191,6 +209,8 @@ start(remote_link *base)
 
     link->greeted = false;
     link->client = 0;
+    /* So that what an earlier connection was answered fits nothing of this one. */
+    link->number = remote_random(&store->remote);
     link->reader = resp_reader_new();
     if (link->reader == NULL) {
         redis_fail(link, "out of memory");

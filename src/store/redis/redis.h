@@ -39,6 +39,7 @@ enum {
 typedef enum redis_script {
     SCRIPT_HELLO,
     SCRIPT_ADD,
+    SCRIPT_CONFIRM,
     SCRIPT_END_ALL,
     SCRIPT_EPOCHS,
     SCRIPT_INSERT,
@@ -100,6 +101,7 @@ typedef struct redis_due {
     coat_store_req *req; /* NULL: the connection's own */
     uint8_t what;        /* of the hello; or redis_due_kind */
     uint8_t script;      /* SCRIPT_COUNT: none */
+    uint64_t number;     /* of the request on this link: a script's answer names it */
 } redis_due;
 
 enum redis_due_kind {
@@ -115,6 +117,7 @@ typedef struct redis_link {
     redis_due *due; /* a ring */
     size_t due_first, due_count, due_cap;
     bool greeted;
+    uint64_t number; /* of the last request; begins at random */
     uint64_t client;
     char shas[SCRIPT_COUNT][41]; /* by which the server knows our scripts */
     char run_id[REDIS_RUN_ID];
@@ -132,7 +135,7 @@ redis_store_of(const redis_link *link)
 
 /* link.c */
 extern const struct remote_kind redis_kind;
-/** Note that a reply is due for what was just queued. */
+/** Note that a reply is due for what was just queued, under link->number. */
 coat_err redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script);
 /** Drop the link, saying why. */
 void redis_fail(redis_link *link, const char *why);
@@ -147,7 +150,10 @@ coat_span redis_script_body(redis_script script);
 
 /* request.c */
 coat_err redis_send(remote_link *link, coat_store_req *req);
-/** Queue the next part of a SCAN or SWEEP; or all of a request anew, with the script's body. */
+/** LOAD: found nothing, and is to be confirmed by a script. */
+enum { REDIS_LOAD_CONFIRM = 1 };
+/** Queue the next part of a SCAN or SWEEP, a LOAD's confirmation; or all of a request anew,
+ * with the script's body. */
 coat_err redis_request(redis_link *link, coat_store_req *req, bool with_body);
 enum { REDIS_PHASES = 4 };
 

@@ -356,7 +356,12 @@ add_operation(command *c, coat_store_req *req)
     case COAT_OP_SWEEP:
         add_sweep(c, req);
         return SCRIPT_SWEEP;
-    default: /* LOAD: the commonest, and the server's own commands are its fastest */
+    default:
+        if (remote_pending_of(req)->count == REDIS_LOAD_CONFIRM) {
+            add_value_key(c, req);
+            return SCRIPT_CONFIRM;
+        }
+        /* LOAD is the commonest, and the server's own commands are its fastest. */
         add_str(c, "MGET");
         add_value_key(c, req);
         if (req->space == COAT_SPACE_SESSION) {
@@ -373,10 +378,10 @@ static size_t
 count_keys(redis_script script, coat_space space)
 {
     static const uint8_t keys[SCRIPT_COUNT] = {
-        [SCRIPT_ADD] = 3,          [SCRIPT_END_ALL] = 3, [SCRIPT_EPOCHS] = 2,
-        [SCRIPT_INSERT] = 6,       [SCRIPT_LIST] = 3,    [SCRIPT_REMOVE] = 2,
-        [SCRIPT_REMOVE_OWNER] = 5, [SCRIPT_REPLACE] = 2, [SCRIPT_SCAN] = 2,
-        [SCRIPT_SWEEP] = 4,
+        [SCRIPT_ADD] = 3,    [SCRIPT_CONFIRM] = 1,      [SCRIPT_END_ALL] = 3,
+        [SCRIPT_EPOCHS] = 2, [SCRIPT_INSERT] = 6,       [SCRIPT_LIST] = 3,
+        [SCRIPT_REMOVE] = 2, [SCRIPT_REMOVE_OWNER] = 5, [SCRIPT_REPLACE] = 2,
+        [SCRIPT_SCAN] = 2,   [SCRIPT_SWEEP] = 4,
     };
     size_t n = keys[script];
 
@@ -421,7 +426,7 @@ write_command(const command *c, const coat_store_req *req, redis_script script, 
     } else {
         coat_span body = redis_script_body(script);
 
-        resp_begin(out, args + 3);
+        resp_begin(out, args + 4);
         resp_arg_str(out, with_body ? "EVAL" : "EVALSHA");
         if (with_body)
             resp_arg(out, body.ptr, body.len);
@@ -430,6 +435,8 @@ write_command(const command *c, const coat_store_req *req, redis_script script, 
         resp_arg_uint(out, count_keys(script, req->space));
     }
     write_args(c, req->value);
+    if (script != SCRIPT_COUNT)
+        resp_arg_uint(out, c->link->number);
     return COAT_OK;
 }
 
@@ -444,6 +451,7 @@ redis_request(redis_link *link, coat_store_req *req, bool with_body)
     c.store = redis_store_of(link);
     c.count = 0;
     c.out = coat_out_init(c.text, sizeof c.text);
+    link->number++;
     script = add_operation(&c, req);
     err = write_command(&c, req, script, with_body);
     return err != COAT_OK ? err : redis_expect(link, req, DUE_ANSWER, (uint8_t)script);
