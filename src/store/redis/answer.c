@@ -68,18 +68,6 @@ epochs_of(redis_link *link, const resp_reply *reply, coat_epoch_pair *out)
     return true;
 }
 
-/** An answer to somebody else's question, or a copied record? The former only on this link. */
-static void
-wrong_address(redis_link *link, coat_store_req *req)
-{
-    if (remote_pending_of(req)->tries < 2) {
-        redis_fail(link, "a record of another address");
-        return;
-    }
-    count_unreadable(link, 1);
-    finish(link, req, COAT_TAMPERED);
-}
-
 static void
 go_on(redis_link *link, coat_store_req *req)
 {
@@ -89,58 +77,64 @@ go_on(redis_link *link, coat_store_req *req)
         redis_fail(link, "out of memory");
 }
 
-static void
-answer_confirmed(redis_link *link, coat_store_req *req, const resp_reply *reply)
+/** Is this known to be the answer to this request, or only by the address in the record? */
+static bool
+is_sure(coat_store_req *req)
 {
-    if (!resp_is(reply, 1, RESP_STRING)) {
-        strange(link);
-    } else if (coat_span_is(reply->items[1]->text, COAT_LIT("none"))) {
-        finish(link, req, COAT_NO_SESSION);
-    } else if (coat_span_is(reply->items[1]->text, COAT_LIT("string"))) {
-        redis_fail(link, "a record that was denied"); /* or came to be just now: once more */
-    } else {
-        count_unreadable(link, 1);
-        finish(link, req, COAT_MALFORMED);
+    return remote_pending_of(req)->count == REDIS_LOAD_AGAIN;
+}
+
+static void
+found_none(redis_link *link, coat_store_req *req, coat_err err)
+{
+    if (is_sure(req)) {
+        finish(link, req, err);
+        return;
     }
+    remote_pending_of(req)->count = REDIS_LOAD_AGAIN;
+    go_on(link, req);
+}
+
+static void
+found_value(redis_link *link, coat_store_req *req, coat_span bytes,
+            const coat_epoch_pair *epochs)
+{
+    coat_value value;
+    coat_err err = remote_value_decode(bytes, req->space, &req->address, &value);
+
+    if (err == COAT_OK && coat_is_live(&value, req->now_ms, epochs)) {
+        req->found = value.payload;
+        req->found_version = value.version;
+        req->found_expires_ms = value.expires_ms;
+        finish(link, req, COAT_OK);
+        return;
+    }
+    if (err != COAT_OK && is_sure(req))
+        count_unreadable(link, 1);
+    found_none(link, req, err == COAT_OK ? COAT_NO_SESSION : err);
 }
 
 static void
 answer_load(redis_link *link, coat_store_req *req, const resp_reply *reply)
 {
-    size_t count = req->space == COAT_SPACE_SESSION ? 3 : 1;
+    size_t count = req->space == COAT_SPACE_SESSION ? 3 : 1, code = is_sure(req);
+    resp_reply values = *reply;
     coat_epoch_pair epochs = {0, 0};
-    coat_value value;
-    coat_err err;
 
-    if (reply->type != RESP_ARRAY || reply->count != count) {
+    if (reply->type != RESP_ARRAY || reply->count != code + count) {
         strange(link);
         return;
     }
-    if (count == 3 && !epochs_of(link, reply, &epochs)) {
+    values.items += code;
+    if (count == 3 && !epochs_of(link, &values, &epochs)) {
         /* An unreadable epoch must not let ended sessions back in. */
-        finish(link, req, COAT_IO);
+        found_none(link, req, COAT_IO);
         return;
     }
-    if (reply->items[0]->type != RESP_STRING) {
-        remote_pending_of(req)->count = REDIS_LOAD_CONFIRM;
-        go_on(link, req);
-        return;
-    }
-    err = remote_value_decode(reply->items[0]->text, req->space, &req->address, &value);
-    if (err == COAT_TAMPERED) {
-        wrong_address(link, req);
-        return;
-    }
-    if (err != COAT_OK) {
-        count_unreadable(link, 1);
-    } else if (!coat_is_live(&value, req->now_ms, &epochs)) {
-        err = COAT_NO_SESSION;
-    } else {
-        req->found = value.payload;
-        req->found_version = value.version;
-        req->found_expires_ms = value.expires_ms;
-    }
-    finish(link, req, err);
+    if (values.items[0]->type != RESP_STRING)
+        found_none(link, req, COAT_NO_SESSION);
+    else
+        found_value(link, req, values.items[0]->text, &epochs);
 }
 
 /* ---- scripts that answer in numbers ---- */
@@ -401,10 +395,7 @@ redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply)
     int64_t code;
 
     if (req->op == COAT_OP_LOAD) {
-        if (remote_pending_of(req)->count == REDIS_LOAD_CONFIRM)
-            answer_confirmed(link, req, reply);
-        else
-            answer_load(link, req, reply);
+        answer_load(link, req, reply);
         return;
     }
     if (!resp_is(reply, 0, RESP_INTEGER)) {

@@ -39,11 +39,11 @@ enum {
 typedef enum redis_script {
     SCRIPT_HELLO,
     SCRIPT_ADD,
-    SCRIPT_CONFIRM,
     SCRIPT_END_ALL,
     SCRIPT_EPOCHS,
     SCRIPT_INSERT,
     SCRIPT_LIST,
+    SCRIPT_LOAD,
     SCRIPT_REMOVE,
     SCRIPT_REMOVE_OWNER,
     SCRIPT_REPLACE,
@@ -150,9 +150,9 @@ coat_span redis_script_body(redis_script script);
 
 /* request.c */
 coat_err redis_send(remote_link *link, coat_store_req *req);
-/** LOAD: found nothing, and is to be confirmed by a script. */
-enum { REDIS_LOAD_CONFIRM = 1 };
-/** Queue the next part of a SCAN or SWEEP, a LOAD's confirmation; or all of a request anew,
+/** A pending LOAD's count: it is asked again by a script, whose answer names its request. */
+enum { REDIS_LOAD_AGAIN = 1 };
+/** Queue the next part of a SCAN or SWEEP, or a LOAD again; or all of a request anew,
  * with the script's body. */
 coat_err redis_request(redis_link *link, coat_store_req *req, bool with_body);
 enum { REDIS_PHASES = 4 };

@@ -328,6 +328,8 @@ add_sweep(command *c, coat_store_req *req)
 static redis_script
 add_operation(command *c, coat_store_req *req)
 {
+    redis_script script;
+
     switch (req->op) {
     case COAT_OP_INSERT:
         add_insert(c, req);
@@ -356,19 +358,16 @@ add_operation(command *c, coat_store_req *req)
     case COAT_OP_SWEEP:
         add_sweep(c, req);
         return SCRIPT_SWEEP;
-    default:
-        if (remote_pending_of(req)->count == REDIS_LOAD_CONFIRM) {
-            add_value_key(c, req);
-            return SCRIPT_CONFIRM;
-        }
-        /* LOAD is the commonest, and the server's own commands are its fastest. */
-        add_str(c, "MGET");
+    default: /* LOAD is the commonest, and the server's own commands are its fastest */
+        script = remote_pending_of(req)->count == REDIS_LOAD_AGAIN ? SCRIPT_LOAD : SCRIPT_COUNT;
+        if (script == SCRIPT_COUNT)
+            add_str(c, "MGET");
         add_value_key(c, req);
         if (req->space == COAT_SPACE_SESSION) {
             add_owners(c, req->address.bytes + 8, "e");
             add_key(c, "global");
         }
-        return SCRIPT_COUNT;
+        return script;
     }
 }
 
@@ -378,14 +377,14 @@ static size_t
 count_keys(redis_script script, coat_space space)
 {
     static const uint8_t keys[SCRIPT_COUNT] = {
-        [SCRIPT_ADD] = 3,    [SCRIPT_CONFIRM] = 1,      [SCRIPT_END_ALL] = 3,
+        [SCRIPT_ADD] = 3,    [SCRIPT_LOAD] = 1,         [SCRIPT_END_ALL] = 3,
         [SCRIPT_EPOCHS] = 2, [SCRIPT_INSERT] = 6,       [SCRIPT_LIST] = 3,
         [SCRIPT_REMOVE] = 2, [SCRIPT_REMOVE_OWNER] = 5, [SCRIPT_REPLACE] = 2,
         [SCRIPT_SCAN] = 2,   [SCRIPT_SWEEP] = 4,
     };
     size_t n = keys[script];
 
-    if (space == COAT_SPACE_SESSION && script == SCRIPT_REPLACE)
+    if (space == COAT_SPACE_SESSION && (script == SCRIPT_REPLACE || script == SCRIPT_LOAD))
         return n + 2;
     return space == COAT_SPACE_SESSION && script == SCRIPT_REMOVE ? n + 1 : n;
 }
