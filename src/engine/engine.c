@@ -98,6 +98,13 @@ binding_of(const coat_engine_conf *conf, uint8_t binding[16])
     memcpy(binding + 8, second.bytes, 8);
 }
 
+/** May other machines change its sessions? */
+static bool
+is_shared(const coat_engine_conf *conf)
+{
+    return (coat_store_caps_of(conf->store) & COAT_CAP_SHARED) != 0;
+}
+
 static coat_err
 read_epoch(coat_engine *engine, const coat_engine_conf *conf)
 {
@@ -111,7 +118,9 @@ read_epoch(coat_engine *engine, const coat_engine_conf *conf)
     coat_lane_close(lane);
     if (err == COAT_OK)
         coat_engine_epoch(engine, req.epoch_global);
-    return err;
+    /* A store behind a network may come later (SF-11). Until then nothing is decided here, and
+     * the store itself compares epochs. */
+    return err == COAT_STORE_DOWN && is_shared(conf) ? COAT_OK : err;
 }
 
 static coat_err
@@ -122,6 +131,9 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
     if (conf->table_slots == 0)
         return COAT_OK;
     coat_table_conf_default(&table);
+    /* Nobody renews a lease yet, so a shared table answers nothing: each check asks the store.
+     * A table from before, of a store that nobody shared, is replaced by it. */
+    table.mode = is_shared(conf) ? COAT_TABLE_SHARED : COAT_TABLE_EMBEDDED;
     table.path = conf->table_path;
     table.slots = conf->table_slots;
     table.gid = conf->table_gid;

@@ -40,10 +40,10 @@ store_json(coat_store *store)
 
     if (coat_store_stats_get(store, &s) != COAT_OK)
         return json_null();
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:b}", "kind", store->ops->name, "sessions",
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:b,s:b,s:s}", "kind", store->ops->name, "sessions",
                      (json_int_t)s.sessions, "accounts", (json_int_t)s.accounts, "bytes_used",
                      (json_int_t)s.bytes_used, "bytes_map", (json_int_t)s.bytes_map, "full",
-                     (int)s.full);
+                     (int)s.full, "away", (int)s.away, "notice", s.notice);
 }
 
 static json_t *

@@ -42,18 +42,91 @@ has_store(const coat_config *config)
 }
 
 static coat_err
-open_files(coat_process *p, char *message, size_t cap)
+open_dirs(const coat_config *c, char *message, size_t cap)
 {
-    const coat_config *c = p->config;
-    coat_keys *keys = NULL;
     coat_err err = coat_dir_ensure(c->data_dir, 0700, (gid_t)-1, message, cap);
 
-    if (err == COAT_OK)
-        err = coat_dir_ensure(c->runtime_dir, c->runtime_group[0] != '\0' ? 0710 : 0700,
-                              group_of(c->runtime_group), message, cap);
-    if (err == COAT_OK)
-        err = coat_keys_load(c->key_file, !has_store(c), coat_clock_system(NULL), &keys,
-                             message, cap);
+    if (err != COAT_OK)
+        return err;
+    return coat_dir_ensure(c->runtime_dir, c->runtime_group[0] != '\0' ? 0710 : 0700,
+                           group_of(c->runtime_group), message, cap);
+}
+
+static coat_err
+open_store(coat_process *p, char *message, size_t cap)
+{
+    coat_err err;
+
+    coat_config_store(p->config, &p->store_conf);
+    p->store_conf.message = message;
+    p->store_conf.message_cap = cap;
+    err = coat_store_open(&p->store_conf, &p->app.store);
+    if (err == COAT_OK && message[0] != '\0' && p->app.log != NULL)
+        coat_log_line(p->app.log, COAT_LOG_WARNING, "store",
+                      COAT_LOG_FIELDS(coat_log_text(COAT_LOG_F_DETAIL, message)));
+    return err;
+}
+
+static void
+count_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+}
+
+/** Is there anything in a store that other machines share? */
+static coat_err
+look_into_store(coat_store *store, bool *has_any)
+{
+    static const coat_space spaces[] = {COAT_SPACE_ACCOUNT, COAT_SPACE_SESSION};
+    coat_lane *lane;
+    coat_err err = coat_lane_open(store, NULL, &lane);
+
+    *has_any = false;
+    if (err != COAT_OK)
+        return err;
+    for (size_t i = 0; i < 2 && err == COAT_OK && !*has_any; i++) {
+        coat_store_req req = {.op = COAT_OP_SCAN,
+                              .space = spaces[i],
+                              .now_ms = coat_clock_system(NULL),
+                              .timeout_ms = 2000,
+                              .limit = 1,
+                              .item = count_item};
+
+        err = coat_store_run(lane, &req);
+        *has_any = err == COAT_OK && req.count > 0;
+    }
+    coat_lane_close(lane);
+    return err;
+}
+
+static bool
+is_remote(const coat_config *config)
+{
+    return strncmp(config->store_url, "lmdb:", 5) != 0 &&
+           strncmp(config->store_url, "memory:", 7) != 0;
+}
+
+/** The keys; new ones only for a new installation. */
+static coat_err
+open_keys(coat_process *p, char *message, size_t cap)
+{
+    const coat_config *c = p->config;
+    bool had_store = has_store(c);
+    coat_keys *keys = NULL;
+    coat_err err = COAT_OK;
+
+    message[0] = '\0';
+    if (is_remote(c) && access(c->key_file, F_OK) != 0)
+        err = look_into_store(p->app.store, &had_store);
+    if (err != COAT_OK) {
+        (void)snprintf(message, cap,
+                       "%s is missing, and the store does not answer: it cannot be told whether "
+                       "this is a new installation. Copy the file from another machine",
+                       c->key_file);
+        return err;
+    }
+    err = coat_keys_load(c->key_file, !had_store, coat_clock_system(NULL), &keys, message, cap);
     if (err == COAT_NOT_FOUND)
         (void)snprintf(
             message, cap,
@@ -142,15 +215,17 @@ coat_process_open(coat_process *process, coat_config *config, bool with_table, c
     (void)snprintf(message, cap, "out of memory");
     err = coat_rng_system(NULL, process->app.hash_key, sizeof process->app.hash_key);
     if (err == COAT_OK)
-        err = open_files(process, message, cap);
+        err = open_dirs(config, message, cap);
+    /* A local store is made after its keys: one without could never be opened again. A shared
+     * one may be there already, and says whether new keys may be made. */
+    if (err == COAT_OK && !is_remote(config))
+        err = open_keys(process, message, cap);
+    if (err == COAT_OK)
+        err = open_store(process, message, cap);
+    if (err == COAT_OK && is_remote(config))
+        err = open_keys(process, message, cap);
     if (err == COAT_OK && log != NULL)
         coat_log_keys_set(log, coat_app_keys(&process->app));
-    if (err == COAT_OK) {
-        coat_config_store(config, &process->store_conf);
-        process->store_conf.message = message;
-        process->store_conf.message_cap = cap;
-        err = coat_store_open(&process->store_conf, &process->app.store);
-    }
     if (err == COAT_OK)
         err = open_parts(process, with_table, message, cap);
     if (err == COAT_OK)

@@ -61,6 +61,7 @@ void
 coat_config_store(const coat_config *c, coat_store_conf *out)
 {
     out->url = c->store_url;
+    out->module_dir = c->store_modules[0] != '\0' ? c->store_modules : NULL;
     out->map_bytes = (uint64_t)c->store_map;
     out->reserve_bytes = (uint64_t)c->store_reserve;
 }
