@@ -40,7 +40,8 @@ end_elsewhere(const rig_token *token)
 static coat_table_verdict
 peek(const rig_token *token)
 {
-    coat_table_query query = {.token = rig_span(token), .now_ms = coat_engine_now_ms(r.engine[0])};
+    coat_table_query query = {.token = rig_span(token),
+                              .now_ms = coat_engine_now_ms(r.engine[0])};
     coat_table_answer answer;
 
     coat_engine_peek(r.engine[0], &query, &answer);

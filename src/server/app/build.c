@@ -120,10 +120,11 @@ open_keys(coat_process *p, char *message, size_t cap)
     if (is_remote(c) && access(c->key_file, F_OK) != 0)
         err = look_into_store(p->app.store, &had_store);
     if (err != COAT_OK) {
-        (void)snprintf(message, cap,
-                       "%s is missing, and the store does not answer: it cannot be told whether "
-                       "this is a new installation. Copy the file from another machine",
-                       c->key_file);
+        (void)snprintf(
+            message, cap,
+            "%s is missing, and the store does not answer: it cannot be told whether "
+            "this is a new installation. Copy the file from another machine",
+            c->key_file);
         return err;
     }
     err = coat_keys_load(c->key_file, !had_store, coat_clock_system(NULL), &keys, message, cap);

@@ -223,8 +223,9 @@ validate_process(coat_builder *b)
         return coat_config_fail(b, COAT_INDEX_allow_root, place(b, COAT_INDEX_allow_root),
                                 "contradicts server.user, which gives up root");
     if (strchr(c->store_url, ':') == NULL)
-        return coat_config_fail(b, COAT_INDEX_store_url, place(b, COAT_INDEX_store_url),
-                                "\"%.100s\" is no store: lmdb:/path, redis://host or memory:", c->store_url);
+        return coat_config_fail(
+            b, COAT_INDEX_store_url, place(b, COAT_INDEX_store_url),
+            "\"%.100s\" is no store: lmdb:/path, redis://host or memory:", c->store_url);
     if (c->store_reserve > c->store_map / 2)
         return coat_config_fail(b, COAT_INDEX_store_reserve, place(b, COAT_INDEX_store_reserve),
                                 "is more than half of store.map-size");
