@@ -68,6 +68,7 @@ redis_hello(redis_link *link)
 {
     redis_store *store = redis_store_of(link);
     const char *user = store->url.user;
+    uint64_t connection = link->connection;
     char db[16];
 
     /* By itself, so that the password lies in a buffer that never moves and is wiped. */
@@ -78,8 +79,8 @@ redis_hello(redis_link *link)
     link->out.secret = true;
     if (link->out.len > 0)
         remote_stream_write(link->stream, &link->out);
-    if (link->stream == NULL)
-        return;
+    if (link->connection != connection)
+        return; /* lost already */
     link->out.secret = false;
     (void)snprintf(db, sizeof db, "%u", store->db);
     if (store->db != 0)

@@ -167,22 +167,23 @@ take_reply(redis_link *link, resp_reply *reply)
     }
 }
 
-static void
-on_bytes(void *ctx, const uint8_t *bytes, size_t len)
+void
+redis_bytes(void *ctx, const uint8_t *bytes, size_t len)
 {
     redis_link *link = ctx;
-    remote_stream *stream = link->stream;
+    uint64_t connection = link->connection;
     resp_reply *reply;
     coat_err err = resp_feed(link->reader, bytes, len);
 
-    while (err == COAT_OK && link->stream == stream) {
+    /* A reply may drop the link, and a callback may have it begin anew. */
+    while (err == COAT_OK && link->connection == connection) {
         err = resp_next(link->reader, &reply);
         if (err != COAT_OK || reply == NULL)
             break;
         take_reply(link, reply);
         resp_reply_free(reply);
     }
-    if (err != COAT_OK && link->stream == stream)
+    if (err != COAT_OK && link->connection == connection)
         redis_fail(link, "what it sends is not the protocol of Redis");
 }
 
@@ -205,7 +206,7 @@ start(remote_link *base)
 {
     redis_link *link = (redis_link *)base;
     redis_store *store = redis_store_of(link);
-    remote_owner owner = {link, on_ready, on_bytes, on_lost};
+    remote_owner owner = {link, on_ready, redis_bytes, on_lost};
 
     link->greeted = false;
     link->client = 0;
@@ -261,6 +262,7 @@ stop(remote_link *base)
     redis_link *link = (redis_link *)base;
 
     note_doubt(link);
+    link->connection++;
     remote_stream_drop(link->stream);
     link->stream = NULL;
     resp_reader_free(link->reader);

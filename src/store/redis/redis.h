@@ -117,7 +117,8 @@ typedef struct redis_link {
     redis_due *due; /* a ring */
     size_t due_first, due_count, due_cap;
     bool greeted;
-    uint64_t number; /* of the last request; begins at random */
+    uint64_t connection; /* how many there were before */
+    uint64_t number;     /* of the last request; begins at random */
     uint64_t client;
     char shas[SCRIPT_COUNT][41]; /* by which the server knows our scripts */
     char run_id[REDIS_RUN_ID];
@@ -137,6 +138,8 @@ redis_store_of(const redis_link *link)
 extern const struct remote_kind redis_kind;
 /** Note that a reply is due for what was just queued, under link->number. */
 coat_err redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script);
+/** What came from the server. */
+void redis_bytes(void *link, const uint8_t *bytes, size_t len);
 /** Drop the link, saying why. */
 void redis_fail(redis_link *link, const char *why);
 
