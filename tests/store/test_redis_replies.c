@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * Single replies to single requests, without a network: what each error of a server means, and
+ * that a late or foreign answer is never used. The clock is the test's.
+ */
+
+#include "requests.h"
+#include "store/redis/redis.h"
+#include "store/remote/value.h"
+
+#include <string.h>
+
+static redis_store store;
+static struct coat_store_ops ops;
+static struct remote_kind kind;
+static coat_lane *lane;
+static redis_link *fake;
+static int64_t now_ms = 1000000;
+static unsigned starts;
+static remote_buffer sent; /* by the link, in the last flush */
+
+static int64_t
+fixed_clock(void *ctx)
+{
+    (void)ctx;
+    return now_ms;
+}
+
+static coat_err
+fixed_random(void *ctx, uint8_t *buf, size_t len)
+{
+    (void)ctx;
+    memset(buf, 0, len);
+    return COAT_OK;
+}
+
+static void
+fake_start(remote_link *base)
+{
+    redis_link *link = (redis_link *)base;
+
+    starts++;
+    link->greeted = false;
+    link->number = 0;
+    link->reader = resp_reader_new();
+    redis_hello(link);
+}
+
+static void
+fake_flush(remote_link *base)
+{
+    redis_link *link = (redis_link *)base;
+
+    remote_buffer_free(&sent);
+    sent = link->out;
+    link->out = (remote_buffer){0};
+}
+
+static void
+hear(const char *text)
+{
+    redis_bytes(fake, (const uint8_t *)text, strlen(text));
+}
+
+static void
+greet(void)
+{
+    static const char info[] =
+        "redis_version:7.0.15\r\nrun_id:0123456789012345678901234567890123456789\r\n"
+        "role:master\r\n";
+    char text[200];
+
+    (void)snprintf(text, sizeof text, "$%zu\r\n%s\r\n:7\r\n:0\r\n*0\r\n*0\r\n", sizeof info - 1,
+                   info);
+    hear(text);
+    for (int i = SCRIPT_HELLO + 1; i < SCRIPT_COUNT; i++)
+        hear("$40\r\n0123456789012345678901234567890123456789\r\n");
+    hear("*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n");
+    CHECK_INT(fake->base.state, REMOTE_READY);
+}
+
+static void
+begin(void)
+{
+    memset(&store, 0, sizeof store);
+    ops = coat_redis_ops;
+    kind = redis_kind;
+    kind.start = fake_start;
+    kind.flush = fake_flush;
+    starts = 0;
+    REQUIRE_OK(remote_store_init(&store.remote, &ops, &kind));
+    store.remote.links = 1;
+    store.remote.monotonic = fixed_clock;
+    store.remote.rng = fixed_random;
+    memcpy(store.prefix, "p:", 3);
+    REQUIRE_OK(remote_lane_open(&store.remote.base, NULL, &lane));
+    fake = (redis_link *)((remote_lane *)lane)->links[0];
+    greet();
+}
+
+static void
+end(void)
+{
+    remote_lane_close(lane);
+    remote_store_fini(&store.remote);
+    remote_buffer_free(&sent);
+}
+
+/** One turn of the lane's loop, with its timer due. */
+static void
+turn(void)
+{
+    (void)uv_run(((remote_lane *)lane)->loop, UV_RUN_NOWAIT);
+    uv_sleep(REMOTE_PACE_IDLE_MS + 5);
+    (void)uv_run(((remote_lane *)lane)->loop, UV_RUN_NOWAIT);
+}
+
+static unsigned done_count;
+
+static void
+count_done(coat_store_req *req)
+{
+    (void)req;
+    done_count++;
+}
+
+static coat_store_req
+submit(coat_store_req *req, coat_op op)
+{
+    *req = session_req(op, 1, 1);
+    req->timeout_ms = 250;
+    req->done = count_done;
+    req->result = COAT_CANCELLED;
+    coat_store_submit(lane, req);
+    return *req;
+}
+
+static void
+errors(void)
+{
+    static const struct {
+        const char *reply;
+        coat_op op;
+        coat_err want;
+        bool dropped;
+    } cases[] = {
+        {"-READONLY You can't write against a read only replica.\r\n", COAT_OP_INSERT,
+         COAT_STORE_DOWN, true},
+        {"-READONLY You can't write against a read only replica. script: x, on "
+         "@user_script:1.\r\n",
+         COAT_OP_REMOVE_OWNER, COAT_STORE_DOWN, true},
+        {"-LOADING Redis is loading the dataset in memory\r\n", COAT_OP_REPLACE,
+         COAT_STORE_DOWN, true},
+        {"-MASTERDOWN Link with MASTER is down\r\n", COAT_OP_END_ALL, COAT_STORE_DOWN, true},
+        {"-NOAUTH Authentication required.\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"-MOVED 3999 127.0.0.1:6381\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"-CLUSTERDOWN Hash slot not served\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"-MISCONF Redis is configured to save RDB snapshots\r\n", COAT_OP_INSERT,
+         COAT_STORE_DOWN, false},
+        {"-NOPERM this user has no permissions\r\n", COAT_OP_LOAD, COAT_STORE_DOWN, false},
+        {"-BUSY Redis is busy running a script.\r\n", COAT_OP_LOAD, COAT_STORE_DOWN, false},
+        {"-NOREPLICAS Not enough good replicas to write.\r\n", COAT_OP_REMOVE, COAT_STORE_DOWN,
+         false},
+        {"-OOM command not allowed when used memory > 'maxmemory'.\r\n", COAT_OP_INSERT,
+         COAT_STORE_FULL, false},
+        {"-ERR Error running script (call to f_x): @user_script:9: -OOM command not "
+         "allowed\r\n",
+         COAT_OP_REPLACE, COAT_STORE_FULL, false},
+        {"-ERR Error running script (call to f_x): @user_script:9: -READONLY You can't\r\n",
+         COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"-WRONGTYPE Operation against a key\r\n", COAT_OP_INSERT, COAT_IO, false},
+        {"-ERR user_script:12: an epoch cannot be read\r\n", COAT_OP_REPLACE, COAT_IO, false},
+        /* Not what was asked for, in one way or another. */
+        {"+OK\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {":0\r\n", COAT_OP_REMOVE_OWNER, COAT_STORE_DOWN, true},
+        {"*-1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*0\r\n", COAT_OP_END_ALL, COAT_STORE_DOWN, true},
+        {"*2\r\n:0\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*3\r\n:0\r\n$1\r\nx\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*3\r\n:0\r\n$17\r\n99999999999999999\r\n$1\r\n1\r\n", COAT_OP_END_ALL,
+         COAT_STORE_DOWN, true},
+        {"*3\r\n:0\r\n$1\r\n7\r\n$1\r\n2\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*2\r\n:99\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*2\r\n:-1\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"hello\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*100000\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        /* And what was. */
+        {"*3\r\n:0\r\n$1\r\n7\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_OK, false},
+        {"*2\r\n:5\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_REVOKED, false},
+        {"*2\r\n:2\r\n$1\r\n1\r\n", COAT_OP_REPLACE, COAT_CONFLICT, false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_store_req req;
+
+        test_case(cases[i].reply);
+        begin();
+        done_count = 0;
+        (void)submit(&req, cases[i].op);
+        CHECK_INT(done_count, 0);
+        hear(cases[i].reply);
+        CHECK_INT(done_count, 1);
+        CHECK_ERR(req.result, cases[i].want);
+        CHECK((fake->base.state != REMOTE_READY) == cases[i].dropped);
+        end();
+        CHECK_INT(done_count, 1);
+    }
+    test_case(NULL);
+}
+
+/** Nothing after a deadline: neither for that request nor for the next on the connection. */
+static void
+late(void)
+{
+    coat_store_req first, second;
+
+    begin();
+    done_count = 0;
+    (void)submit(&first, COAT_OP_INSERT);
+    now_ms += 249;
+    turn();
+    CHECK_INT(done_count, 0);
+    now_ms += 1;
+    turn();
+    CHECK_INT(done_count, 1);
+    CHECK_ERR(first.result, COAT_STORE_DOWN);
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    CHECK(fake->reader == NULL && fake->due_count == 0);
+    CHECK_INT(store.doubt_count, 1); /* it may still take place */
+    /* The next waits for a new connection; the answer to the first is nowhere to be heard. */
+    (void)submit(&second, COAT_OP_INSERT);
+    CHECK_INT(starts, 1);
+    now_ms += 60;
+    turn();
+    CHECK_INT(starts, 2);
+    CHECK_INT(done_count, 1);
+    greet();
+    hear("*3\r\n:0\r\n$1\r\n7\r\n$1\r\n1\r\n");
+    CHECK_INT(done_count, 2);
+    CHECK_ERR(second.result, COAT_OK);
+    end();
+}
+
+/** Reads and REMOVE are tried again, once, if there is time; nothing else is. */
+static void
+retries(void)
+{
+    static const struct {
+        coat_op op;
+        unsigned tries;
+    } cases[] = {{COAT_OP_LOAD, 2},   {COAT_OP_EPOCHS, 2},       {COAT_OP_REMOVE, 2},
+                 {COAT_OP_INSERT, 1}, {COAT_OP_REMOVE_OWNER, 1}, {COAT_OP_REPLACE, 1},
+                 {COAT_OP_END_ALL, 1}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_store_req req;
+        unsigned tries = 0;
+
+        begin();
+        done_count = 0;
+        (void)submit(&req, cases[i].op);
+        for (int n = 0; n < 6 && done_count == 0; n++) {
+            tries++;
+            redis_fail(fake, "cut"); /* while it is in flight */
+            if (done_count > 0)
+                break;
+            now_ms += 60;
+            turn();
+            greet();
+        }
+        CHECK_INT(tries, cases[i].tries);
+        CHECK_ERR(req.result, COAT_STORE_DOWN);
+        CHECK_INT(
+            store.doubt_count,
+            cases[i].op == COAT_OP_LOAD || cases[i].op == COAT_OP_EPOCHS ? 0 : cases[i].tries);
+        end();
+    }
+}
+
+/** What one turn of the loop brings leaves in one write, and is answered in its order. */
+static void
+pipelining(void)
+{
+    enum { N = 50 };
+    static coat_store_req reqs[N];
+    char text[80];
+    size_t commands = 0;
+
+    begin();
+    turn();
+    done_count = 0;
+    for (size_t i = 0; i < N; i++)
+        (void)submit(&reqs[i], COAT_OP_INSERT);
+    (void)uv_run(((remote_lane *)lane)->loop, UV_RUN_NOWAIT);
+    for (size_t at = 0; at + 7 < sent.len; at++)
+        commands += memcmp(sent.ptr + at, "EVALSHA", 7) == 0;
+    CHECK_INT(commands, N);
+    for (size_t i = 0; i < N; i++) {
+        (void)snprintf(text, sizeof text, "*3\r\n:0\r\n$4\r\n%zu\r\n$%d\r\n%zu\r\n", 1000 + i,
+                       i < 9 ? 1 : 2, i + 1);
+        hear(text);
+        CHECK_INT(done_count, i + 1);
+        CHECK(reqs[i].found_version == 1000 + i);
+    }
+    end();
+}
+
+/** A load that finds another's record or nothing asks again, with a number. */
+static void
+asks_again(void)
+{
+    coat_store_req req;
+
+    begin();
+    done_count = 0;
+    (void)submit(&req, COAT_OP_LOAD);
+    hear("*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+    CHECK_INT(done_count, 0);
+    hear("*5\r\n:0\r\n$-1\r\n$-1\r\n$-1\r\n$1\r\n2\r\n");
+    CHECK_INT(done_count, 1);
+    CHECK_ERR(req.result, COAT_NO_SESSION);
+    (void)submit(&req, COAT_OP_LOAD);
+    hear("*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+    hear("*5\r\n:0\r\n$-1\r\n$-1\r\n$-1\r\n$1\r\n3\r\n"); /* of the one before */
+    CHECK_INT(done_count, 1);
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    end();
+    CHECK_INT(done_count, 2);
+    CHECK_ERR(req.result, COAT_CANCELLED);
+}
+
+static const coat_test tests[] = {
+    {"SF-1 ST-8: what every error and every strange reply of a server means", errors},
+    {"SF-6: after a deadline no reply of that connection is used", late},
+    {"SF-2: what is idempotent is tried again once, the rest never", retries},
+    {"what one turn of the loop brings leaves in one write", pipelining},
+    {"SF-6: that there is no session is believed only of a numbered answer", asks_again},
+};
+COAT_TEST_MAIN(tests)
