@@ -514,10 +514,25 @@ users(void)
         REQUIRE_OK(coat_redis_ops.open(&conf, &store));
         CHECK(strstr(message, "CLIENT KILL") != NULL);
         coat_store_close(store);
-        store = NULL;
+        /* The rights of docs/stores.md, and none beyond. */
+        (void)server_ask(&server, "ACL SETUSER coatcheck on >s3same ~coat:* +@read +@write "
+                                  "+@scripting +@connection +client|id +client|kill +info "
+                                  "+config|get +select");
+        (void)snprintf(url, sizeof url, "redis://coatcheck@127.0.0.1:%d/2?password-file=%s",
+                       proxy.port, secret);
+        REQUIRE_OK(coat_redis_ops.open(&conf, &store));
+        CHECK(strstr(message, "not ready") == NULL && strstr(message, "CLIENT KILL") == NULL);
+        REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+        CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+        CHECK_ERR(replace(1, 1, 20), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_NO_SESSION);
+        CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_END_ALL, 1, 0), COAT_OK);
+        CHECK_INT(sweep_all(lane, NOW_MS), 1);
+        end();
         proxy_stop(&proxy);
     }
-    (void)server_ask(&server, "ACL DELUSER door narrow");
+    (void)server_ask(&server, "ACL DELUSER door narrow coatcheck");
 }
 
 /**
