@@ -517,7 +517,7 @@ users(void)
         /* The rights of docs/stores.md, and none beyond. */
         (void)server_ask(&server, "ACL SETUSER coatcheck on >s3same ~coat:* +@read +@write "
                                   "+@scripting +@connection +client|id +client|kill +info "
-                                  "+config|get +select");
+                                  "+time +config|get +select");
         (void)snprintf(url, sizeof url, "redis://coatcheck@127.0.0.1:%d/2?password-file=%s",
                        proxy.port, secret);
         REQUIRE_OK(coat_redis_ops.open(&conf, &store));
