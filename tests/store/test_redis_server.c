@@ -387,6 +387,66 @@ killed(void)
     server_stop(&durable);
 }
 
+/** The server dies and comes back with a snapshot from before. */
+static void
+snapshot(void)
+{
+    redis_server old = {.args = {"--save", "", "--appendonly", "no"}};
+    coat_store_req req, get;
+    uint64_t version;
+
+    server_start(&old);
+    REQUIRE_OK(server_open(&old, &store));
+    inside()->remote.monotonic = test_monotonic;
+    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    for (uint64_t owner = 1; owner <= 4; owner++)
+        for (uint64_t serial = 1; serial <= 3; serial++)
+            CHECK_ERR(sign_in(lane, owner, serial, 10), COAT_OK);
+    CHECK(strncmp(server_ask(&old, "SAVE"), "+OK", 3) == 0);
+    /* Owner 1 signs out once, 2 everywhere, 3 everywhere else; 4 signs in anew. */
+    CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 2, 0), COAT_OK);
+    req = session_req(COAT_OP_REMOVE_OWNER, 3, 0);
+    req.has_spare = true;
+    req.spare = handle_of(3, 2);
+    REQUIRE_OK(coat_store_run(lane, &req));
+    req = session_req(COAT_OP_INSERT, 4, 9);
+    req.has_superseded = true;
+    req.superseded = handle_of(4, 1);
+    REQUIRE_OK(coat_store_run(lane, &req));
+    version = req.found_version;
+    server_kill(&old, SIGKILL);
+    server_start(&old);
+    CHECK_ERR(come_back(), COAT_OK);
+    for (uint64_t serial = 1; serial <= 3; serial++) {
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, serial),
+                  serial == 1 ? COAT_NO_SESSION : COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 2, serial), COAT_NO_SESSION);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 3, serial),
+                  serial == 2 ? COAT_OK : COAT_NO_SESSION);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 4, serial),
+                  serial == 1 ? COAT_NO_SESSION : COAT_OK);
+    }
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 4, 9), COAT_NO_SESSION); /* lost: sign in again */
+    CHECK_ERR(sign_in(lane, 4, 9, 10), COAT_OK);
+    get = session_req(COAT_OP_LOAD, 4, 9);
+    REQUIRE_OK(coat_store_run(lane, &get));
+    CHECK(get.found_version > version);
+    CHECK_ERR(sign_in(lane, 2, 7, 10), COAT_OK); /* under the epoch that was put back */
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 2, 7), COAT_OK);
+    end();
+    /* The server itself has it, so that everybody else has. */
+    old.prefix--;
+    REQUIRE_OK(server_open(&old, &store));
+    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 2, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 3, 2), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 3, 3), COAT_NO_SESSION);
+    end();
+    server_stop(&old);
+}
+
 static void
 started_later(void)
 {
@@ -646,6 +706,7 @@ static const coat_test tests[] = {
     {"ST-8 SF-6: what cannot be read or belongs elsewhere is denied and kept", strange_values},
     {"ST-6: bytes of a value are bytes, whatever they look like", bytes_stay_bytes},
     {"ST-7: the server's expiry comes later, and decides nothing", time_to_live},
+    {"RV-5: a snapshot from before does not bring back what was ended since", snapshot},
     {"SF-3: what was acknowledged survives kill -9 of the server", killed},
     {"SF-11: a store that comes later is connected to without a restart", started_later},
     {"SF-3 SF-7: what is unsuitable about a server is said at the start", notices},

@@ -24,10 +24,32 @@ strange(redis_link *link)
     redis_fail(link, "a reply that does not fit what was asked");
 }
 
+/** What this answer acknowledges as ended, for the journal. */
+static void
+note_ended(redis_store *store, const coat_store_req *req)
+{
+    redis_ended ended = {.handle = req->address, .raised_ms = req->now_ms};
+
+    if (req->op == COAT_OP_REMOVE_OWNER) {
+        ended.is_owner = true;
+        ended.has_spare = req->has_spare;
+        ended.epoch = req->epoch_owner;
+        ended.handle = req->spare;
+        memcpy(ended.handle.bytes + 8, req->owner.bytes, sizeof req->owner.bytes);
+    } else if (req->op == COAT_OP_INSERT && req->has_superseded) {
+        ended.handle = req->superseded;
+    } else if (req->op != COAT_OP_REMOVE || req->space != COAT_SPACE_SESSION) {
+        return;
+    }
+    redis_journal_add(store, &ended);
+}
+
 static void
 finish(redis_link *link, coat_store_req *req, coat_err result)
 {
     req->result = result;
+    if (result == COAT_OK)
+        note_ended(redis_store_of(link), req);
     remote_note_good(&redis_store_of(link)->remote);
     remote_answer(req);
 }

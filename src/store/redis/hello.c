@@ -231,7 +231,10 @@ take_format(redis_link *link, const resp_reply *reply)
     }
     redis_global_seen(store, global);
     judge_server(link);
-    return true;
+    if (redis_journal_replay(link))
+        return true;
+    redis_fail(link, "out of memory");
+    return false;
 }
 
 static void
@@ -268,6 +271,9 @@ redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *repl
         break;
     case HELLO_APPENDFSYNC:
         take_setting(reply, link->appendfsync, sizeof link->appendfsync);
+        break;
+    case HELLO_REPLAY:
+        wrong = reply->type == RESP_ARRAY ? NULL : "it does not take what was ended before";
         break;
     case HELLO_SAVE:
         take_setting(reply, link->save, sizeof link->save);

@@ -155,6 +155,7 @@ take_reply(redis_link *link, resp_reply *reply)
     if (due.req == NULL) {
         if (redis_hello_reply(link, &due, reply) && link->due_count == 0 && !link->greeted) {
             link->greeted = true;
+            redis_journal_replayed(link);
             remote_link_ready(&link->base);
         }
     } else if (reply->type == RESP_ERROR) {

@@ -187,6 +187,7 @@ redis_close(coat_store *base)
     if (store == NULL)
         return;
     remote_tls_context_free(store->address.tls);
+    redis_journal_free(&store->journal);
     remote_store_fini(&store->remote);
     sodium_memzero(store->password, sizeof store->password);
     free(store);

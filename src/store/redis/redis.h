@@ -10,6 +10,7 @@
  *  hello.c     what is said and checked before the first request
  *  request.c   requests to commands
  *  answer.c    replies to answers
+ *  journal.c   what was ended lately, for a server that has forgotten it
  *  resp.c      the wire format
  *  scripts/    what runs in the server, compiled in
  *
@@ -33,6 +34,8 @@ enum {
     REDIS_RUN_ID = 40,
     REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
     REDIS_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP script looks at */
+    REDIS_JOURNAL_MAX = 16384,
+    REDIS_JOURNAL_MS = 120 * 1000,
     REDIS_SLACK_MS = 3600 * 1000, /* the server forgets what has expired this much later */
 };
 
@@ -59,6 +62,20 @@ typedef struct redis_doubt {
     uint64_t client;
     char run_id[REDIS_RUN_ID];
 } redis_doubt;
+
+/** A session, or all sessions of an owner but perhaps one, that were ended. */
+typedef struct redis_ended {
+    bool is_owner, has_spare;
+    coat_handle handle; /* the session; is_owner: the spared one, and whose they were */
+    uint64_t epoch;     /* is_owner: the one that ended them */
+    int64_t raised_ms;  /* the request's clock */
+    int64_t when_ms;    /* monotonic */
+} redis_ended;
+
+typedef struct redis_journal {
+    redis_ended *ring; /* REDIS_JOURNAL_MAX, once there is something */
+    size_t first, count;
+} redis_journal;
 
 /** How far SWEEP has come; and epochs that no session and no sign-in depends on any more. */
 typedef struct redis_sweeper {
@@ -91,9 +108,11 @@ typedef struct redis_store {
     uint64_t doubt_number;
     bool doubts_lost; /* there were more: SWEEP can promise nothing any more */
     redis_sweeper sweeper;
-    char run_id[REDIS_RUN_ID]; /* of the server that notice is about */
-    char notice[256];          /* what is unsuitable about it */
-    char trouble[200];         /* why there is no connection */
+    redis_journal journal;
+    char replayed[REDIS_RUN_ID]; /* the server that has heard the journal */
+    char run_id[REDIS_RUN_ID];   /* of the server that notice is about */
+    char notice[256];            /* what is unsuitable about it */
+    char trouble[200];           /* why there is no connection */
 } redis_store;
 
 /** What a reply that is due belongs to. */
@@ -146,12 +165,22 @@ void redis_fail(redis_link *link, const char *why);
 /* hello.c */
 void redis_hello(redis_link *link); /* queue it */
 /** @return false: the link is of no use and was dropped */
+enum { HELLO_REPLAY = 100 }; /* `what` of a reply to redis_say_ended() */
 bool redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *reply);
 
 /* scripts/, compiled in by scripts/embed-lua */
 coat_span redis_script_body(redis_script script);
 
+/* journal.c */
+void redis_journal_add(redis_store *store, const redis_ended *ended);
+void redis_journal_free(redis_journal *journal);
+/** Queue the journal if this server has not heard it. @return false: out of memory */
+bool redis_journal_replay(redis_link *link);
+void redis_journal_replayed(redis_link *link);
+
 /* request.c */
+/** Queue that something was ended once more, as the connection's own. */
+coat_err redis_say_ended(redis_link *link, const redis_ended *ended);
 coat_err redis_send(remote_link *link, coat_store_req *req);
 /** A pending LOAD's count: it is asked again by a script, whose answer names its request. */
 enum { REDIS_LOAD_AGAIN = 1 };

@@ -246,7 +246,7 @@ add_list(command *c, const coat_store_req *req)
 }
 
 static void
-add_remove_owner(command *c, const coat_store_req *req)
+add_remove_owner(command *c, coat_store_req *req)
 {
     add_owners(c, req->owner.bytes, "i");
     add_owners(c, req->owner.bytes, "e");
@@ -258,6 +258,7 @@ add_remove_owner(command *c, const coat_store_req *req)
     add_global_seen(c);
     add_serial(c, req->has_spare, &req->spare);
     add_owners(c, req->owner.bytes, "s:");
+    add_uint(c, remote_pending_of(req)->mark);
 }
 
 static void
@@ -439,12 +440,11 @@ write_command(const command *c, const coat_store_req *req, redis_script script, 
     return COAT_OK;
 }
 
-coat_err
-redis_request(redis_link *link, coat_store_req *req, bool with_body)
+static coat_err
+queue(redis_link *link, coat_store_req *req, bool with_body, redis_script *out)
 {
     command c COAT_UNSET;
     redis_script script;
-    coat_err err;
 
     c.link = link;
     c.store = redis_store_of(link);
@@ -452,8 +452,37 @@ redis_request(redis_link *link, coat_store_req *req, bool with_body)
     c.out = coat_out_init(c.text, sizeof c.text);
     link->number++;
     script = add_operation(&c, req);
-    err = write_command(&c, req, script, with_body);
+    *out = script;
+    /* A server that keeps no scripts is sent them each time. */
+    with_body = with_body || (script != SCRIPT_COUNT && link->shas[script][0] == '\0');
+    return write_command(&c, req, script, with_body);
+}
+
+coat_err
+redis_request(redis_link *link, coat_store_req *req, bool with_body)
+{
+    redis_script script;
+    coat_err err = queue(link, req, with_body, &script);
+
     return err != COAT_OK ? err : redis_expect(link, req, DUE_ANSWER, (uint8_t)script);
+}
+
+coat_err
+redis_say_ended(redis_link *link, const redis_ended *ended)
+{
+    coat_store_req req = {.op = ended->is_owner ? COAT_OP_REMOVE_OWNER : COAT_OP_REMOVE,
+                          .space = COAT_SPACE_SESSION,
+                          .address = ended->handle,
+                          .has_spare = ended->has_spare,
+                          .spare = ended->handle,
+                          .now_ms = ended->raised_ms};
+    redis_script script;
+    coat_err err;
+
+    memcpy(req.owner.bytes, ended->handle.bytes + 8, sizeof req.owner.bytes);
+    remote_pending_of(&req)->mark = ended->epoch;
+    err = queue(link, &req, false, &script);
+    return err != COAT_OK ? err : redis_expect(link, NULL, HELLO_REPLAY, (uint8_t)script);
 }
 
 /**

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * What was ended in the last two minutes (RV-5). A server that comes back may have forgotten
+ * it: after a crash, from an older snapshot, as a replica that lagged. So a connection to a
+ * server of another run id first says it all again, before it takes requests. The journal is
+ * this process's memory: it does not survive a restart of the daemon.
+ */
+
+#include "store/redis/redis.h"
+
+#include <stdlib.h>
+
+void
+redis_journal_add(redis_store *store, const redis_ended *ended)
+{
+    redis_journal *j = &store->journal;
+    int64_t now_ms = remote_now_ms(&store->remote);
+
+    pthread_mutex_lock(&store->remote.mutex);
+    if (j->ring == NULL)
+        j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
+    if (j->ring != NULL) {
+        /* When it is full, the oldest gives way. */
+        size_t at = (j->first + j->count) % REDIS_JOURNAL_MAX;
+
+        if (j->count == REDIS_JOURNAL_MAX)
+            j->first = (j->first + 1) % REDIS_JOURNAL_MAX;
+        else
+            j->count++;
+        j->ring[at] = *ended;
+        j->ring[at].when_ms = now_ms;
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+void
+redis_journal_free(redis_journal *journal)
+{
+    free(journal->ring);
+}
+
+/** The next entry from `index` on that is young enough. */
+static bool
+entry_at(redis_store *store, size_t *index, redis_ended *out)
+{
+    redis_journal *j = &store->journal;
+    int64_t since_ms = remote_now_ms(&store->remote) - REDIS_JOURNAL_MS;
+    bool found = false;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    while (!found && *index < j->count) {
+        *out = j->ring[(j->first + (*index)++) % REDIS_JOURNAL_MAX];
+        found = out->when_ms >= since_ms;
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+    return found;
+}
+
+bool
+redis_journal_replay(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+    redis_ended ended;
+    size_t index = 0;
+    bool known;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    known = memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0;
+    pthread_mutex_unlock(&store->remote.mutex);
+    while (!known && entry_at(store, &index, &ended))
+        if (redis_say_ended(link, &ended) != COAT_OK)
+            return false;
+    if (index > 0)
+        remote_link_queued(&link->base);
+    return true;
+}
+
+void
+redis_journal_replayed(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+
+    pthread_mutex_lock(&store->remote.mutex);
+    memcpy(store->replayed, link->run_id, REDIS_RUN_ID);
+    pthread_mutex_unlock(&store->remote.mutex);
+}
