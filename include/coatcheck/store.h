@@ -7,7 +7,7 @@
  * decides nothing about sessions. Compare-and-set is the only write to what exists.
  *
  * A process opens a store once. Each thread that uses it opens a lane, driven by that thread:
- * by its libuv loop, or, opened without a loop, by coat_lane_wait(). Every request ends in
+ * by its libuv loop, or, opened without a loop, by coat_store_run(). Every request ends in
  * exactly one req->done(), on the lane's thread: before coat_store_submit() returns (memory,
  * LMDB reads) or later. The request is the caller's and lives until then.
  *
@@ -195,7 +195,9 @@ COAT_API void coat_store_close(coat_store *store);
 COAT_API uint32_t coat_store_caps_of(const coat_store *store);
 COAT_API coat_err coat_store_stats_get(coat_store *store, coat_store_stats *out) COAT_MUST_USE;
 
-/** @param loop  the libuv loop (uv_loop_t) that drives the lane, or NULL: coat_lane_wait */
+/** @param loop  the libuv loop (uv_loop_t) that drives the lane, or NULL: coat_store_run drives
+ *  it; then done() may submit further requests, but not run them. Programs with loops ignore
+ *  SIGPIPE, as libuv wants it. */
 COAT_API coat_err coat_lane_open(coat_store *store, struct uv_loop_s *loop,
                                  coat_lane **out) COAT_MUST_USE;
 COAT_API void coat_lane_close(coat_lane *lane);

@@ -6,6 +6,8 @@
 
 #include "store/redis/redis.h"
 
+#include "core/out.h"
+
 #include <stdio.h>
 
 enum {
@@ -130,8 +132,7 @@ copy_text(char *to, size_t cap, coat_span from)
 {
     size_t len = from.len < cap - 1 ? from.len : cap - 1;
 
-    if (len > 0)
-        memcpy(to, from.ptr, len);
+    redis_printable(to, from.ptr, len);
     to[len] = '\0';
 }
 
@@ -151,7 +152,6 @@ static bool
 take_info(redis_link *link, coat_span info)
 {
     coat_span run_id = info_field(info, "run_id");
-    coat_span memory = info_field(info, "maxmemory");
     const char *wrong = NULL;
 
     if (run_id.len != REDIS_RUN_ID)
@@ -170,45 +170,37 @@ take_info(redis_link *link, coat_span info)
     }
     memcpy(link->run_id, run_id.ptr, REDIS_RUN_ID);
     copy_text(link->policy, sizeof link->policy, info_field(info, "maxmemory_policy"));
-    link->memory = memory.len > 0 && memory.ptr[0] != '0';
     link->aof = coat_span_is(info_field(info, "aof_enabled"), COAT_LIT("1"));
     return true;
 }
 
-/** What an operator should know, once for each server (SF-3, SF-7). */
+/** What an operator should know about this server (SF-3, SF-7). */
 static void
 judge_server(redis_link *link)
 {
     redis_store *store = redis_store_of(link);
     char text[sizeof store->notice];
-    int used = 0;
+    coat_out out = coat_out_init(text, sizeof text);
 
-    text[0] = '\0';
-    if (strncmp(link->policy, "allkeys-", 8) == 0)
-        used =
-            snprintf(text, sizeof text,
-                     "maxmemory-policy %s may drop sessions and revocations: set noeviction; ",
-                     link->policy);
-    if (!link->aof)
-        used += snprintf(
-            text + used, sizeof text - (size_t)used, "%s; ",
-            link->save[0] == '\0' && strcmp(link->appendfsync, "?") != 0
-                ? "nothing is kept on disk: a restart signs everybody out"
-                : "no append-only file: a crash loses minutes of sign-ins and sign-outs");
-    else if (strcmp(link->appendfsync, "always") != 0)
-        used += snprintf(text + used, sizeof text - (size_t)used,
-                         "appendfsync %s: a crash loses up to a second; ", link->appendfsync);
+    if (strncmp(link->policy, "allkeys-", 8) == 0) {
+        coat_out_str(&out, "; maxmemory-policy ");
+        coat_out_str(&out, link->policy);
+        coat_out_str(&out, " may drop sessions and revocations: set noeviction");
+    }
+    if (!link->aof && link->save[0] == '\0') {
+        coat_out_str(&out, "; nothing is kept on disk: a restart signs everybody out");
+    } else if (!link->aof) {
+        coat_out_str(&out, "; no append-only file: a crash loses minutes of changes");
+    } else if (strcmp(link->appendfsync, "always") != 0) {
+        coat_out_str(&out, "; appendfsync ");
+        coat_out_str(&out, link->appendfsync);
+        coat_out_str(&out, ": a crash loses up to a second");
+    }
     if (!link->may_kill)
-        used +=
-            snprintf(text + used, sizeof text - (size_t)used,
-                     "the user may not CLIENT KILL, so interrupted changes stay undecided; ");
-    if (used >= (int)sizeof text)
-        used = sizeof text - 1;
-    if (used >= 2)
-        text[used - 2] = '\0';
+        coat_out_str(&out, "; without CLIENT KILL interrupted changes stay undecided");
+    (void)coat_out_end(&out);
     pthread_mutex_lock(&store->remote.mutex);
-    memcpy(store->notice, text, sizeof text);
-    memcpy(store->run_id, link->run_id, REDIS_RUN_ID);
+    (void)snprintf(store->notice, sizeof store->notice, "%s", text + (text[0] == ';' ? 2 : 0));
     store->trouble[0] = '\0';
     pthread_mutex_unlock(&store->remote.mutex);
 }

@@ -30,12 +30,21 @@ redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script
 }
 
 void
+redis_printable(char *to, const uint8_t *from, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char)from[i] : '?';
+}
+
+void
 redis_fail(redis_link *link, const char *why)
 {
     redis_store *store = redis_store_of(link);
+    size_t len = strnlen(why, sizeof store->trouble - 1);
 
     pthread_mutex_lock(&store->remote.mutex);
-    (void)snprintf(store->trouble, sizeof store->trouble, "%s", why);
+    redis_printable(store->trouble, (const uint8_t *)why, len);
+    store->trouble[len] = '\0';
     pthread_mutex_unlock(&store->remote.mutex);
     remote_link_failed(&link->base);
 }

@@ -144,7 +144,6 @@ typedef struct redis_link {
     char appendfsync[16], save[16];
     bool aof, may_kill;
     char policy[32];
-    uint64_t memory;
 } redis_link;
 
 static inline redis_store *
@@ -159,6 +158,8 @@ extern const struct remote_kind redis_kind;
 coat_err redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script);
 /** What came from the server. */
 void redis_bytes(void *link, const uint8_t *bytes, size_t len);
+/** Copy text of a server that is going to be shown: printable ASCII, the rest as '?'. */
+void redis_printable(char *to, const uint8_t *from, size_t len);
 /** Drop the link, saying why. */
 void redis_fail(redis_link *link, const char *why);
 

@@ -521,9 +521,17 @@ coat_err
 redis_send(remote_link *base, coat_store_req *req)
 {
     redis_link *link = (redis_link *)base;
+    size_t len = link->out.len, due_count = link->due_count;
     coat_err err = COAT_OK;
 
     if (req->op == COAT_OP_SWEEP)
         err = settle_doubts(link, req);
-    return err != COAT_OK ? err : redis_request(link, req, false);
+    if (err == COAT_OK)
+        err = redis_request(link, req, false);
+    if (err != COAT_OK) {
+        /* Nothing may be queued for a request that ends now. */
+        link->out.len = len;
+        link->due_count = due_count;
+    }
+    return err;
 }
