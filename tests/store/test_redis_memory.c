@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * HD-4 for stores behind a network: every allocation of a conversation fails once, each in its
+ * turn, and then all from there on. Requests still end exactly once, and never with an answer
+ * that the server did not give.
+ */
+
+#include "redis_fake.h"
+
+#include <errno.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CANNOT_FAIL 1
+#else
+#define CANNOT_FAIL 0
+#define API __attribute__((visibility("default")))
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+API void *malloc(size_t len);
+API void *calloc(size_t n, size_t len);
+API void *realloc(void *old, size_t len);
+API void *reallocarray(void *old, size_t n, size_t len);
+#endif
+
+static long countdown = -1; /* allocations until the one that fails; below 0: none */
+static bool from_then_on;
+static long seen;
+
+static inline bool
+fails(void)
+{
+    seen++;
+    if (countdown < 0)
+        return false;
+    if (countdown == 0) {
+        if (!from_then_on)
+            countdown = -1;
+        errno = ENOMEM;
+        return true;
+    }
+    countdown--;
+    return false;
+}
+
+#if !CANNOT_FAIL
+void *
+malloc(size_t len)
+{
+    return fails() ? NULL : __libc_malloc(len);
+}
+
+void *
+calloc(size_t n, size_t len)
+{
+    return fails() ? NULL : __libc_calloc(n, len);
+}
+
+void *
+realloc(void *old, size_t len)
+{
+    return fails() ? NULL : __libc_realloc(old, len);
+}
+
+void *
+reallocarray(void *old, size_t n, size_t len)
+{
+    return fails() ? NULL : __libc_realloc(old, n * len);
+}
+#endif
+
+enum { REQUESTS = 8 };
+
+static coat_store_req reqs[REQUESTS];
+static unsigned ends[REQUESTS], items;
+
+static void
+note_end(coat_store_req *req)
+{
+    ends[req - reqs]++;
+}
+
+static void
+note_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+    items++;
+}
+
+static const struct {
+    coat_op op;
+    const char *reply; /* but for the number of the request */
+    coat_err want;
+} talk[REQUESTS] = {
+    {COAT_OP_INSERT, "*4\r\n:0\r\n$1\r\n7\r\n$8\r\n12345678\r\n", COAT_OK},
+    {COAT_OP_REPLACE, "*2\r\n:2\r\n", COAT_CONFLICT},
+    {COAT_OP_REMOVE, "*2\r\n:0\r\n", COAT_OK},
+    {COAT_OP_REMOVE_OWNER, "*3\r\n:0\r\n$1\r\n9\r\n", COAT_OK},
+    {COAT_OP_EPOCHS, "*4\r\n:0\r\n$1\r\n9\r\n$1\r\n3\r\n", COAT_OK},
+    {COAT_OP_LIST_OWNER, "*4\r\n:0\r\n:0\r\n$0\r\n\r\n", COAT_OK},
+    {COAT_OP_END_ALL, "*3\r\n:0\r\n$2\r\n12\r\n", COAT_OK},
+    {COAT_OP_SWEEP,
+     "*10\r\n:0\r\n:1\r\n:1000\r\n:0\r\n$2\r\nab\r\n:0\r\n:1\r\n:0\r\n$1\r\n9\r\n", COAT_OK},
+};
+
+static bool
+is_alive(void)
+{
+    return fake->base.state == REMOTE_READY;
+}
+
+/** What is answered as long as the connection lasts; then it is closed. */
+static void
+converse(void)
+{
+    static uint8_t value[20000];
+    char text[200];
+
+    for (size_t i = 0; i < REQUESTS; i++) {
+        reqs[i] = session_req(talk[i].op, 1, 1);
+        reqs[i].done = note_end;
+        reqs[i].item = note_item;
+        reqs[i].value = (coat_span){value, sizeof value};
+        ends[i] = 0;
+        coat_store_submit(lane, &reqs[i]);
+    }
+    (void)uv_run(((remote_lane *)lane)->loop, UV_RUN_NOWAIT);
+    for (size_t i = 0; i < REQUESTS && is_alive(); i++) {
+        (void)snprintf(text, sizeof text, "%s$1\r\n%zu\r\n", talk[i].reply, i + 1);
+        hear(text);
+    }
+    if (is_alive()) {
+        hear("+x\r\n"); /* more than was asked for */
+        CHECK(!is_alive());
+    }
+}
+
+static void
+one_run(long n, bool all)
+{
+    bool failed;
+
+    begin();
+    items = 0;
+    seen = 0;
+    from_then_on = all;
+    countdown = n;
+    converse();
+    failed = seen > n;
+    countdown = -1;
+    for (size_t i = 0; i < REQUESTS; i++) {
+        bool answered = ends[i] == 1;
+
+        CHECK(ends[i] <= 1);
+        if (answered && !failed)
+            CHECK_ERR(reqs[i].result, talk[i].want);
+        if (answered && reqs[i].result != talk[i].want)
+            CHECK(reqs[i].result == COAT_STORE_DOWN || reqs[i].result == COAT_NO_MEMORY ||
+                  reqs[i].result == COAT_TOO_LARGE);
+    }
+    end();
+    for (size_t i = 0; i < REQUESTS; i++)
+        CHECK_INT(ends[i], 1);
+    free(store.journal.ring);
+}
+
+static void
+every_allocation(void)
+{
+    long sites;
+
+    if (CANNOT_FAIL)
+        test_skip("a sanitizer has the allocator");
+    one_run(1000000, false);
+    sites = seen;
+    CHECK(sites > 40);
+    for (long n = 0; n < sites; n++) {
+        one_run(n, false);
+        one_run(n, true);
+    }
+}
+
+static const coat_test tests[] = {
+    {"HD-4: without memory requests end once, and with no answer of our own making",
+     every_allocation},
+};
+COAT_TEST_MAIN(tests)
