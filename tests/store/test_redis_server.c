@@ -345,7 +345,7 @@ time_to_live(void)
 static void
 killed(void)
 {
-    enum { ROUNDS = 5, EACH = 40 };
+    enum { ROUNDS = 4, EACH = 16 };
     static coat_store_req reqs[EACH];
     redis_server durable = {
         .args = {"--save", "", "--appendonly", "yes", "--appendfsync", "always"}};
