@@ -18,6 +18,8 @@ static const struct {
     {"redis", "redis"},
     {"rediss", "redis"},
     {"redis+unix", "redis"},
+    {"postgresql", "postgresql"},
+    {"postgresql+unix", "postgresql"},
 };
 enum { MODULES = sizeof modules / sizeof modules[0] };
 
