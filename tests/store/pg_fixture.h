@@ -104,7 +104,7 @@ server_sql(const pg_server *s, const char *format, ...)
     va_end(args);
     (void)snprintf(info, sizeof info,
                    "host=%s port=%d user=postgres dbname=%s sslmode=disable "
-                   "gssencmode=disable options='-c search_path=pg_catalog'",
+                   "gssencmode=disable options='-c client_min_messages=error'",
                    s->dir, SERVER_PORT,
                    strncmp(sql, "CREATE DATABASE", 15) == 0 ? "postgres" : "coatcheck");
     conn = PQconnectdb(info);

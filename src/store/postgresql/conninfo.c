@@ -216,10 +216,9 @@ take_numbers(pg_store *store, const coat_store_conf *conf)
 }
 
 static coat_err
-take_names(pg_store *store, const coat_store_conf *conf, const char **user, const char **db)
+take_user(const remote_url *url, const coat_store_conf *conf, const char **user,
+          const char **db)
 {
-    const remote_url *url = &store->url;
-    const char *schema = remote_url_param(url, "schema"), *file, *why;
     bool socket = url->host == NULL;
 
     *user = socket ? remote_url_param(url, "user") : url->user;
@@ -229,17 +228,32 @@ take_names(pg_store *store, const coat_store_conf *conf, const char **user, cons
         return pg_refuse(conf, "", "write the user and the database as //user@host/database");
     if (*user == NULL)
         *user = "coatcheck";
-    /* A name with an "=" would be taken apart as parameters. */
     if (*db == NULL || **db == '\0')
         *db = "coatcheck";
+    /* A database's name with an "=" would be taken apart as parameters. */
     if (strpbrk(*db, "=/") != NULL || strlen(*db) > PG_NAME_MAX || strlen(*user) > PG_NAME_MAX)
         return pg_refuse(conf, "", "the name of the user or the database is not well-formed");
+    return COAT_OK;
+}
+
+static coat_err
+take_schema(pg_store *store, const coat_store_conf *conf)
+{
+    const char *schema = remote_url_param(&store->url, "schema");
+
     if (schema == NULL)
         schema = "coatcheck";
     if (!is_schema(schema))
         return pg_refuse(conf, "schema", "may have up to 63 of a-z, 0-9 and _");
     (void)snprintf(store->schema, sizeof store->schema, "%s", schema);
-    file = remote_url_param(url, "password-file");
+    return COAT_OK;
+}
+
+static coat_err
+take_password(pg_store *store, const coat_store_conf *conf)
+{
+    const char *file = remote_url_param(&store->url, "password-file"), *why;
+
     if (file != NULL && remote_secret_read(file, store->password, &why) != COAT_OK)
         return pg_refuse(conf, file, why);
     return COAT_OK;
@@ -262,7 +276,8 @@ pg_take_url(pg_store *store, const coat_store_conf *conf)
                              : "the host is missing; a socket is postgresql+unix:/directory");
     if (check_params(url, conf) != COAT_OK || check_environment(conf) != COAT_OK ||
         check_transport(url, conf) != COAT_OK || take_numbers(store, conf) != COAT_OK ||
-        take_names(store, conf, &user, &db) != COAT_OK)
+        take_user(url, conf, &user, &db) != COAT_OK || take_schema(store, conf) != COAT_OK ||
+        take_password(store, conf) != COAT_OK)
         return COAT_INVALID;
     migrate = remote_url_param(url, "migrate");
     if (migrate != NULL && strcmp(migrate, "yes") != 0)
