@@ -193,7 +193,8 @@ COAT_API coat_err coat_store_register(const struct coat_store_ops *ops) COAT_MUS
 COAT_API coat_err coat_store_open(const coat_store_conf *conf, coat_store **out) COAT_MUST_USE;
 /**
  * Bring the schema that a store keeps its tables in to the version that this release works on,
- * or make it. Never done by coat_store_open: daemons of the former release may still be at work.
+ * or make it. Never done by coat_store_open: daemons of the former release may still be at
+ * work.
  *
  * @param from, to  its versions before and now; set on COAT_OK
  * @retval COAT_UNSUPPORTED  the store has no schema of its own: there is nothing to do

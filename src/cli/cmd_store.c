@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store migrate: talks to the store itself, since no daemon runs before its tables are there. */
+/* store migrate: talks to the store itself, since no daemon runs before its tables are there.
+ */
 #include "cli/commands.h"
 
 int
@@ -22,7 +23,7 @@ coat_cmd_store_migrate(const coat_args *args)
     coat_config_free(config);
     if (err != COAT_OK) {
         (void)fprintf(stderr, "coatcheck: %s\n",
-                      message[0] != '\0'         ? message
+                      message[0] != '\0'        ? message
                       : err == COAT_UNSUPPORTED ? "this store has no tables to migrate"
                                                 : coat_err_name(err));
         return err == COAT_IO ? COAT_EXIT_FAILED : COAT_EXIT_CONFIG;

@@ -86,8 +86,8 @@ coat_store_module_find(const coat_store_conf *conf, coat_span scheme,
         if (!coat_span_is(scheme, coat_span_of(modules[i].scheme)))
             continue;
         pthread_mutex_lock(&mutex);
-        err = loaded[i] != NULL ? COAT_OK
-                                : load(conf, modules[i].name, &handles[i], &loaded[i]);
+        err =
+            loaded[i] != NULL ? COAT_OK : load(conf, modules[i].name, &handles[i], &loaded[i]);
         if (err == COAT_OK)
             *out = loaded[i];
         pthread_mutex_unlock(&mutex);

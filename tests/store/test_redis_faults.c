@@ -4,8 +4,9 @@
  * COAT_TEST_SCALE=100 runs them in full (scripts/stress).
  */
 
+#include "drill.h"
 #include "fault_proxy.h"
-#include "redis_drill.h"
+#include "redis_fixture.h"
 
 static redis_server server = {.args = {"--save", "", "--appendonly", "no"}};
 static fault_proxy proxy;
