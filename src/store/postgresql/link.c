@@ -36,9 +36,10 @@ pg_fail(pg_link *link, const char *why)
     char line[sizeof store->trouble];
 
     (void)snprintf(line, sizeof line, "%s", why);
+    /* A server's words, shown to operators: nothing that a terminal would obey. */
     for (char *c = line; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20)
-            *c = ' ';
+        if (*c < 0x20 || *c >= 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
     for (size_t len = strlen(line); len > 0 && line[len - 1] == ' '; len--)
         line[len - 1] = '\0';
     pthread_mutex_lock(&store->remote.mutex);

@@ -19,8 +19,8 @@ fail(const coat_store_conf *conf, PGconn *conn)
 
     (void)snprintf(line, sizeof line, "%s", PQerrorMessage(conn));
     for (char *c = line; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20)
-            *c = ' ';
+        if (*c < 0x20 || *c >= 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
     (void)pg_refuse(conf, "", line);
     return COAT_IO;
 }
