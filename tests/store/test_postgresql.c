@@ -47,7 +47,7 @@ main(int argc, char **argv)
                               .seed = 5,
                               .histories = (uint32_t)test_scaled(400, 4),
                               .steps = 300,
-                              .races = (uint32_t)test_scaled(10000, 3)};
+                              .races = (uint32_t)test_scaled(10000, 2)};
     rc = run_suite(argc, argv, NULL, 0);
     server_stop(&server);
     return rc;

@@ -74,6 +74,23 @@ never_half(void)
     end();
 }
 
+/** A change that the server says nothing about, and does not make, is not asked for for ever.
+ */
+static void
+swallowed(void)
+{
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    (void)sql(
+        "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; "
+        "END $$; CREATE TRIGGER quiet BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE "
+        "FUNCTION quiet()");
+    CHECK_ERR(replace(1, 1, 20), COAT_STORE_DOWN);
+    (void)sql("DROP TRIGGER quiet ON sessions");
+    CHECK_ERR(replace(1, 1, 20), COAT_OK);
+    end();
+}
+
 /** A connection of the test's own that holds a lock. */
 static PGconn *
 hold(const char *statement)
@@ -421,6 +438,7 @@ static const coat_test tests[] = {
     {"ST-4 ST-5: libpq's environment variables decide nothing", environment},
     {"SF-9: serialization failures and deadlocks are tried again, three times", retried},
     {"SF-9: a rotation that fails is not half done", never_half},
+    {"SF-9: a change that is swallowed is not tried for ever", swallowed},
     {"SF-9: every statement has a timeout, and what an error means", timed_out},
     {"SF-1: reads that a failure takes along are answered all the same", company},
     {"SF-9: cut connections are made anew without a restart", cut_off},

@@ -158,8 +158,10 @@ answer_replace(pg_link *link, coat_store_req *req, const PGresult *result)
         pg_finish(link, req, COAT_NO_SESSION);
     } else if (was != req->version) {
         pg_finish(link, req, COAT_CONFLICT);
-    } else {
+    } else if (pg_may_retry(req)) {
         pg_ask(link, req); /* it has changed since the snapshot: look again */
+    } else {
+        pg_finish(link, req, COAT_STORE_DOWN);
     }
 }
 

@@ -123,8 +123,8 @@ judge(const char *state)
     return VERDICT_ODD;
 }
 
-static bool
-has_retries(coat_store_req *req)
+bool
+pg_may_retry(coat_store_req *req)
 {
     enum { SHIFT = 56 }; /* below are the numbers of doubts */
     remote_pending *p = remote_pending_of(req);
@@ -148,7 +148,7 @@ answer_error(pg_link *link, coat_store_req *req, const PGresult *result)
                        : "nothing");
     switch (state != NULL ? judge(state) : VERDICT_DROP) {
     case VERDICT_AGAIN:
-        if (has_retries(req)) {
+        if (pg_may_retry(req)) {
             pg_ask(link, req);
             return;
         }

@@ -213,6 +213,8 @@ void pg_readable(pg_link *link);
 void pg_flush(remote_link *link);
 /** Drop the link, saying why. */
 void pg_fail(pg_link *link, const char *why);
+/** May it be asked again for what others do at the same time? Three times (SF-9). */
+bool pg_may_retry(coat_store_req *req);
 /** Take one result that is due; frees it. Also for tests, without a server. */
 void pg_take_result(pg_link *link, PGresult *result);
 /** End the segment. */
