@@ -22,7 +22,7 @@ static const char *const type_names[COAT_HTTP_TYPES] = {
     [COAT_HTTP_PNG] = "image/png",
     [COAT_HTTP_METRICS] = "text/plain; version=0.0.4; charset=utf-8",
     [COAT_HTTP_YAML] = "application/yaml; charset=utf-8",
-    [COAT_HTTP_JWKS] = "application/jwk-set+json",
+    [COAT_HTTP_JWKS] = "application/jwk-set+json; charset=utf-8",
 };
 
 /* X(status, text, code) */
