@@ -210,6 +210,8 @@ static ngx_int_t
 answered(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     ctx->state = COAT_NGX_IDLE;
+    if (ctx->reply != NULL)
+        coat_ngx_table_heard(lcf->table);
     if (ctx->refused != NULL)
         return coat_ngx_refuse(r); /* on record or not */
     if (ctx->reply == NULL)

@@ -66,6 +66,10 @@ typedef struct coat_ngx_table {
     ngx_msec_t looked; /* when it was seen last that this is the file at path */
     dev_t device;
     ino_t inode;
+    int64_t floor_ms;  /* the time in it */
+    ngx_msec_t moved;  /* when that went on last */
+    ngx_msec_t heard;  /* when the daemon answered last */
+    ngx_uint_t still;  /* it stands still: said once in the log */
     ngx_uint_t missed; /* it did: said once in the log */
 } coat_ngx_table;
 
@@ -227,6 +231,8 @@ ngx_int_t coat_ngx_variables(ngx_conf_t *cf);
 
 /** The table if it is there, opened anew if the daemon has replaced it. */
 coat_table *coat_ngx_table_of(coat_ngx_table *table, ngx_log_t *log);
+/** The daemon has answered: then it also writes its table. */
+void coat_ngx_table_heard(coat_ngx_table *table);
 void coat_ngx_tables_close(coat_ngx_main *main);
 /** Wall clock of this turn of the loop. */
 int64_t coat_ngx_now_ms(void);
