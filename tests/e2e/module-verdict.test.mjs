@@ -3,11 +3,11 @@
 // answers that no daemon gives, and with the daemon and a clock that can be put forward.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { freePort, request, sleep, until } from './lib.mjs';
+import { freePort, request, run, sleep, until } from './lib.mjs';
 import { Gate, missing } from './module/nginx.mjs';
 import { Stub, answer, yes } from './module/stub.mjs';
 import { Wire, once, text } from './module/wire.mjs';
@@ -997,6 +997,63 @@ describe('a table that comes later', { skip: missing }, () => {
       for (const name of ['table.seen', 'table']) renameSync(path.join(g.dir, 'later', `${name}.new`), path.join(g.dir, 'later', name));
       await until('the table is used', async () => (await g.get('/x', { jar })).headers['x-source'] === 'table', 30000);
       assert.ok(g.nginx.errors().split('\n').filter((l) => /later\/table/.test(l)).length <= 3, 'said once, not for every request');
+    } finally {
+      await g.stop();
+    }
+  });
+
+  test('RV-1: what a command ends while no daemon runs has ended, at nginx too and for the next daemon', async () => {
+    const g = await Gate.start({ http: () => 'add_header X-Source $coatcheck_source always;' });
+    try {
+      await g.daemon.addUser();
+      const commands = [(s) => ['session', 'end', s.handle], () => ['user', 'disable', 'mara'], () => ['session', 'end-all', '--user=mara'], () => ['session', 'end-all', '--yes']];
+      for (const command of commands) {
+        const s = await plant(g.daemon);
+        const other = await plant(g.daemon, { user: 'joe' });
+        for (const { jar } of [s, other]) for (const source of ['daemon', 'table']) assert.equal((await g.get('/x', { jar })).headers['x-source'], source);
+        await g.daemon.down();
+        assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
+        const args = command(s);
+        await until('the command is done', () => run([...args, '--config', g.daemon.file]).status === 0);
+        unavailable(await g.get('/x', { jar: s.jar }), args.join(' '));
+        if (!args.includes('--yes')) assert.equal((await g.get('/x', { jar: other.jar })).headers['x-source'], 'table', 'who is not meant does not notice');
+        await g.daemon.up();
+        for (let i = 0; i < 2; i++) assert.equal((await g.get('/x', { jar: s.jar })).status, 401, args.join(' '));
+        await g.daemon.ask('POST', '/v1/accounts/mara/enable');
+      }
+    } finally {
+      await g.stop();
+    }
+  });
+
+  test('RV-1: a table that the daemon does not write any more is not believed, once the daemon has answered for some seconds', async () => {
+    const g = await Gate.start({ workers: 2, listen: ' reuseport', http: () => 'add_header X-Worker $pid always; add_header X-Source $coatcheck_source always;' });
+    try {
+      const s = await plant(g.daemon), t = await plant(g.daemon);
+      const lanes = await g.lanes();
+      const all = async (jar, want, source) => {
+        for (const lane of lanes) {
+          const res = await lane.get('/x', { jar });
+          assert.deepEqual([res.status, res.headers['x-source']], [want, source]);
+        }
+      };
+      for (const { jar } of [s, t]) for (const lane of lanes) assert.equal((await lane.get('/x', { jar })).status, 200);
+      await all(s.jar, 200, 'table');
+      await g.daemon.down();
+      await all(s.jar, 200, 'table');
+      /* Somebody has moved it, and told the daemon only. */
+      writeFileSync(g.daemon.file, `${readFileSync(g.daemon.file, 'utf8')}table:\n  path: ${g.run}/elsewhere\n`);
+      await g.daemon.up();
+      for (const lane of lanes)
+        await until('it is not believed', async () => {
+          assert.equal((await lane.get('/x')).status, 401);
+          return (await lane.get('/x', { jar: t.jar })).headers['x-source'] === 'daemon';
+        });
+      await patient(() => g.daemon.ask('POST', `/v1/sessions/${s.handle}/end`));
+      await all(s.jar, 401, 'daemon');
+      await all(t.jar, 200, 'daemon');
+      assert.ok(g.nginx.errors().split('\n').filter((l) => /stands still/.test(l)).length <= 2, 'said once by each worker');
+      for (const lane of lanes) lane.agent.destroy();
     } finally {
       await g.stop();
     }
