@@ -3,7 +3,7 @@
 // answers that no daemon gives, and with the daemon and a clock that can be put forward.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -1021,6 +1021,21 @@ describe('a table that comes later', { skip: missing }, () => {
         for (let i = 0; i < 2; i++) assert.equal((await g.get('/x', { jar: s.jar })).status, 401, args.join(' '));
         await g.daemon.ask('POST', '/v1/accounts/mara/enable');
       }
+    } finally {
+      await g.stop();
+    }
+  });
+
+  test('RV-5: sessions that a replaced store does not have do not live on in the table', { todo: 'the daemon takes a table over without asking whether it belongs to this store' }, async () => {
+    const g = await Gate.start({});
+    try {
+      const s = await plant(g.daemon);
+      for (let i = 0; i < 2; i++) assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
+      await g.daemon.down();
+      rmSync(path.join(g.dir, 'data/store'), { recursive: true });
+      await g.daemon.up();
+      assert.equal((await g.daemon.ask('GET', `/v1/sessions/${s.handle}`)).status, 404);
+      assert.equal((await g.get('/x', { jar: s.jar })).status, 401);
     } finally {
       await g.stop();
     }
