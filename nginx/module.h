@@ -66,7 +66,7 @@ typedef struct coat_ngx_table {
     ngx_msec_t looked; /* when it was seen last that this is the file at path */
     dev_t device;
     ino_t inode;
-    int64_t floor_ms;  /* the time in it */
+    int64_t time_ms;   /* the time in it */
     ngx_msec_t moved;  /* when that went on last */
     ngx_msec_t heard;  /* when the daemon answered last */
     ngx_uint_t still;  /* it stands still: said once in the log */

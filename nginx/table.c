@@ -2,8 +2,6 @@
 /* The node table as a worker maps it. */
 #include "module.h"
 
-#include "table/layout.h"
-
 enum {
     RETRY_MS = 100,  /* between two attempts to open a table that is not there */
     LOOK_MS = 100,   /* between two looks whether it is still there */
@@ -74,7 +72,7 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
         at->missed = 0;
         coat_table_close(at->table);
         at->table = table;
-        at->floor_ms = -1;
+        at->time_ms = -1;
         at->still = 0;
         return;
     }
@@ -90,13 +88,13 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
 
 /* When the table's time went on last, as far as this worker has looked. */
 static void
-note_floor(coat_ngx_table *at)
+note_time(coat_ngx_table *at)
 {
-    int64_t floor_ms = atomic_load_explicit(&at->table->head->floor_ms, memory_order_relaxed);
+    int64_t time_ms = coat_table_time_ms(at->table);
 
-    if (floor_ms == at->floor_ms)
+    if (time_ms == at->time_ms)
         return;
-    at->floor_ms = floor_ms;
+    at->time_ms = time_ms;
     at->moved = at->heard = ngx_current_msec;
 }
 
@@ -108,7 +106,7 @@ is_written(coat_ngx_table *at, ngx_log_t *log)
 {
     bool still;
 
-    note_floor(at);
+    note_time(at);
     still = (ngx_msec_int_t)(at->heard - at->moved) > STILL_MS;
     if (still && !at->still)
         ngx_log_error(
@@ -135,7 +133,7 @@ coat_ngx_table_heard(coat_ngx_table *at)
 {
     if (at->table == NULL)
         return;
-    note_floor(at);
+    note_time(at);
     at->heard = ngx_current_msec;
 }
 

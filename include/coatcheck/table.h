@@ -66,6 +66,13 @@ COAT_API coat_table_verdict coat_table_live(const coat_table *table, coat_span t
  */
 COAT_API bool coat_table_stale(const coat_table *table);
 
+/**
+ * The time in the table, which the daemon writes about once a second. While the daemon is away
+ * it stands still, and the table is true all the same; where it stands still although the
+ * daemon answers, this is not the daemon's table (any more).
+ */
+COAT_API int64_t coat_table_time_ms(const coat_table *table);
+
 /** Keyed hash of client context, for query.context; never 0. */
 COAT_API uint64_t coat_table_context(const coat_table *table, const coat_context *context);
 

@@ -121,6 +121,12 @@ coat_table_stale(const coat_table *table)
     return atomic_load_explicit(&table->head->replaced, memory_order_relaxed) != 0;
 }
 
+int64_t
+coat_table_time_ms(const coat_table *table)
+{
+    return atomic_load_explicit(&table->head->floor_ms, memory_order_relaxed);
+}
+
 uint64_t
 coat_table_context(const coat_table *table, const coat_context *context)
 {

@@ -212,6 +212,7 @@ test_floor(void)
     kit_session_make(&s, &rng, 1, 5, 5);
     REQUIRE_OK(kit_fill(writer, &s));
     coat_table_floor(writer, kit_now + s.record.idle_ms);
+    CHECK_INT(coat_table_time_ms(coat_table_writer_reader(writer)), kit_now + s.record.idle_ms);
     CHECK_INT(kit_verdict(table, &s, kit_now), COAT_TABLE_ASK);
     CHECK_INT(kit_verdict(table, &s, 0), COAT_TABLE_ASK);
     coat_table_floor(writer, kit_now);
