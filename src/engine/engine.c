@@ -3,6 +3,7 @@
 #include "engine/mend.h"
 
 #include "core/bytes.h"
+#include "engine/stamp.h"
 
 #include <stdlib.h>
 
@@ -81,9 +82,9 @@ coat_engine_epoch(coat_engine *engine, uint64_t epoch_global)
     }
 }
 
-/** Names installation and store, so that the table of another one is not taken over. */
+/** Names installation, store and stamp, so that the table of another one is not taken over. */
 static void
-binding_of(const coat_engine_conf *conf, uint8_t binding[16])
+binding_of(const coat_engine_conf *conf, const coat_stamp *stamp, uint8_t binding[16])
 {
     coat_owner first, second;
     char label[64] = "\1table ";
@@ -96,6 +97,21 @@ binding_of(const coat_engine_conf *conf, uint8_t binding[16])
     second = coat_keys_owner(conf->keys, (coat_span){(const uint8_t *)label, 7 + len});
     memcpy(binding, first.bytes, 8);
     memcpy(binding + 8, second.bytes, 8);
+    for (size_t i = 0; i < COAT_STAMP_BYTES; i++)
+        binding[i] ^= stamp->bytes[i];
+}
+
+/* The table that was opened belongs to the store as it is from now on. If that cannot be
+ * written down nobody will take the table over. */
+static void
+bind_table(coat_engine *engine, const coat_engine_conf *conf, const coat_stamp *before)
+{
+    uint8_t binding[16] = {0};
+    coat_stamp stamp;
+
+    if (coat_stamp_renew(conf, coat_engine_now_ms(engine), before, &stamp) == COAT_OK)
+        binding_of(conf, &stamp, binding);
+    coat_table_bind(engine->writer, binding);
 }
 
 /** May other machines change its sessions? */
@@ -126,10 +142,18 @@ read_epoch(coat_engine *engine, const coat_engine_conf *conf)
 static coat_err
 open_table(coat_engine *engine, const coat_engine_conf *conf)
 {
+    const bool lasting = conf->table_path != NULL && !is_shared(conf);
     coat_table_conf table;
+    coat_stamp stamp = {.version = 0};
+    coat_err err;
 
     if (conf->table_slots == 0)
         return COAT_OK;
+    if (lasting) {
+        err = coat_stamp_read(conf, coat_engine_now_ms(engine), &stamp);
+        if (err != COAT_OK)
+            return err;
+    }
     coat_table_conf_default(&table);
     /* Nobody renews a lease yet, so a shared table answers nothing: each check asks the store.
      * A table from before, of a store that nobody shared, is replaced by it. */
@@ -144,8 +168,11 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
     table.rng_ctx = conf->rng_ctx;
     table.evicted = coat_engine_late;
     table.evicted_ctx = engine;
-    binding_of(conf, table.binding);
-    return coat_table_create(&table, &engine->writer);
+    binding_of(conf, &stamp, table.binding);
+    err = coat_table_create(&table, &engine->writer);
+    if (err == COAT_OK && lasting)
+        bind_table(engine, conf, &stamp);
+    return err;
 }
 
 static coat_err

@@ -195,6 +195,14 @@ coat_table_writer_taken_over(const coat_table_writer *w)
 }
 
 void
+coat_table_bind(coat_table_writer *w, const uint8_t binding[16])
+{
+    coat_table_lock(w);
+    memcpy(w->head->binding, binding, sizeof w->head->binding);
+    coat_table_unlock(w);
+}
+
+void
 coat_table_retag(coat_table_writer *w, const coat_tag_keys *tags)
 {
     coat_table_lock(w);

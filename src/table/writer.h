@@ -167,6 +167,8 @@ bool coat_table_mend(coat_table_writer *writer, const void *at);
 /** Mend without a fault; call each second. @return how often it was mended since last time */
 uint32_t coat_table_look_after(coat_table_writer *writer);
 
+/** What the next writer must name to take the table over; all zero: nothing will do. */
+void coat_table_bind(coat_table_writer *writer, const uint8_t binding[16]);
 /** New tag keys; tokens under other keys are refused by readers from now on. */
 void coat_table_retag(coat_table_writer *writer, const coat_tag_keys *tags);
 /** Readers whose clock is behind use this time instead; call each second. */
