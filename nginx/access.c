@@ -47,12 +47,20 @@ grant(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const c
     return NGX_OK;
 }
 
+/* What was read of an answer before it turned out to name nobody: variables show it, too. */
+static void
+forget_identity(coat_ngx_ctx *ctx)
+{
+    ngx_memzero(ctx->values, sizeof ctx->values);
+}
+
 static ngx_int_t
 anonymous(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const char *source)
 {
     ctx->verdict = "none";
     ctx->source = source;
     ctx->decided = 1;
+    forget_identity(ctx);
     if (coat_ngx_cookies_hide(r, lcf, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return NGX_DECLINED;
@@ -63,6 +71,7 @@ undecided(ngx_http_request_t *r, coat_ngx_ctx *ctx, const char *source)
 {
     ctx->verdict = "unknown";
     ctx->source = source;
+    forget_identity(ctx);
     return coat_ngx_unavailable(r);
 }
 
@@ -308,7 +317,7 @@ begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
     ctx->decided = 0;
     ctx->refused = NULL;
     ctx->verdict = NULL;
-    ngx_memzero(ctx->values, sizeof ctx->values);
+    forget_identity(ctx);
     if (coat_ngx_strip(r, scf) != NGX_OK)
         return NGX_ERROR;
     return coat_ngx_cookies_restore(r, ctx);
