@@ -47,12 +47,20 @@ grant(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const c
     return NGX_OK;
 }
 
+/* What was read of an answer before it turned out to name nobody: variables show it, too. */
+static void
+forget_identity(coat_ngx_ctx *ctx)
+{
+    ngx_memzero(ctx->values, sizeof ctx->values);
+}
+
 static ngx_int_t
 anonymous(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const char *source)
 {
     ctx->verdict = "none";
     ctx->source = source;
     ctx->decided = 1;
+    forget_identity(ctx);
     if (coat_ngx_cookies_hide(r, lcf, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return NGX_DECLINED;
@@ -63,6 +71,7 @@ undecided(ngx_http_request_t *r, coat_ngx_ctx *ctx, const char *source)
 {
     ctx->verdict = "unknown";
     ctx->source = source;
+    forget_identity(ctx);
     return coat_ngx_unavailable(r);
 }
 
@@ -308,10 +317,22 @@ begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
     ctx->decided = 0;
     ctx->refused = NULL;
     ctx->verdict = NULL;
-    ngx_memzero(ctx->values, sizeof ctx->values);
+    forget_identity(ctx);
     if (coat_ngx_strip(r, scf) != NGX_OK)
         return NGX_ERROR;
     return coat_ngx_cookies_restore(r, ctx);
+}
+
+/* An error page for a request that nginx refused while it read the header, which nobody has
+ * looked at then: no place for a check, and no way in for what only we may say (FA-3). */
+static ngx_int_t
+unread(ngx_http_request_t *r, const coat_ngx_loc *lcf)
+{
+    const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
+
+    if (lcf->question.len > 0 || (scf->used && coat_ngx_strip(r, scf) != NGX_OK))
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return NGX_DECLINED;
 }
 
 ngx_int_t
@@ -322,7 +343,7 @@ coat_ngx_access(ngx_http_request_t *r)
     ngx_int_t rc;
 
     if (ctx == NULL)
-        return lcf->question.len == 0 ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return unread(r, lcf);
     if (ctx->state == COAT_NGX_ASKING)
         return NGX_AGAIN;
     if (ctx->state == COAT_NGX_ANSWERED)
@@ -331,6 +352,8 @@ coat_ngx_access(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (lcf->question.len == 0)
         return NGX_DECLINED;
+    if (ctx->too_many_lines) /* this is the page for that */
+        return NGX_HTTP_BAD_REQUEST;
     ctx->refused = NULL; /* of the place that led here, as its error page */
     rc = coat_ngx_cross(r, lcf, ctx);
     if (rc != NGX_OK)

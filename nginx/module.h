@@ -5,14 +5,15 @@
 /**
  * ngx_http_coatcheck_module: what its files share.
  *
- *   module.c    directives, life of the module         config.c   directives with rules of
- * their own scan.c      the client's header, once: facts, and what only we may say is taken out
- *   access.c    the decision                           table.c    the node table, mapped by
- * each worker question.c  the text of a question to the daemon   ask.c      asks it reply.c the
- * daemon's answer, parsed strictly answer.c    what the client is told identity.c what the
- * application is told cross.c     CSRF and CORS                          filter.c   fields of
- * every response watch.c     WebSockets and event streams end with their session assertion.c
- * signed assertions, kept for a few seconds
+ * - module.c: directives, life of the module; config.c, rules.c, merge.c: what they mean
+ * - scan.c: the client's header, once: facts, and what only we may say is taken out
+ * - access.c: the decision; cross.c: CSRF and CORS before it
+ * - table.c: the node table, mapped by each worker
+ * - question.c, ask.c, reply.c: a question to the daemon, asked, and its answer parsed strictly
+ * - answer.c: what the client is told; identity.c: what the application is told
+ * - assertion.c: signed assertions, kept for a few seconds
+ * - filter.c: fields of every response
+ * - watch.c: WebSockets and event streams end with their session
  *
  * One thread, the event loop of a worker; nothing here may block. All memory of a request comes
  * from its pool and ends with it.

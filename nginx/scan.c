@@ -89,6 +89,7 @@ is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
 
 /** Where a walk through a list is. */
 typedef struct walk {
+    ngx_http_request_t *r;
     ngx_list_t *list;
     ngx_list_part_t *part, *before;
     ngx_uint_t at;
@@ -96,9 +97,11 @@ typedef struct walk {
 } walk;
 
 static walk
-walk_begin(ngx_list_t *list)
+walk_begin(ngx_http_request_t *r)
 {
-    return (walk){.list = list, .part = &list->part};
+    ngx_list_t *list = &r->headers_in.headers;
+
+    return (walk){.r = r, .list = list, .part = &list->part};
 }
 
 static ngx_table_elt_t *
@@ -147,11 +150,26 @@ walk_cut(walk *w)
     return NGX_OK;
 }
 
+/* From 1.23 on nginx links the fields of one name to each other, once, for FastCGI and the
+ * like, and counts by the list what it meets along the links: after an internal redirect both
+ * would not fit together any more. So it links them again. */
+static void
+list_changed(ngx_http_request_t *r)
+{
+#if nginx_version >= 1023000
+    r->headers_in.multi_linked = 0;
+#else
+    (void)r;
+#endif
+}
+
 /* The next push takes a new part: how much room is left in the last one is not known any more.
  */
 static void
 walk_end(walk *w)
 {
+    if (w->cut)
+        list_changed(w->r);
     if (w->cut && w->list->last->nelts > 0)
         w->list->nalloc = w->list->last->nelts;
 }
@@ -296,7 +314,7 @@ note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 ngx_int_t
 coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
 {
-    walk w = walk_begin(&r->headers_in.headers);
+    walk w = walk_begin(r);
     ngx_table_elt_t *h;
 
     while ((h = walk_here(&w)) != NULL)
@@ -312,7 +330,7 @@ ngx_int_t
 coat_ngx_post_read(ngx_http_request_t *r)
 {
     const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
-    walk w = walk_begin(&r->headers_in.headers);
+    walk w = walk_begin(r);
     ngx_table_elt_t *h;
     coat_ngx_ctx *ctx;
 
@@ -357,7 +375,7 @@ coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *name, ngx_str_t value)
 static ngx_int_t
 unlist(ngx_http_request_t *r, const ngx_table_elt_t *element)
 {
-    walk w = walk_begin(&r->headers_in.headers);
+    walk w = walk_begin(r);
     ngx_table_elt_t *h;
     ngx_int_t rc = NGX_OK;
 
@@ -419,7 +437,8 @@ coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx)
             line->listed = ngx_list_push(&r->headers_in.headers);
             if (line->listed == NULL)
                 return NGX_ERROR;
-            *line->listed = *line->known;
+            *line->listed = *line->known; /* with its links */
+            list_changed(r);
         }
         line->listed->value = line->original;
     }

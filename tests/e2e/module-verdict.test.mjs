@@ -41,7 +41,10 @@ describe('answers of a stub', { skip: missing }, () => {
         location /audience { coatcheck_assertion https://api.example/x; proxy_pass ${s.upstream}; }
         location /gzip { gzip on; gzip_types *; gzip_min_length 1; proxy_pass ${s.upstream}; }
         location /pages { error_page 401 403 503 /replaced; proxy_pass ${s.upstream}; }
-        location = /replaced { coatcheck off; return 200 replaced; }`,
+        location = /replaced { coatcheck off; return 200 replaced; }
+        location /who { coatcheck optional; proxy_set_header X-Who "$coatcheck_user$coatcheck_handle"; proxy_pass ${s.upstream}; }
+        location /who-not { coatcheck_assertion on; error_page 503 /who-page; proxy_pass ${s.upstream}; }
+        location = /who-page { coatcheck off; proxy_set_header X-Who "$coatcheck_user$coatcheck_handle"; proxy_pass ${s.upstream}; }`,
     });
     stub = await Stub.start(g.gate, (question, socket) => reply(question, socket));
   });
@@ -145,6 +148,16 @@ describe('answers of a stub', { skip: missing }, () => {
       assert.equal(res.status, 200);
       assert.deepEqual(Object.keys(res.json().headers).filter((n) => n.startsWith('x-auth')), []);
     }
+  });
+
+  test('FA-6: of an answer that lets nobody in as somebody, no variable tells a name either', async () => {
+    reply = () => answer(200, [['X-Auth-User', 'mara']]);
+    assert.equal((await g.get('/who', { headers: strange() })).json().headers['x-who'], undefined);
+    reply = () => yes([['X-Auth-User', 'mara']]); /* without the assertion that was asked for */
+    const res = await g.get('/who-not', { headers: strange() });
+    assert.equal(res.status, 503);
+    assert.equal(res.json().url, '/who-page');
+    assert.equal(res.json().headers['x-who'], undefined);
   });
 
   test('SF-6: what comes without a question is nobody\'s answer', async () => {
