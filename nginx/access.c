@@ -308,6 +308,15 @@ check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     return coat_ngx_put(r, lcf, ctx);
 }
 
+/* No check here; but the cookie is not for whoever is not to have it, all the same (FA-7). */
+static ngx_int_t
+pass_by(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
+{
+    ctx->decided = 1;
+    return coat_ngx_cookies_hide(r, lcf, ctx) == NGX_OK ? NGX_DECLINED
+                                                        : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
 /* After an internal redirect another location's rules count: begin anew. */
 static ngx_int_t
 begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
@@ -328,11 +337,16 @@ begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
 static ngx_int_t
 unread(ngx_http_request_t *r, const coat_ngx_loc *lcf)
 {
-    const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
+    coat_ngx_ctx *ctx;
+    ngx_int_t rc;
 
-    if (lcf->question.len > 0 || (scf->used && coat_ngx_strip(r, scf) != NGX_OK))
+    if (lcf->question.len > 0)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    return NGX_DECLINED;
+    rc = coat_ngx_post_read(r);
+    ctx = coat_ngx_ctx_of(r);
+    if (ctx == NULL || rc != NGX_DECLINED)
+        return rc;
+    return pass_by(r, lcf, ctx);
 }
 
 ngx_int_t
@@ -351,12 +365,12 @@ coat_ngx_access(ngx_http_request_t *r)
     if (ctx->decided && begin_anew(r, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (lcf->question.len == 0)
-        return NGX_DECLINED;
+        return pass_by(r, lcf, ctx);
     if (ctx->too_many_lines) /* this is the page for that */
         return NGX_HTTP_BAD_REQUEST;
     ctx->refused = NULL; /* of the place that led here, as its error page */
     rc = coat_ngx_cross(r, lcf, ctx);
     if (rc != NGX_OK)
         return rc;
-    return lcf->mode != COAT_NGX_OFF ? check(r, lcf, ctx) : NGX_DECLINED;
+    return lcf->mode != COAT_NGX_OFF ? check(r, lcf, ctx) : pass_by(r, lcf, ctx);
 }

@@ -157,7 +157,7 @@ struct coat_ngx_ctx {
     ngx_str_t values[COAT_NGX_FIELDS]; /* encoded */
     coat_cookie_found found;           /* our cookies; one of them names the live session */
     const char *refused;               /* "csrf" or "cors": only a 403 can come of it */
-    ngx_flag_t fields_set;             /* those of an answer of our own */
+    ngx_flag_t fields_set, retry_set;  /* those of an answer of our own */
     ngx_str_t set_cookie[2];           /* a rotated cookie, to be sent whatever follows */
     ngx_uint_t set_cookie_count;
     coat_cors_answer cors;

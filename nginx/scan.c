@@ -230,13 +230,8 @@ note(coat_ngx_ctx *ctx, coat_span *to, const ngx_table_elt_t *h, bool decides)
 static void
 note_cookie(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 {
-    coat_ngx_line *line;
+    coat_ngx_line *line = &ctx->lines[ctx->line_count++];
 
-    if (ctx->line_count == COAT_NGX_COOKIE_LINES) {
-        ctx->too_many_lines = 1;
-        return;
-    }
-    line = &ctx->lines[ctx->line_count++];
     line->known = line->listed = h;
     line->original = h->value;
 }
@@ -326,6 +321,16 @@ coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
     return NGX_OK;
 }
 
+/* More lines than can be looked after: nobody gets to see them. */
+static bool
+is_surplus(coat_ngx_ctx *ctx, const ngx_table_elt_t *h)
+{
+    if (ctx->line_count < COAT_NGX_COOKIE_LINES || h->key.len != 6 || !NAMED(h, "cookie"))
+        return false;
+    ctx->too_many_lines = 1;
+    return true;
+}
+
 ngx_int_t
 coat_ngx_post_read(ngx_http_request_t *r)
 {
@@ -341,7 +346,7 @@ coat_ngx_post_read(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     ctx->facts.method = coat_ngx_span(r->method_name);
     while ((h = walk_here(&w)) != NULL) {
-        if (is_ours(scf, h)) {
+        if (is_ours(scf, h) || is_surplus(ctx, h)) {
             if (walk_cut(&w) != NGX_OK)
                 return NGX_HTTP_INTERNAL_SERVER_ERROR;
             continue;
@@ -350,7 +355,7 @@ coat_ngx_post_read(ngx_http_request_t *r)
         w.at++;
     }
     walk_end(&w);
-    if (ctx->too_many_lines) /* which one counts nobody can tell, nor hide them all */
+    if (ctx->too_many_lines) /* which one counts nobody can tell */
         return NGX_HTTP_BAD_REQUEST;
     return NGX_DECLINED;
 }
