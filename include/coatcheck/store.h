@@ -75,10 +75,10 @@ typedef enum coat_op {
     COAT_OP_SWEEP,
     /* COAT_CAP_WATCH only. Tell every watcher `value`, the teller's own too, or with has_to
      * only those of instance `to`; at most COAT_SAY_MAX bytes. In the same atomic step instance
-     * `address` is entered in the register under a version that it never had before, and the
-     * register as it is then is reported through item(), if that is set (address and version;
-     * values empty). A write: refused whenever REPLACE would be. Never tried twice by the
-     * store. TOO_MANY beyond COAT_STORE_LIST_MAX instances. */
+     * `address` is entered in the register under a version higher than it ever had, the
+     * result's found_version, and the register as it is then is reported through item(), if
+     * that is set (address and version; values empty). A write: refused whenever REPLACE would
+     * be. Never tried twice by the store. TOO_MANY beyond COAT_STORE_LIST_MAX instances. */
     COAT_OP_SAY,
     /* COAT_CAP_WATCH only. Take instance `address` out of the register; if `version` is set
      * only if that is its version, else CONFLICT. Idempotent. */

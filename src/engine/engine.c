@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/internal.h"
 #include "engine/mend.h"
+#include "engine/shared.h"
 
 #include "core/bytes.h"
 
@@ -142,6 +142,10 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
     table.now_ms = coat_engine_now_ms(engine);
     table.rng = conf->rng;
     table.rng_ctx = conf->rng_ctx;
+    if ((coat_store_caps_of(conf->store) & COAT_CAP_SHARED) != 0)
+        table.mode = COAT_TABLE_SHARED;
+    table.monotonic = conf->monotonic;
+    table.monotonic_ctx = conf->monotonic_ctx;
     table.evicted = coat_engine_late;
     table.evicted_ctx = engine;
     binding_of(conf, table.binding);
@@ -194,7 +198,11 @@ coat_engine_new(const coat_engine_conf *conf, coat_engine **out)
         return err;
     }
     engine->setup = setup;
-    err = read_epoch(engine, conf);
+    err = coat_shared_new(engine, &setup->conf);
+    if (err == COAT_OK)
+        err = read_epoch(engine, conf);
+    if (err == COAT_STORE_DOWN && engine->shared != NULL)
+        err = COAT_OK; /* it is read before anything is trusted */
     if (err == COAT_OK)
         err = open_table(engine, &setup->conf);
     if (err != COAT_OK) {
@@ -211,14 +219,16 @@ coat_engine_free(coat_engine *engine)
     if (engine == NULL)
         return;
     /* Without memory for it, sessions end up to the lag early (LC-4). */
-    if (engine->writer != NULL && engine->blocking == NULL &&
+    if ((engine->writer != NULL || engine->shared != NULL) && engine->blocking == NULL &&
         coat_desk_open(engine, NULL, &engine->blocking) != COAT_OK)
         engine->blocking = NULL;
     if (engine->writer != NULL && engine->blocking != NULL)
         coat_fold_all(engine->blocking);
+    coat_shared_leave(engine, engine->blocking);
     coat_desk_close(engine->blocking);
     coat_unsettled_fini(&engine->unsettled, engine->writer, atomic_load(&engine->epoch_global));
     coat_table_writer_close(engine->writer);
+    coat_shared_free(engine);
     coat_clock_fini(&engine->clock);
     coat_setup_drop(engine->setup);
     pthread_mutex_destroy(&engine->blocking_mutex);

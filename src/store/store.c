@@ -18,6 +18,12 @@ find_store(coat_span scheme)
     return NULL;
 }
 
+static bool
+can_watch(const struct coat_store_ops *ops)
+{
+    return ops->watch_open != NULL && ops->watch_close != NULL;
+}
+
 coat_err
 coat_store_register(const struct coat_store_ops *ops)
 {
@@ -25,8 +31,7 @@ coat_store_register(const struct coat_store_ops *ops)
         ops->close == NULL || ops->lane_open == NULL || ops->lane_close == NULL ||
         ops->submit == NULL || ops->wait == NULL || ops->stats == NULL)
         return COAT_INVALID;
-    if ((ops->caps & COAT_CAP_WATCH) != 0 &&
-        (ops->watch_open == NULL || ops->watch_close == NULL))
+    if ((ops->caps & COAT_CAP_WATCH) != 0 && !can_watch(ops))
         return COAT_INVALID;
     if (find_store(coat_span_of(ops->name)) != NULL)
         return COAT_EXISTS;

@@ -260,52 +260,6 @@ test_lease(void)
     stop();
 }
 
-/** The wall clock is set back, and nobody is there to renew the lease. */
-static void
-test_lease_clocks(void)
-{
-    static const struct {
-        const char *name;
-        int64_t left_ms, wall_ms, mono_ms;
-        coat_table_verdict want;
-    } cases[] = {
-        {"both say yes", 1000, 999, 999, COAT_TABLE_LIVE},
-        {"the wall clock was set back", 1000, -KIT_HOUR, 1000, COAT_TABLE_ASK},
-        {"the machine slept", 1000, 10000, 1, COAT_TABLE_ASK},
-        {"no lease", 0, 0, 0, COAT_TABLE_ASK},
-        {"longer than any lease: another clock", 1001, 0, 0, COAT_TABLE_ASK},
-        {"another clock, far behind", 1000, 0, -1, COAT_TABLE_ASK},
-    };
-    int64_t began = kit_mono;
-    coat_table_conf conf;
-    kit_session s;
-
-    rng.state = 3;
-    kit_conf(&conf, NULL, 64);
-    conf.mode = COAT_TABLE_SHARED;
-    writer = kit_create(&conf);
-    table = coat_table_writer_reader(writer);
-    kit_session_make(&s, &rng, 1, 5, 5);
-    REQUIRE_OK(kit_fill(writer, &s));
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        test_case(cases[i].name);
-        coat_table_lease(writer, kit_now + 1000, began + cases[i].left_ms);
-        kit_mono = began + cases[i].mono_ms;
-        CHECK_INT(kit_verdict(table, &s, kit_now + cases[i].wall_ms), cases[i].want);
-        CHECK_INT(kit_live(table, &s, kit_now + cases[i].wall_ms), cases[i].want);
-    }
-    kit_mono = began;
-    stop();
-}
-
-static void
-test_lease_clock(void)
-{
-    int64_t before = coat_table_clock_ms();
-
-    CHECK(before > 0 && coat_table_clock_ms() >= before);
-}
-
 /** Whatever an answer held before, only LIVE reads as LIVE. */
 static void
 test_zeroed(void)
@@ -814,8 +768,6 @@ static const coat_test tests[] = {
     {"SF-10: a reader whose clock is behind lives by the daemon's", test_floor},
     {"UP-1: tag keys rotate under readers; no keys means ASK", test_retag},
     {"RV-2: shared mode: without a lease nothing is LIVE", test_lease},
-    {"RV-2 SF-10: a lease ends by whichever clock says so", test_lease_clocks},
-    {"the clock of leases never goes back", test_lease_clock},
     {"HD-10: no leftover in an answer reads as LIVE", test_zeroed},
     {"a session takes at most 256 bytes, and 85 % full overflows hardly ever", test_sums},
     {"SF-8: a full table costs slow paths, never a wrong verdict", test_overflow},

@@ -226,6 +226,48 @@ long_idle(void)
     coat_table_writer_close(writer);
 }
 
+/** The wall clock is set back, and nobody is there to renew the lease. */
+static void
+lease_clocks(void)
+{
+    static const struct {
+        const char *name;
+        int64_t left_ms, wall_ms, mono_ms;
+        coat_table_verdict want;
+    } cases[] = {
+        {"both say yes", 1000, 999, 999, COAT_TABLE_LIVE},
+        {"the wall clock was set back", 1000, -KIT_HOUR, 1000, COAT_TABLE_ASK},
+        {"the machine slept", 1000, 10000, 1, COAT_TABLE_ASK},
+        {"no lease", 0, 0, 0, COAT_TABLE_ASK},
+        {"longer than any lease: another clock", 1001, 0, 0, COAT_TABLE_ASK},
+        {"another clock, far behind", 1000, 0, -1, COAT_TABLE_ASK},
+    };
+    int64_t began = kit_mono;
+    kit_session s;
+
+    rng.state = 3;
+    open_table(NULL);
+    kit_session_make(&s, &rng, 1, 5, 5);
+    REQUIRE_OK(kit_fill(writer, &s));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        test_case(cases[i].name);
+        coat_table_lease(writer, kit_now + 1000, began + cases[i].left_ms);
+        kit_mono = began + cases[i].mono_ms;
+        CHECK_INT(kit_verdict(table, &s, kit_now + cases[i].wall_ms), cases[i].want);
+        CHECK_INT(kit_live(table, &s, kit_now + cases[i].wall_ms), cases[i].want);
+    }
+    kit_mono = began;
+    coat_table_writer_close(writer);
+}
+
+static void
+lease_clock(void)
+{
+    int64_t before = coat_table_clock_ms();
+
+    CHECK(before > 0 && coat_table_clock_ms() >= before);
+}
+
 static const coat_test tests[] = {
     {"RV-3: a session changed elsewhere is not found, nor filled in from before", one},
     {"RV-4: an owner's sessions ended elsewhere are not found; others are", of_an_owner},
@@ -234,5 +276,7 @@ static const coat_test tests[] = {
     {"RV-4: stamps that begin anew bring nothing back", worn_stamps},
     {"RV-2: the next daemon trusts nothing of the former one's", taken_over},
     {"an idle limit of centuries", long_idle},
+    {"RV-2 SF-10: a lease ends by whichever clock says so", lease_clocks},
+    {"the clock of leases never goes back", lease_clock},
 };
 COAT_TEST_MAIN(tests)
