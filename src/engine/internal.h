@@ -138,7 +138,7 @@ struct coat_task {
             uint8_t kind;
             bool has_to;
             coat_handle to;
-            uint64_t number;
+            uint64_t number, turn;
             int64_t sent_ms;
             struct coat_roll *roll;
         } say;

@@ -20,6 +20,15 @@ coat_members_free(coat_members *m)
 }
 
 void
+coat_members_reset(coat_members *m)
+{
+    m->version = m->synced = 0;
+    m->trusted = false;
+    for (size_t i = 0; i < m->count; i++)
+        m->list[i].version = 0;
+}
+
+void
 coat_roll_add(coat_roll *roll, const coat_store_item *item)
 {
     if (roll->count == roll->cap) {

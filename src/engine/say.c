@@ -20,10 +20,12 @@ said(coat_task *task)
 
     if (task->req.result == COAT_OK && task->u.say.roll != NULL) {
         pthread_mutex_lock(&shared->mutex);
-        coat_members_store(&shared->members, task->u.say.roll, &shared->id,
-                           task->req.found_version,
-                           task->u.say.kind == COAT_MESSAGE_SYNC ? task->u.say.number : 0,
-                           task->u.say.sent_ms, coat_shared_mono_ms(shared));
+        /* Not if another server has answered than is watched now. */
+        if (task->u.say.turn == atomic_load(&shared->turn))
+            coat_members_store(&shared->members, task->u.say.roll, &shared->id,
+                               task->req.found_version,
+                               task->u.say.kind == COAT_MESSAGE_SYNC ? task->u.say.number : 0,
+                               task->u.say.sent_ms, coat_shared_mono_ms(shared));
         pthread_mutex_unlock(&shared->mutex);
     }
     if (task->u.say.roll != NULL)
@@ -39,12 +41,14 @@ say(coat_task *task)
     coat_shared *shared = task->desk->engine->shared;
     coat_store_req *req = coat_task_req(task, COAT_OP_SAY);
 
+    atomic_store(&shared->entered, true);
     req->address = shared->id;
     req->value = (coat_span){task->u.say.bytes, sizeof task->u.say.bytes};
     req->has_to = task->u.say.has_to;
     req->to = task->u.say.to;
     req->item = task->u.say.roll != NULL ? rolled : NULL;
     task->u.say.sent_ms = coat_shared_mono_ms(shared);
+    task->u.say.turn = atomic_load(&shared->turn);
     coat_task_submit(task, said);
 }
 

@@ -65,7 +65,7 @@ coat_shared_leave(coat_engine *engine, coat_desk *desk)
     coat_shared *shared = engine->shared;
     coat_store_req req = {.op = COAT_OP_LEAVE};
 
-    if (shared == NULL || desk == NULL || shared->members.version == 0)
+    if (shared == NULL || desk == NULL || !atomic_load(&shared->entered))
         return;
     if (engine->writer != NULL)
         coat_table_lease(engine->writer, 0, 0);

@@ -76,6 +76,8 @@ typedef struct coat_roll {
 } coat_roll;
 
 void coat_members_free(coat_members *members);
+/** Another server may have another register. */
+void coat_members_reset(coat_members *members);
 void coat_roll_add(coat_roll *roll, const coat_store_item *item);
 void coat_roll_free(coat_roll *roll);
 /** @param sent_ms  when it was asked for */
@@ -95,6 +97,8 @@ typedef struct coat_shared {
     coat_clock_fn monotonic;
     void *monotonic_ctx;
     _Atomic uint64_t number; /* of SYNCs */
+    _Atomic uint64_t turn;   /* of READY and LOST, as lease.turn */
+    _Atomic bool entered;    /* perhaps in the register */
     _Atomic bool global_due; /* the store has lost the global epoch */
     /* Reports that were lost for a while; what was forgotten; waits that ended by time; what
      * the store was told again. */

@@ -27,6 +27,8 @@ static void
 note_ready(coat_shared *shared, int64_t ready_ms)
 {
     pthread_mutex_lock(&shared->mutex);
+    atomic_store(&shared->turn, shared->lease.turn);
+    coat_members_reset(&shared->members);
     shared->ready_ms = ready_ms;
     pthread_mutex_unlock(&shared->mutex);
 }

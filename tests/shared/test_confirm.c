@@ -293,6 +293,41 @@ after_reconnection(void)
     world_close();
 }
 
+/**
+ * The replica that takes over has never heard of an instance that holds a lease and does not
+ * know yet that its channel is dead.
+ */
+static void
+register_lost(void)
+{
+    started *s;
+
+    world_open();
+    node_start(0);
+    node_start(1);
+    victim = sign_in(0, "ada");
+    world_replicate();
+    node_start(2);
+    world_pass(2000);
+    for (unsigned n = 0; n < WORLD_NODES; n++)
+        warm(n, &victim);
+    coat_shared_pulse(nodes[2].desk);
+    world_settle();
+    nodes[2].silent = nodes[2].stopped = true;
+    world_failover();
+    channel_join(0);
+    channel_join(1);
+    world_settle();
+    s = begin(0, COAT_CALL_END, &victim, NULL);
+    world_settle();
+    CHECK_INT(live(), 1);
+    CHECK(!s->done);
+    world_pass(COAT_CONFIRM_MS);
+    CHECK(s->done);
+    CHECK_INT(live(), 0);
+    world_close();
+}
+
 /** The desk closes while a call waits: it is not acknowledged. */
 static void
 desk_closes(void)
@@ -444,6 +479,7 @@ static const coat_test tests[] = {
     {"RV-1: an instance that leaves delays nobody", left},
     {"RV-1: an instance that joins meanwhile knows", joins_meanwhile},
     {"RV-1: after a reconnection the register is not believed yet", after_reconnection},
+    {"RV-1 RV-5: a register that has lost an instance is not believed yet", register_lost},
     {"RV-1: a desk that closes acknowledges nothing", desk_closes},
     {"RV-1: what waits for others holds up nobody", gates_are_lifted},
     {"UP-1: messages of another release", unknown_messages},

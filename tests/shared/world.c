@@ -622,7 +622,7 @@ world_failover(void)
     coat_store *former = world.primary;
 
     for (unsigned n = 0; n < WORLD_NODES; n++)
-        channel_lose(n, false);
+        channel_lose(n, nodes[n].silent);
     drop_log();
     coat_watch_close(world.watch);
     coat_lane_close(world.lane);

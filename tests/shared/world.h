@@ -40,7 +40,7 @@ bool world_has(const coat_handle *handle);
 uint64_t world_epoch_global(void);
 
 void world_replicate(void); /* the replica catches up */
-/** The replica takes over; channels are lost first. */
+/** The replica takes over; channels are lost first, silent ones without their noticing. */
 void world_failover(void);
 
 /* ---- channels ---- */
