@@ -62,14 +62,16 @@ on_wake(uv_async_t *async)
 {
     worker *w = async->data;
     coat_call *call;
+    bool stop;
 
     pthread_mutex_lock(&w->mutex);
     call = w->ask;
     w->ask = NULL;
+    stop = w->stop;
     pthread_mutex_unlock(&w->mutex);
     if (call != NULL)
         coat_call_start(w->desk, call);
-    if (!w->stop)
+    if (!stop)
         return;
     coat_desk_close(w->desk);
     uv_close((uv_handle_t *)&w->wake, NULL);
