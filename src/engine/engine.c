@@ -3,7 +3,9 @@
 #include "engine/shared.h"
 
 #include "core/bytes.h"
+#include "core/out.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 void
@@ -153,6 +155,22 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
 }
 
 static coat_err
+open_outbox(coat_engine *engine, const coat_engine_conf *conf)
+{
+    char path[PATH_MAX];
+    coat_out out = coat_out_init(path, sizeof path);
+
+    if (conf->outbox_path != NULL)
+        return coat_outbox_open(&engine->outbox, conf->outbox_path, &engine->unsettled);
+    if (conf->table_slots == 0 || conf->table_path == NULL)
+        return COAT_OK;
+    coat_out_str(&out, conf->table_path);
+    coat_out_str(&out, ".ended");
+    return coat_out_end(&out) ? coat_outbox_open(&engine->outbox, path, &engine->unsettled)
+                              : COAT_INVALID;
+}
+
+static coat_err
 engine_init(coat_engine *engine, const coat_engine_conf *conf)
 {
     coat_err err;
@@ -163,10 +181,14 @@ engine_init(coat_engine *engine, const coat_engine_conf *conf)
         goto no_blocking;
     if (coat_unsettled_init(&engine->unsettled) != COAT_OK)
         goto no_unsettled;
+    if (coat_outbox_init(&engine->outbox) != COAT_OK)
+        goto no_outbox;
     err = coat_clock_init(&engine->clock, conf->clock, conf->clock_ctx, conf->monotonic,
                           conf->monotonic_ctx);
     if (err == COAT_OK)
         return COAT_OK;
+    coat_outbox_fini(&engine->outbox);
+no_outbox:
     coat_unsettled_fini(&engine->unsettled, NULL, 0);
 no_unsettled:
     pthread_mutex_destroy(&engine->blocking_mutex);
@@ -205,6 +227,8 @@ coat_engine_new(const coat_engine_conf *conf, coat_engine **out)
         err = COAT_OK; /* it is read before anything is trusted */
     if (err == COAT_OK)
         err = open_table(engine, &setup->conf);
+    if (err == COAT_OK) /* under the table's lock, if there is one */
+        err = open_outbox(engine, &setup->conf);
     if (err != COAT_OK) {
         coat_engine_free(engine);
         return err;
@@ -226,6 +250,7 @@ coat_engine_free(coat_engine *engine)
         coat_fold_all(engine->blocking);
     coat_shared_leave(engine, engine->blocking);
     coat_desk_close(engine->blocking);
+    coat_outbox_fini(&engine->outbox);
     coat_unsettled_fini(&engine->unsettled, engine->writer, atomic_load(&engine->epoch_global));
     coat_table_writer_close(engine->writer);
     coat_shared_free(engine);

@@ -13,6 +13,7 @@
 #include "engine/clock.h"
 #include "engine/count.h"
 #include "engine/journal.h"
+#include "engine/outbox.h"
 #include "engine/unsettled.h"
 #include "table/writer.h"
 
@@ -47,6 +48,7 @@ struct coat_engine {
     coat_clock clock;
     coat_counters counters;
     coat_unsettled unsettled;
+    coat_outbox outbox;
     atomic_bool store_down, store_full; /* reported, not yet recovered */
     _Atomic uint64_t epoch_global;      /* highest one seen */
     coat_late late[COAT_LATE_MAX];      /* evicted from the table before they were folded in */

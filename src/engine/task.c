@@ -177,7 +177,7 @@ coat_task_finish(coat_task *task, coat_err result)
     coat_engine *engine = task->desk->engine;
 
     if (task->gates_unsettled)
-        coat_unsettled_add(&engine->unsettled, &task->gates);
+        (void)coat_outbox_put(&engine->outbox, &engine->unsettled, &task->gates);
     else
         coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
     task->result = result;

@@ -119,7 +119,10 @@ replayed(coat_task *task)
 static void
 replay_start(coat_task *task)
 {
-    if (!coat_unsettled_next(&task->desk->engine->unsettled, &task->handle)) {
+    coat_engine *engine = task->desk->engine;
+
+    if (!coat_unsettled_next(&engine->unsettled, &task->handle)) {
+        coat_outbox_tidy(&engine->outbox, &engine->unsettled);
         coat_task_finish(task, COAT_OK);
         return;
     }
@@ -133,9 +136,12 @@ replay(coat_desk *desk)
     coat_handle handle;
     coat_task *task;
 
-    if (desk->housekeeping->replaying ||
-        !coat_unsettled_next(&desk->engine->unsettled, &handle))
+    if (desk->housekeeping->replaying)
         return;
+    if (!coat_unsettled_next(&desk->engine->unsettled, &handle)) {
+        coat_outbox_tidy(&desk->engine->outbox, &desk->engine->unsettled);
+        return;
+    }
     task = coat_task_new(desk, NULL, replay_start);
     if (task == NULL)
         return;
