@@ -201,6 +201,10 @@ typedef struct coat_engine_stats {
     uint64_t created, ended, rotated, confirmed, reused, expired, evicted, conflicts;
     uint64_t store_errors, folded, swept;
     uint64_t table_slots, table_used, table_evicted;
+    /* Where other machines change sessions too: how often reports of changes were lost; reports
+     * acted upon; terminations that waited for a lease to run out; what a store that had lost
+     * it was told again. */
+    uint64_t changes_lost, changes_heard, unconfirmed, repaired;
 } coat_engine_stats;
 COAT_API void coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out);
 

@@ -185,7 +185,8 @@ typedef struct coat_store_stats {
  *     Among messages of one instance the later is reported later.
  *  2. Completeness. Every change after READY is reported, unless LOST is. Either may be late
  *     without bound: silence promises nothing. Whoever must know says something and waits until
- *     it hears that; by rule 1 it has then heard what was before.
+ *     it hears that; by rule 1 it has then heard what was before. A channel that can drop a
+ *     single report while it stays open must number them: a gap is LOST.
  *  3. One server. Whatever any lane of this coat_store is answered, to requests submitted after
  *     READY and before LOST, comes from the server whose changes are reported. When a lane is
  *     to use another one (failover, restored snapshot: another run id, timeline or system

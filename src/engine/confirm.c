@@ -99,7 +99,7 @@ coat_waiting_new(coat_desk *desk, struct uv_loop_s *loop)
 {
     coat_shared *shared = desk->engine->shared;
 
-    if (shared == NULL)
+    if (shared == NULL || !shared->watching)
         return COAT_OK;
     desk->waiting = calloc(1, sizeof *desk->waiting);
     if (desk->waiting == NULL)
@@ -201,8 +201,8 @@ coat_confirm(coat_task *task, coat_step next)
 
     task->step = next;
     task->req.result = COAT_OK;
-    if (engine->shared == NULL || desk->closing) {
-        if (engine->shared != NULL)
+    if (engine->shared == NULL || !engine->shared->watching || desk->closing) {
+        if (engine->shared != NULL && engine->shared->watching)
             task->req.result = COAT_CANCELLED; /* ended it is, but not everybody may know */
         task->state = COAT_TASK_READY;
         return;

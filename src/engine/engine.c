@@ -347,4 +347,5 @@ coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out)
         .table_used = table.used,
         .table_evicted = table.evicted,
     };
+    coat_shared_stats(engine, out);
 }

@@ -243,6 +243,8 @@ void coat_confirm(coat_task *task, coat_step next);
 void coat_shared_ended(coat_engine *engine, const coat_handle *handle);
 void coat_shared_owner_ended(coat_engine *engine, coat_owner owner, uint64_t epoch,
                              const coat_handle *spare);
+/** The store was away: it may have come back as it was before. */
+void coat_shared_doubt(coat_engine *engine);
 /** Is what was loaded known to have ended? */
 bool coat_shared_denies(coat_engine *engine, const coat_handle *handle,
                         const coat_record *record);

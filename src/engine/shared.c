@@ -19,10 +19,10 @@ coat_shared_mono_ms(const coat_shared *shared)
 coat_err
 coat_shared_new(coat_engine *engine, const coat_engine_conf *conf)
 {
-    const uint32_t needs = COAT_CAP_SHARED | COAT_CAP_WATCH;
+    uint32_t caps = coat_store_caps_of(conf->store);
     coat_shared *shared;
 
-    if ((coat_store_caps_of(conf->store) & needs) != needs)
+    if ((caps & COAT_CAP_SHARED) == 0)
         return COAT_OK;
     shared = calloc(1, sizeof *shared);
     if (shared == NULL)
@@ -37,6 +37,7 @@ coat_shared_new(coat_engine *engine, const coat_engine_conf *conf)
         return COAT_NO_MEMORY;
     }
     shared->engine = engine;
+    shared->watching = (caps & COAT_CAP_WATCH) != 0;
     shared->monotonic = conf->monotonic != NULL ? conf->monotonic : table_clock;
     shared->monotonic_ctx = conf->monotonic_ctx;
     engine->shared = shared;
@@ -57,6 +58,26 @@ coat_shared_free(coat_engine *engine)
     pthread_mutex_destroy(&shared->mutex);
     free(shared);
     engine->shared = NULL;
+}
+
+void
+coat_shared_stats(const coat_engine *engine, coat_engine_stats *out)
+{
+    const coat_shared *shared = engine->shared;
+
+    if (shared == NULL)
+        return;
+    out->changes_lost = atomic_load(&shared->lost);
+    out->changes_heard = atomic_load(&shared->forgotten);
+    out->unconfirmed = atomic_load(&shared->unconfirmed);
+    out->repaired = atomic_load(&shared->repaired);
+}
+
+void
+coat_shared_doubt(coat_engine *engine)
+{
+    if (engine->shared != NULL)
+        coat_journal_doubt(&engine->shared->journal, coat_shared_mono_ms(engine->shared));
 }
 
 void

@@ -4,8 +4,9 @@
 
 /**
  * Shared mode: other machines change sessions too (ARCHITECTURE.md, "Shared mode"). Only where
- * the store has COAT_CAP_SHARED and COAT_CAP_WATCH; else engine->shared is NULL and nothing
- * here runs.
+ * the store has COAT_CAP_SHARED; else engine->shared is NULL and nothing here runs. Without
+ * COAT_CAP_WATCH no table is ever trusted, so nobody need confirm anything: what is left is the
+ * journal, of what this instance itself has ended.
  *
  *  lease.c    how long the node table may be trusted
  *  watch.c    what the store reports, and what follows from it; beats
@@ -94,6 +95,7 @@ bool coat_members_confirmed(const coat_members *members, const coat_handle *self
 typedef struct coat_shared {
     coat_engine *engine;
     coat_handle id; /* of this instance */
+    bool watching;  /* the store reports changes */
     coat_clock_fn monotonic;
     void *monotonic_ctx;
     _Atomic uint64_t number; /* of SYNCs */
@@ -134,6 +136,7 @@ int64_t coat_shared_mono_ms(const coat_shared *shared);
 
 coat_err coat_shared_new(coat_engine *engine, const coat_engine_conf *conf);
 void coat_shared_free(coat_engine *engine);
+void coat_shared_stats(const coat_engine *engine, coat_engine_stats *out);
 /** Before the blocking desk is closed: out of the register. */
 void coat_shared_leave(coat_engine *engine, coat_desk *desk);
 

@@ -364,13 +364,15 @@ coat_shared_pulse(coat_desk *desk)
         return;
     if (shared->keeper == NULL)
         become_keeper(desk);
-    keep_watch(shared);
-    read_epochs(shared);
-    beat(shared);
-    shared->pulses++;
-    tidy(shared, coat_shared_mono_ms(shared));
+    if (shared->watching) {
+        keep_watch(shared);
+        read_epochs(shared);
+        beat(shared);
+        shared->pulses++;
+        tidy(shared, coat_shared_mono_ms(shared));
+        coat_waiting_look(desk);
+    }
     coat_repair(desk);
-    coat_waiting_look(desk);
 }
 
 void

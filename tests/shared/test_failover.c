@@ -255,6 +255,46 @@ outage(void)
     world_close();
 }
 
+/** A store that reports nothing (Memcached): every check asks it, and what was ended here is
+ * denied here whatever it says, and told to it again when it comes back. */
+static void
+without_reports(void)
+{
+    coat_handle handle;
+
+    world_open();
+    world_without_watch();
+    for (unsigned n = 0; n < 2; n++) {
+        REQUIRE_OK(coat_engine_new(&nodes[n].conf, &nodes[n].engine));
+        REQUIRE_OK(coat_desk_open(nodes[n].engine, NULL, &nodes[n].desk));
+    }
+    world_pass(1000);
+    victim = sign_in(0, "ada");
+    handle = handle_of(&victim);
+    REQUIRE_OK(check(0, &victim));
+    REQUIRE_OK(check(1, &victim));
+    CHECK_INT(peek(0, &victim), COAT_TABLE_ASK);
+    CHECK_INT(peek(1, &victim), COAT_TABLE_ASK);
+    world_replicate();
+    {
+        started *s = begin(0, COAT_CALL_END, &victim, NULL);
+
+        CHECK(s->done); /* nobody trusts a table: nobody to wait for */
+        CHECK_ERR(s->call.result, COAT_OK);
+    }
+    CHECK_ERR(check(1, &victim), COAT_NO_SESSION);
+    world_cut(0, true);
+    CHECK_ERR(run(0, COAT_CALL_EPOCHS, NULL, "ada", NULL), COAT_STORE_DOWN);
+    world_failover();
+    world_cut(0, false);
+    CHECK(world_has(&handle));
+    CHECK_ERR(check(0, &victim), COAT_NO_SESSION);
+    world_pass(500);
+    CHECK(!world_has(&handle));
+    CHECK_ERR(check(1, &victim), COAT_NO_SESSION);
+    world_close();
+}
+
 /* ---- the journal by itself ---- */
 
 static coat_handle
@@ -396,6 +436,7 @@ static const coat_test tests[] = {
     {"RV-5: a restored snapshot does not undo the end of everybody's", restored},
     {"RV-5: what has ended is kept for two minutes", journal_ends},
     {"SF-4: signed out during an outage: denied at once, ended afterwards", outage},
+    {"RV-5 SF-7: a store without reports that comes back with old data", without_reports},
     {"RV-5: the journal: who is denied, and what is due", journal},
     {"RV-5: the journal agrees with a plain list", journal_many},
     {"RV-5: a full journal forgets the oldest", journal_full},

@@ -449,7 +449,7 @@ stats(coat_store *store, coat_store_stats *out)
     return coat_store_stats_get(world.primary, out);
 }
 
-static const struct coat_store_ops ops = {
+static struct coat_store_ops ops = {
     .abi = COAT_STORE_ABI,
     .caps = COAT_CAP_SHARED | COAT_CAP_WATCH | COAT_CAP_ACCOUNTS,
     .name = "world",
@@ -506,6 +506,7 @@ world_open(void)
         channel *c = &world.channels[n];
         coat_engine_conf *e = &nodes[n].conf;
 
+        ops.caps |= COAT_CAP_WATCH;
         c->base.ops = &ops;
         c->number = n;
         c->queue = calloc(QUEUE_MAX, sizeof *c->queue);
@@ -523,6 +524,12 @@ world_open(void)
         e->monotonic_ctx = &nodes[n].mono;
         e->events = on_audit;
     }
+}
+
+void
+world_without_watch(void)
+{
+    ops.caps &= ~(uint32_t)COAT_CAP_WATCH;
 }
 
 static void

@@ -22,6 +22,8 @@ enum { WORLD_NODES = 3, WORLD_TABLE = 256 };
 
 void world_open(void); /* store and channels; no instances yet */
 void world_close(void);
+/** A store that reports nothing; before instances start. */
+void world_without_watch(void);
 coat_store *world_store(unsigned node);
 
 /** From now on requests of this kind (0: all) of this node are held. */
