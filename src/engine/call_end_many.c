@@ -127,14 +127,28 @@ coat_end_all_start(coat_task *task)
     coat_task_submit(task, ended_all);
 }
 
+void
+coat_epochs_again(coat_task *task, coat_step next)
+{
+    coat_owner owner = task->req.owner;
+
+    coat_task_req(task, COAT_OP_EPOCHS)->owner = owner;
+    coat_task_submit(task, next);
+}
+
 static void
 epochs_read(coat_task *task)
 {
     coat_err result = task->req.result;
 
     if (result == COAT_OK &&
-        !coat_shared_epochs(task->desk->engine, task->req.owner, &task->req))
+        !coat_shared_epochs(task->desk->engine, task->req.owner, &task->req)) {
+        if (task->tries++ == 0) {
+            coat_epochs_again(task, epochs_read);
+            return;
+        }
         result = COAT_STORE_DOWN; /* it has lost something, and is being told */
+    }
     if (result == COAT_OK)
         task->call->epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
     coat_task_finish(task, result);

@@ -195,7 +195,10 @@ epochs_read(coat_task *task)
         return;
     }
     if (!coat_shared_epochs(task->desk->engine, task->req.owner, &task->req)) {
-        fail(task, COAT_STORE_DOWN); /* it has lost something, and is being told */
+        if (task->tries++ == 0) /* perhaps overtaken by a revocation on another desk */
+            coat_epochs_again(task, epochs_read);
+        else
+            fail(task, COAT_STORE_DOWN); /* it has lost something, and is being told */
         return;
     }
     task->u.create.epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};

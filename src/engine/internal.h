@@ -231,6 +231,8 @@ void coat_end_all_start(coat_task *task);
 void coat_read_start(coat_task *task);
 void coat_list_start(coat_task *task);
 void coat_epochs_start(coat_task *task);
+/** Read the epochs of the same owner once more. */
+void coat_epochs_again(coat_task *task, coat_step next);
 void coat_alive_start(coat_task *task);
 
 /* ---- shared mode (shared.h); without it these do nothing, and find nothing wrong ---- */
