@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/internal.h"
 #include "engine/mend.h"
+#include "engine/shared.h"
 
 #include "core/bytes.h"
+#include "core/out.h"
 #include "engine/stamp.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 void
@@ -155,8 +157,7 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
             return err;
     }
     coat_table_conf_default(&table);
-    /* Nobody renews a lease yet, so a shared table answers nothing: each check asks the store.
-     * A table from before, of a store that nobody shared, is replaced by it. */
+    /* A table from before, of a store that nobody shared, is replaced by a shared one. */
     table.mode = is_shared(conf) ? COAT_TABLE_SHARED : COAT_TABLE_EMBEDDED;
     table.path = conf->table_path;
     table.slots = conf->table_slots;
@@ -166,6 +167,8 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
     table.now_ms = coat_engine_now_ms(engine);
     table.rng = conf->rng;
     table.rng_ctx = conf->rng_ctx;
+    table.monotonic = conf->monotonic;
+    table.monotonic_ctx = conf->monotonic_ctx;
     table.evicted = coat_engine_late;
     table.evicted_ctx = engine;
     binding_of(conf, &stamp, table.binding);
@@ -173,6 +176,22 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
     if (err == COAT_OK && lasting)
         bind_table(engine, conf, &stamp);
     return err;
+}
+
+static coat_err
+open_outbox(coat_engine *engine, const coat_engine_conf *conf)
+{
+    char path[PATH_MAX];
+    coat_out out = coat_out_init(path, sizeof path);
+
+    if (conf->outbox_path != NULL)
+        return coat_outbox_open(&engine->outbox, conf->outbox_path, &engine->unsettled);
+    if (conf->table_slots == 0 || conf->table_path == NULL)
+        return COAT_OK;
+    coat_out_str(&out, conf->table_path);
+    coat_out_str(&out, ".ended");
+    return coat_out_end(&out) ? coat_outbox_open(&engine->outbox, path, &engine->unsettled)
+                              : COAT_INVALID;
 }
 
 static coat_err
@@ -186,10 +205,14 @@ engine_init(coat_engine *engine, const coat_engine_conf *conf)
         goto no_blocking;
     if (coat_unsettled_init(&engine->unsettled) != COAT_OK)
         goto no_unsettled;
+    if (coat_outbox_init(&engine->outbox) != COAT_OK)
+        goto no_outbox;
     err = coat_clock_init(&engine->clock, conf->clock, conf->clock_ctx, conf->monotonic,
                           conf->monotonic_ctx);
     if (err == COAT_OK)
         return COAT_OK;
+    coat_outbox_fini(&engine->outbox);
+no_outbox:
     coat_unsettled_fini(&engine->unsettled, NULL, 0);
 no_unsettled:
     pthread_mutex_destroy(&engine->blocking_mutex);
@@ -221,9 +244,15 @@ coat_engine_new(const coat_engine_conf *conf, coat_engine **out)
         return err;
     }
     engine->setup = setup;
-    err = read_epoch(engine, conf);
+    err = coat_shared_new(engine, &setup->conf);
+    if (err == COAT_OK)
+        err = read_epoch(engine, conf);
+    if (err == COAT_STORE_DOWN && engine->shared != NULL)
+        err = COAT_OK; /* it is read before anything is trusted */
     if (err == COAT_OK)
         err = open_table(engine, &setup->conf);
+    if (err == COAT_OK) /* under the table's lock, if there is one */
+        err = open_outbox(engine, &setup->conf);
     if (err != COAT_OK) {
         coat_engine_free(engine);
         return err;
@@ -238,14 +267,17 @@ coat_engine_free(coat_engine *engine)
     if (engine == NULL)
         return;
     /* Without memory for it, sessions end up to the lag early (LC-4). */
-    if (engine->writer != NULL && engine->blocking == NULL &&
+    if ((engine->writer != NULL || engine->shared != NULL) && engine->blocking == NULL &&
         coat_desk_open(engine, NULL, &engine->blocking) != COAT_OK)
         engine->blocking = NULL;
     if (engine->writer != NULL && engine->blocking != NULL)
         coat_fold_all(engine->blocking);
+    coat_shared_leave(engine, engine->blocking);
     coat_desk_close(engine->blocking);
+    coat_outbox_fini(&engine->outbox);
     coat_unsettled_fini(&engine->unsettled, engine->writer, atomic_load(&engine->epoch_global));
     coat_table_writer_close(engine->writer);
+    coat_shared_free(engine);
     coat_clock_fini(&engine->clock);
     coat_setup_drop(engine->setup);
     pthread_mutex_destroy(&engine->blocking_mutex);
@@ -339,4 +371,5 @@ coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out)
         .table_used = table.used,
         .table_evicted = table.evicted,
     };
+    coat_shared_stats(engine, out);
 }

@@ -9,6 +9,8 @@
 #include "table/layout.h"
 #include "table/writer.h"
 
+#include <time.h>
+
 enum {
     CANDIDATES = 4, /* chance makes a second one once in a hundred million look-ups */
     RETRIES = 64,   /* of a slot that is being written; a writer may have been stopped in it */
@@ -149,7 +151,8 @@ find(const coat_table *table, const coat_table_place *place, const coat_handle *
         found->noted = atomic_load_explicit(&table->seen[index[i]], memory_order_relaxed);
         found->seq = copy_slot(table, index[i], &found->image, &found->lengths, identity);
         if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, handle))
-            return true;
+            return table->mode == COAT_TABLE_EMBEDDED ||
+                   coat_table_stamped(table, &found->image);
     }
     return false;
 }
@@ -176,7 +179,7 @@ to_record(const coat_table_image *image, coat_record *out)
     out->created_ms = image->created_ms;
     out->auth_ms = image->auth_ms;
     out->seen_ms = image->seen_ms;
-    out->idle_ms = (int64_t)(image->idle_flags >> 8);
+    out->idle_ms = coat_table_idle_ms(image->idle_flags);
     out->absolute_end_ms = image->absolute_end_ms;
     out->epoch_global = image->epoch_global;
     memcpy(out->current_digest, image->digest, sizeof out->current_digest);
@@ -295,6 +298,34 @@ not_before_floor(const coat_table *table, int64_t now_ms)
     return now_ms > floor_ms ? now_ms : floor_ms;
 }
 
+int64_t
+coat_table_clock_ms(void)
+{
+    struct timespec now;
+
+    /* Behind by a tick of the kernel at most, and a quarter of the price. */
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+        return INT64_MAX;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/** Shared mode: does the daemon answer for what is here, by both clocks? */
+static bool
+leased(const coat_table *table, int64_t now_ms)
+{
+    const coat_table_head *head = table->head;
+    int64_t mono_ms = table->monotonic != NULL ? table->monotonic(table->monotonic_ctx)
+                                               : coat_table_clock_ms();
+    int64_t left_ms;
+
+    /* More than any lease lasts: this process has another clock than the daemon. */
+    return !__builtin_sub_overflow(
+               atomic_load_explicit(&head->lease_mono_ms, memory_order_relaxed), mono_ms,
+               &left_ms) &&
+           left_ms > 0 && left_ms <= COAT_TABLE_LEASE_MAX_MS &&
+           now_ms < atomic_load_explicit(&head->lease_ms, memory_order_relaxed);
+}
+
 /** May entries be trusted now? Before any of them is looked at. */
 static bool
 trusted(const coat_table *table, int64_t now_ms)
@@ -302,8 +333,7 @@ trusted(const coat_table *table, int64_t now_ms)
     const coat_table_head *head = table->head;
 
     return atomic_load_explicit(&head->hold, memory_order_acquire) == 0 &&
-           (table->mode == COAT_TABLE_EMBEDDED ||
-            now_ms < atomic_load_explicit(&head->lease_ms, memory_order_relaxed));
+           (table->mode == COAT_TABLE_EMBEDDED || leased(table, now_ms));
 }
 
 void

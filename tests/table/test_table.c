@@ -255,7 +255,7 @@ test_lease(void)
     kit_session_make(&s, &rng, 1, 5, 5);
     REQUIRE_OK(kit_fill(writer, &s));
     CHECK_INT(kit_verdict(table, &s, kit_now), COAT_TABLE_ASK);
-    coat_table_lease(writer, kit_now + 1000);
+    coat_table_lease(writer, kit_now + 1000, kit_mono + 1000);
     CHECK_INT(kit_verdict(table, &s, kit_now + 999), COAT_TABLE_LIVE);
     CHECK_INT(kit_verdict(table, &s, kit_now + 1000), COAT_TABLE_ASK);
     stop();
@@ -768,7 +768,7 @@ static const coat_test tests[] = {
     {"step-up, context and next due time lead to ASK", test_demands},
     {"SF-10: a reader whose clock is behind lives by the daemon's", test_floor},
     {"UP-1: tag keys rotate under readers; no keys means ASK", test_retag},
-    {"shared mode: without a lease nothing is LIVE", test_lease},
+    {"RV-2: shared mode: without a lease nothing is LIVE", test_lease},
     {"HD-10: no leftover in an answer reads as LIVE", test_zeroed},
     {"a session takes at most 256 bytes, and 85 % full overflows hardly ever", test_sums},
     {"SF-8: a full table costs slow paths, never a wrong verdict", test_overflow},

@@ -267,7 +267,7 @@ arguments(suite_run *run)
         coat_err want;
     } cases[] = {
         {{.op = 0}, COAT_INVALID},
-        {{.op = COAT_OP_SWEEP + 1}, COAT_INVALID},
+        {{.op = COAT_OP_LEAVE + 1}, COAT_INVALID},
         {{.op = COAT_OP_LOAD}, COAT_INVALID},
         {{.op = COAT_OP_LOAD, .space = 4}, COAT_INVALID},
         {{.op = COAT_OP_LOAD, .space = COAT_SPACE_META, .now_ms = -1}, COAT_INVALID},
