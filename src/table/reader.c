@@ -40,9 +40,9 @@ map_table(const char *path, coat_table *table, uid_t *owner)
         (void)close(fd);
         return COAT_IO;
     }
-    map = mmap(NULL, table->map_len, PROT_READ, MAP_SHARED, fd, 0);
+    map = coat_table_map(fd, table->map_len, PROT_READ);
     (void)close(fd);
-    if (map == MAP_FAILED)
+    if (map == NULL)
         return COAT_IO;
     table->map = map;
     return coat_table_head_check(map, table->map_len);
@@ -69,9 +69,9 @@ map_seen(const char *path, coat_table *table, uid_t table_owner)
         (void)close(fd);
         return COAT_IO;
     }
-    map = mmap(NULL, seen_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    map = coat_table_map(fd, seen_len, PROT_READ | PROT_WRITE);
     (void)close(fd);
-    if (map == MAP_FAILED)
+    if (map == NULL)
         return COAT_IO;
     table->seen_map = map;
     /* Opened between the two renames of a new generation: the next try will see both. */
