@@ -112,25 +112,31 @@ typedef struct candidates {
     uint32_t count, index[CANDIDATES];
 } candidates;
 
+/** Of one set: two fingerprints at a time. */
+static inline void
+match_set(const coat_table *table, uint32_t set, uint32_t print, candidates *found)
+{
+    const _Atomic uint64_t *line = table->prints + (size_t)set * (COAT_TABLE_WAYS / 2);
+
+    for (uint32_t i = 0; i < COAT_TABLE_WAYS / 2; i++) {
+        uint64_t hits = matches(atomic_load_explicit(&line[i], memory_order_acquire), print);
+
+        if (__builtin_expect(hits == 0, 1))
+            continue;
+        for (uint32_t half = 0; half < 2; half++)
+            if ((uint32_t)(hits >> 32 * half) != 0 && found->count < CANDIDATES)
+                found->index[found->count++] = set * COAT_TABLE_WAYS + 2 * i + half;
+    }
+}
+
 static candidates
 candidates_of(const coat_table *table, const coat_table_place *place)
 {
     COAT_UNSET candidates found;
 
     found.count = 0;
-    for (uint32_t i = 0; i < COAT_TABLE_WAYS; i++) {
-        uint32_t set = place->set[i / (COAT_TABLE_WAYS / 2)];
-        uint32_t first = set * COAT_TABLE_WAYS + i % (COAT_TABLE_WAYS / 2) * 2;
-        uint64_t hits =
-            matches(atomic_load_explicit(&table->prints[first / 2], memory_order_acquire),
-                    place->print);
-
-        if (hits == 0)
-            continue;
-        for (uint32_t half = 0; half < 2; half++)
-            if ((uint32_t)(hits >> 32 * half) != 0 && found.count < CANDIDATES)
-                found.index[found.count++] = first + half;
-    }
+    match_set(table, place->set[0], place->print, &found);
+    match_set(table, place->set[1], place->print, &found);
     return found;
 }
 
