@@ -92,18 +92,22 @@ client_address(const ngx_connection_t *c, char buf[static 46])
     return coat_span_of(buf);
 }
 
-static uint64_t
-context_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx, const coat_table *table)
-{
+/** Who asks, as the daemon sees it too; with room for what has to be put together. */
+typedef struct asker {
+    coat_context context;
     char language[COAT_LANGUAGE_MAX], address[46];
-    coat_context context = {
-        .address = client_address(r->connection, address),
-        .agent = coat_ngx_cut(ctx->agent, COAT_AGENT_MAX),
-        .language = {(uint8_t *)language,
-                     coat_language_first(ctx->language, language, sizeof language)},
-    };
+} asker;
 
-    return coat_table_context(table, &context);
+static void
+asker_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx, asker *out)
+{
+    size_t len = coat_language_first(ctx->language, out->language, sizeof out->language);
+
+    out->context = (coat_context){
+        .address = client_address(r->connection, out->address),
+        .agent = coat_ngx_cut(ctx->agent, COAT_AGENT_MAX),
+        .language = {(uint8_t *)out->language, len},
+    };
 }
 
 /* The daemon refuses a secure cookie that did not come by TLS; so must we, whatever the table
@@ -130,15 +134,17 @@ look(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, coat_spa
 {
     coat_table *table = coat_ngx_table_of(lcf->table, r->connection->log);
     coat_table_query query;
-    coat_table_answer answer;
+    COAT_UNSET coat_table_answer answer;
+    COAT_UNSET asker who;
 
     if (table == NULL)
         return NGX_DECLINED;
+    asker_of(r, ctx, &who);
     query = (coat_table_query){
         .token = token,
         .now_ms = coat_ngx_now_ms(),
         .max_age_ms = (int64_t)lcf->max_age_s * 1000,
-        .context = context_of(r, ctx, table),
+        .from = &who.context,
         .background = !lcf->activity,
     };
     coat_table_check(table, &query, &answer);

@@ -99,7 +99,8 @@ typedef struct coat_ngx_srv {
     ngx_flag_t used;       /* some location of this server does something */
     ngx_uint_t name_count; /* identity headers to be taken out of each request */
     coat_ngx_name names[COAT_NGX_NAMES_MAX];
-    uint64_t lengths; /* bit n: a name of n bytes is among them */
+    uint64_t lengths;  /* bit n: a name of n bytes is among them */
+    uint32_t initials; /* bit n: one whose first byte is n in its lower five bits */
 } coat_ngx_srv;
 
 typedef struct coat_ngx_loc {
@@ -325,6 +326,15 @@ coat_ngx_cut(coat_span span, size_t most)
     if (span.len > most)
         span.len = most;
     return span;
+}
+
+/** One more name to be taken out of each request; there is room. */
+static inline void
+coat_ngx_add_name(coat_ngx_srv *scf, const coat_ngx_name *name)
+{
+    scf->names[scf->name_count++] = *name;
+    scf->lengths |= (uint64_t)1 << name->text.len;
+    scf->initials |= (uint32_t)1 << (name->lower[0] & 31);
 }
 
 #define COAT_NGX_STR(s) ((ngx_str_t){.len = sizeof(s) - 1, .data = (u_char *)(uintptr_t)(s)})

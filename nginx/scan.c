@@ -69,7 +69,8 @@ fold(u_char c)
 static bool
 is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
 {
-    if (h->key.len >= 64 || (scf->lengths >> h->key.len & 1) == 0)
+    if (h->key.len >= 64 || (scf->lengths >> h->key.len & 1) == 0 ||
+        (scf->initials >> (fold(h->key.data[0]) & 31) & 1) == 0)
         return false;
     for (ngx_uint_t i = 0; i < scf->name_count; i++) {
         const coat_ngx_name *name = &scf->names[i];
@@ -186,6 +187,8 @@ tame_connection(ngx_table_elt_t *h)
     u_char *to = h->value.data;
     bool plain = true;
 
+    if (coat_span_is(rest, COAT_LIT("keep-alive"))) /* what browsers send */
+        return;
     for (int pass = 0; pass < 2; pass++) {
         rest = coat_ngx_span(h->value);
         while (rest.len > 0) {

@@ -27,7 +27,9 @@ typedef struct coat_table_query {
     int64_t now_ms;
     int64_t max_age_ms; /* step-up demand; not met: ASK */
     uint64_t context;   /* coat_table_context(); 0: do not compare. Differs: ASK */
-    bool background;    /* do not note activity */
+    /* Or NULL: what context would be of. Cheaper, since it is hashed only when it matters. */
+    const coat_context *from;
+    bool background; /* do not note activity */
 } coat_table_query;
 
 /** Set in full on every return; zeroed it means ASK. Spans point into `identity`. */

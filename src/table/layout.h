@@ -240,6 +240,12 @@ void coat_table_attach(coat_table *table);
 coat_err coat_table_head_check(const coat_table_head *head, size_t file_len) COAT_MUST_USE;
 /** Path of the activity file: path ".seen". @return false if it does not fit */
 bool coat_table_seen_path(const char *path, char *buf, size_t cap);
+/**
+ * Map a file shared, or with fd -1 memory of our own, where huge pages fit: a look-up touches
+ * five pages, and of a large table none of them is in the TLB.
+ * @return NULL: no
+ */
+void *coat_table_map(int fd, size_t len, int prot);
 /** Unmap; NULL members are skipped. */
 void coat_table_detach(coat_table *table);
 

@@ -5,6 +5,8 @@
 
 #include <sys/mman.h>
 
+enum { HUGE_PAGE = 2 << 20 };
+
 static uint64_t
 prints_at(void)
 {
@@ -85,6 +87,31 @@ coat_table_seen_path(const char *path, char *buf, size_t cap)
     coat_out_str(&out, path);
     coat_out_str(&out, ".seen");
     return coat_out_end(&out);
+}
+
+void *
+coat_table_map(int fd, size_t len, int prot)
+{
+    int flags = MAP_SHARED | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS | MAP_NORESERVE : 0);
+    size_t room = len + 2 * (size_t)HUGE_PAGE, before, used;
+    uint8_t *start, *map;
+
+    if (room < len)
+        return NULL;
+    start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED)
+        return NULL;
+    before = (size_t)(-(uintptr_t)start % HUGE_PAGE);
+    map = mmap(start + before, len, prot, flags, fd, 0);
+    if (map == MAP_FAILED) {
+        (void)munmap(start, room);
+        return NULL;
+    }
+    used = (len + COAT_TABLE_PAGE - 1) / COAT_TABLE_PAGE * COAT_TABLE_PAGE;
+    if (before > 0)
+        (void)munmap(start, before);
+    (void)munmap(map + used, room - before - used);
+    return map;
 }
 
 void

@@ -96,11 +96,10 @@ begin(void)
                           sizeof(ngx_table_elt_t)) == NGX_OK);
     server.used = 1;
     for (size_t i = 0; i < 2; i++) {
-        coat_ngx_name *name = &server.names[server.name_count++];
+        coat_ngx_name name = {.text = coat_ngx_text(coat_span_of(names[i])),
+                              .lower = (u_char *)(i == 0 ? "x-auth-user" : "x-auth-roles")};
 
-        name->text = coat_ngx_text(coat_span_of(names[i]));
-        name->lower = (u_char *)(i == 0 ? "x-auth-user" : "x-auth-roles");
-        server.lengths |= (uint64_t)1 << name->text.len;
+        coat_ngx_add_name(&server, &name);
     }
 }
 

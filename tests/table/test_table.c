@@ -190,6 +190,11 @@ test_demands(void)
                                          .context = coat_table_context(table, &moved)},
                       &answer),
               COAT_TABLE_ASK);
+    CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = kit_now, .from = &home}, &answer),
+              COAT_TABLE_LIVE);
+    CHECK_INT(
+        kit_ask(table, &s, (coat_table_query){.now_ms = kit_now, .from = &moved}, &answer),
+        COAT_TABLE_ASK);
     CHECK_INT(kit_verdict(table, &s, kit_now + 999), COAT_TABLE_LIVE);
     CHECK_INT(kit_verdict(table, &s, kit_now + 1000), COAT_TABLE_ASK);
 
@@ -200,6 +205,33 @@ test_demands(void)
     CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = kit_now, .max_age_ms = INT64_MAX},
                       &answer),
               COAT_TABLE_ASK);
+    stop();
+}
+
+/* Bytes that move from one part to the next make another context, also in long parts. */
+static void
+test_contexts(void)
+{
+    static uint8_t bytes[1200];
+    static const size_t cuts[] = {0, 1, 2, 254, 255, 256, 257, 258, 300, 600};
+    const size_t count = sizeof cuts / sizeof cuts[0];
+    uint64_t hashes[sizeof cuts / sizeof cuts[0] * sizeof cuts / sizeof cuts[0]];
+    size_t made = 0;
+
+    start(64);
+    memset(bytes, 'a', sizeof bytes);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++) {
+            coat_context context = {.address = {bytes, cuts[i]},
+                                    .agent = {bytes, cuts[j]},
+                                    .language = {bytes, 1200 - cuts[i] - cuts[j]}};
+
+            hashes[made] = coat_table_context(table, &context);
+            CHECK(hashes[made] != 0 && hashes[made] == coat_table_context(table, &context));
+            for (size_t k = 0; k < made; k++)
+                CHECK(hashes[k] != hashes[made]);
+            made++;
+        }
     stop();
 }
 
@@ -766,6 +798,7 @@ static const coat_test tests[] = {
      test_limits},
     {"LC-4: background requests and unmet demands note no activity", test_background},
     {"step-up, context and next due time lead to ASK", test_demands},
+    {"no two contexts run together, whatever their length", test_contexts},
     {"SF-10: a reader whose clock is behind lives by the daemon's", test_floor},
     {"UP-1: tag keys rotate under readers; no keys means ASK", test_retag},
     {"RV-2: shared mode: without a lease nothing is LIVE", test_lease},
