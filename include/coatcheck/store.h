@@ -55,7 +55,8 @@ typedef enum coat_op {
      * does not depend on their number, durable before done(), also on a full store. It raises
      * the owner's epoch; the result's epoch_owner is the new one. */
     COAT_OP_REMOVE_OWNER,
-    /* Result: the current epoch_owner of `owner` (0: never raised) and epoch_global. */
+    /* Result: the current epoch_owner of `owner` (0: never raised; see also COAT_CAP_CACHE) and
+     * epoch_global. */
     COAT_OP_EPOCHS,
     /* End every session of everybody: one write that raises the global epoch. */
     COAT_OP_END_ALL,
@@ -123,6 +124,9 @@ enum coat_store_caps {
     COAT_CAP_SHARED = 1U << 2,   /* other machines may change it: node table needs a lease */
     COAT_CAP_EXPIRES = 1U << 3,  /* expires by itself: SWEEP has nothing to do */
     COAT_CAP_ACCOUNTS = 1U << 4, /* fit to keep accounts */
+    /* May forget anything at any time, which ends sessions. It cannot say what it holds: SCAN
+     * is UNSUPPORTED. And an owner's epoch that was never raised is not 0. */
+    COAT_CAP_CACHE = 1U << 5,
 };
 
 typedef struct coat_store_conf {
