@@ -5,8 +5,9 @@
  * of the test's own keeps them.
  */
 
+#include "drill.h"
 #include "fault_proxy.h"
-#include "redis_drill.h"
+#include "redis_fixture.h"
 
 static char dir[90];
 static redis_server server;
