@@ -101,6 +101,7 @@ struct mc_store {
     char prefix[MC_PREFIX_MAX + 2];
     char user[256], password[REMOTE_SECRET_MAX + 1];
     uint32_t generation;
+    _Atomic bool outdated; /* a server has heard of a higher one */
     uint64_t ring_id;
     mc_point *points; /* in order */
     size_t point_count;

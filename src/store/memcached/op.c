@@ -285,10 +285,13 @@ raise_global(mc_link *link, mc_op *op, uint64_t global)
 static bool
 check_ring(mc_link *link, const mc_life *life)
 {
-    const mc_store *store = mc_node_of_link(link)->store;
+    mc_store *store = mc_node_of_link(link)->store;
     const char *wrong = NULL;
 
+    /* Then other servers are of no use either: they may have what was ended elsewhere. */
     if (life->generation > store->generation)
+        atomic_store(&store->outdated, true);
+    if (atomic_load(&store->outdated))
         wrong = "other machines use a newer list of servers (a higher generation=)";
     else if (life->generation == store->generation && life->ring != store->ring_id)
         wrong = "it was used with another list of servers: give all machines the same list "
