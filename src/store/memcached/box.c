@@ -5,9 +5,8 @@
 
 enum { SUM_AT = 8, SUM_END = 16 };
 
-/** Everything but the sum itself. */
-static uint64_t
-sum_of(coat_span bytes)
+uint64_t
+mc_sum(coat_span bytes)
 {
     static const uint8_t key[crypto_shorthash_KEYBYTES];
     uint8_t hash[crypto_shorthash_BYTES];
@@ -26,7 +25,7 @@ check_head(coat_span bytes, uint8_t letter, size_t least)
         return COAT_MALFORMED;
     if (p[2] > MC_FORMAT)
         return COAT_NEWER_FORMAT;
-    if (bytes.len < least || coat_load64(p + SUM_AT) != sum_of(bytes))
+    if (bytes.len < least || coat_load64(p + SUM_AT) != mc_sum(bytes))
         return COAT_MALFORMED;
     return COAT_OK;
 }
@@ -141,7 +140,7 @@ mc_box_end(remote_buffer *out, uint32_t count, uint64_t last)
         return;
     coat_store32(out->ptr + 4, count);
     coat_store64(out->ptr + 32, last);
-    coat_store64(out->ptr + SUM_AT, sum_of((coat_span){out->ptr, out->len}));
+    coat_store64(out->ptr + SUM_AT, mc_sum((coat_span){out->ptr, out->len}));
 }
 
 coat_err
@@ -169,5 +168,5 @@ mc_life_encode(const mc_life *life, uint8_t out[MC_LIFE_BYTES])
     coat_store64(out + 16, life->birth);
     coat_store64(out + 24, life->ring);
     coat_store64(out + 32, life->global);
-    coat_store64(out + SUM_AT, sum_of((coat_span){out, MC_LIFE_BYTES}));
+    coat_store64(out + SUM_AT, mc_sum((coat_span){out, MC_LIFE_BYTES}));
 }

@@ -58,6 +58,9 @@ void mc_box_begin(const mc_box *box, remote_buffer *out);
 void mc_box_add(remote_buffer *out, const mc_entry *entry);
 void mc_box_end(remote_buffer *out, uint32_t count, uint64_t last);
 
+/** Of everything but the sum itself; of 16 bytes at least. */
+uint64_t mc_sum(coat_span bytes);
+
 coat_err mc_life_decode(coat_span bytes, mc_life *out);
 void mc_life_encode(const mc_life *life, uint8_t out[MC_LIFE_BYTES]);
 

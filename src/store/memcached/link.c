@@ -97,8 +97,8 @@ take_reply(mc_link *link, const mc_reply *reply)
     mc_op_reply(link, &due, reply);
 }
 
-static void
-on_bytes(void *ctx, const uint8_t *bytes, size_t len)
+void
+mc_bytes(void *ctx, const uint8_t *bytes, size_t len)
 {
     mc_link *link = ctx;
     uint64_t connection = link->connection;
@@ -137,7 +137,7 @@ start(remote_link *base)
 {
     mc_link *link = (mc_link *)base;
     mc_node *node = mc_node_of_link(link);
-    remote_owner owner = {link, on_ready, on_bytes, on_lost};
+    remote_owner owner = {link, on_ready, mc_bytes, on_lost};
 
     link->greeted = link->ready = false;
     link->hello = 0;

@@ -199,6 +199,8 @@ extern const struct remote_kind mc_kind;
 /** Note that a reply is due for what was just queued. @return false: out of memory; the link
  * fails when it is flushed */
 bool mc_expect(mc_link *link, mc_op *op, mc_due_kind kind);
+/** What came from the server. */
+void mc_bytes(void *link, const uint8_t *bytes, size_t len);
 /** Drop the link, saying why. */
 void mc_fail(mc_link *link, const char *why);
 
