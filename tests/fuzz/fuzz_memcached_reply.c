@@ -47,6 +47,7 @@ static void
 flush(remote_link *base)
 {
     remote_buffer_free(&((mc_link *)base)->out);
+    remote_buffer_free(&((mc_link *)base)->cuts);
 }
 
 static unsigned ended[REQUESTS];

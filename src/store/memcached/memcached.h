@@ -178,8 +178,8 @@ struct mc_link {
     remote_link base;
     remote_stream *stream;
     mc_reader reader;
-    remote_buffer out;
-    mc_due *due; /* a ring */
+    remote_buffer out, cuts; /* where in `out` a value ends: size_t each */
+    mc_due *due;             /* a ring */
     size_t due_first, due_count, due_cap;
     uint64_t connection; /* how many there were before */
     uint64_t number;     /* of the last command; begins at random */

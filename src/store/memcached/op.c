@@ -91,6 +91,7 @@ mc_say_write(mc_link *link, mc_op *op, const mc_write *write, mc_due_kind due)
     remote_buffer_add(&link->out, text, out.len);
     remote_buffer_add(&link->out, write->value.ptr, write->value.len);
     remote_buffer_add(&link->out, "\r\n", 2);
+    remote_buffer_add(&link->cuts, &link->out.len, sizeof link->out.len);
     if (due == DUE_REVIVE)
         op->writes_life = true;
     else
