@@ -11,8 +11,8 @@
  * makes no difference to the replies.
  *
  * Input: whether a well-behaved greeting goes first (so that the rest is read as answers) and
- * which space is asked; which operations are asked; the length of a read; then the bytes. Sums
- * of boxes and lives among them are mended. */
+ * which space is asked; which operations are asked; the length of a read, and whether there is
+ * a password; then the bytes. Sums of boxes and lives among them are mended. */
 
 enum { REQUESTS = 4 };
 
@@ -33,6 +33,8 @@ fixed_random(void *ctx, uint8_t *buf, size_t len)
     return COAT_OK;
 }
 
+static bool with_password;
+
 static void
 start(remote_link *base)
 {
@@ -40,7 +42,9 @@ start(remote_link *base)
 
     link->greeted = link->ready = false;
     link->number = 0;
-    mc_hello(link);
+    link->hello = 0; /* a password was sent, */
+    if (!with_password || !mc_expect(link, NULL, DUE_HELLO))
+        mc_hello(link); /* or none is */
 }
 
 static void
@@ -93,6 +97,8 @@ greet(mc_link *link, size_t step)
     uint8_t bytes[MC_LIFE_BYTES];
 
     mc_life_encode(&life, bytes);
+    if (with_password)
+        feed(link, (const uint8_t *)"STORED\r\n", 8, step);
     feed(link, (const uint8_t *)settings, sizeof settings - 1, step);
     feed(link, (const uint8_t *)head, sizeof head - 1, step);
     feed(link, bytes, sizeof bytes, step);
@@ -116,6 +122,7 @@ converse(const uint8_t *head, const uint8_t *bytes, size_t len)
     memset(&store, 0, sizeof store);
     memset(&node, 0, sizeof node);
     memset(ended, 0, sizeof ended);
+    with_password = head[2] >= 128;
     kind = mc_kind;
     kind.start = start;
     kind.flush = flush;
