@@ -60,7 +60,8 @@ typedef enum coat_op {
      * `again` or higher nothing is changed; else it becomes that, and from then on only higher
      * ones are given out. */
     COAT_OP_REMOVE_OWNER,
-    /* Result: the current epoch_owner of `owner` (0: never raised) and epoch_global. */
+    /* Result: the current epoch_owner of `owner` (0: never raised; see also COAT_CAP_CACHE) and
+     * epoch_global. */
     COAT_OP_EPOCHS,
     /* End every session of everybody: one write that raises the global epoch. With
      * `again` set it is a replay, as above. */
@@ -141,6 +142,9 @@ enum coat_store_caps {
     COAT_CAP_SHARED = 1U << 2,   /* other machines may change it: node table needs a lease */
     COAT_CAP_EXPIRES = 1U << 3,  /* expires by itself: SWEEP has nothing to do */
     COAT_CAP_ACCOUNTS = 1U << 4, /* fit to keep accounts */
+    /* May forget anything at any time, which ends sessions. It cannot say what it holds: SCAN
+     * is UNSUPPORTED. And an owner's epoch that was never raised is not 0. */
+    COAT_CAP_CACHE = 1U << 5,
 };
 
 typedef struct coat_store_conf {

@@ -15,9 +15,8 @@
 static const struct {
     const char *scheme, *name;
 } modules[] = {
-    {"redis", "redis"},
-    {"rediss", "redis"},
-    {"redis+unix", "redis"},
+    {"redis", "redis"},         {"rediss", "redis"},         {"redis+unix", "redis"},
+    {"memcached", "memcached"}, {"memcacheds", "memcached"}, {"memcached+unix", "memcached"},
 };
 enum { MODULES = sizeof modules / sizeof modules[0] };
 

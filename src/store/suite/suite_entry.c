@@ -221,6 +221,15 @@ scan_pages(suite_run *run)
 {
     enum { N = 10 };
 
+    if ((coat_store_caps_of(run->store) & COAT_CAP_CACHE) != 0) {
+        coat_store_req req = {.op = COAT_OP_SCAN,
+                              .space = COAT_SPACE_SESSION,
+                              .timeout_ms = 60000,
+                              .item = suite_collect};
+
+        EXPECT_ERR(run, coat_store_run(run->lane, &req), COAT_UNSUPPORTED);
+        return;
+    }
     for (int s = 0; s < 3; s++) {
         coat_store_req req = {.op = COAT_OP_SCAN,
                               .space = spaces[s],

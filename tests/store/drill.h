@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef COAT_TESTS_REDIS_DRILL_H
-#define COAT_TESTS_REDIS_DRILL_H
+#ifndef COAT_TESTS_DRILL_H
+#define COAT_TESTS_DRILL_H
 
 /**
  * Many users' sessions under faults. Each thread knows what must be true of its own sessions,
@@ -8,9 +8,10 @@
  * carries a check sum in place of the seal that the engine puts on it.
  */
 
-#include "redis_fixture.h"
+#include "requests.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { DRILL_SESSIONS = 24, DRILL_THREADS = 2, DRILL_VALUE = 40 };
 
