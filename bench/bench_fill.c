@@ -4,11 +4,12 @@
  * Puts sessions into an empty data directory of the daemon, as the daemon would make them but
  * many at once:
  *
- *   bench_fill DIRECTORY SESSIONS USERS AGE_S TOKENS NAME
+ *   bench_fill DIRECTORY SESSIONS USERS AGE_S TOKENS NAME [TABLE SLOTS]
  *
  * makes the key file if there is none, SESSIONS sessions of USERS users (NAME-0, ...), created
  * AGE_S seconds ago, and prints TOKENS of the cookie values, evenly spread; then "# bytes" and
- * the bytes of all records together, sealed.
+ * the bytes of all records together, sealed. With TABLE each session is then checked once, so
+ * that it is in that node table, which the daemon takes over if its own has as many SLOTS.
  */
 
 #include <coatcheck/coatcheck.h>
@@ -34,6 +35,9 @@ typedef struct fill {
     const char *name;
     uint64_t next, count, users, every, bytes;
     int64_t age_ms;
+    const char *table; /* or NULL: then no slots either */
+    uint32_t slots;
+    char (*tokens)[COAT_TOKEN_CHARS]; /* of all, for the table */
     flight flights[IN_FLIGHT];
 } fill;
 
@@ -76,6 +80,13 @@ make_keys(const char *path)
     return keys;
 }
 
+/* Who asks in bench/rig.py: from elsewhere each session would be written once more. */
+static const coat_context client = {
+    .address = COAT_LIT("127.0.0.1"),
+    .agent = COAT_LIT("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    .language = COAT_LIT("en-gb"),
+};
+
 static void made(coat_call *call);
 
 static void
@@ -88,10 +99,7 @@ start(flight *f)
         .user = {(uint8_t *)f->user, strlen(f->user)},
         .roles = COAT_LIT("user editor"),
         .methods = COAT_LIT("pwd"),
-        .context = {.address = COAT_LIT("192.0.2.17"),
-                    .agent = COAT_LIT("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) "
-                                      "Gecko/20100101 Firefox/128.0"),
-                    .language = COAT_LIT("en-gb")},
+        .context = client,
     };
     coat_call_start(f->fill->desk, &f->call);
 }
@@ -123,6 +131,8 @@ made(coat_call *call)
         (void)printf("%.*s\n", COAT_TOKEN_CHARS, call->token_text);
     f->fill->bytes += coat_record_size(coat_session_record(call->session)) + COAT_SEAL_BYTES;
     coat_session_free(call->session);
+    if (f->fill->tokens != NULL)
+        memcpy(f->fill->tokens[f->number], call->token_text, COAT_TOKEN_CHARS);
     start_next(f);
 }
 
@@ -135,44 +145,95 @@ run(fill *all)
     }
 }
 
+static void
+checked(coat_call *call)
+{
+    must(call->result, "check");
+    coat_session_free(call->session);
+}
+
+/* Not before all are made: the table takes nobody in while a session of the same owner is being
+ * made. */
+static void
+fill_table(fill *all)
+{
+    for (uint64_t i = 0; all->tokens != NULL && i < all->count; i++) {
+        coat_call call = {
+            .op = COAT_CALL_CHECK,
+            .done = checked,
+            .token = {(uint8_t *)all->tokens[i], COAT_TOKEN_CHARS},
+            .context = client,
+        };
+
+        coat_call_start(all->desk, &call); /* reads complete at once */
+    }
+}
+
+static bool
+take_arguments(fill *all, int argc, char **argv)
+{
+    unsigned long long count, users, tokens;
+
+    if ((argc != 7 && argc != 9) || sscanf(argv[2], "%9llu", &count) != 1 ||
+        sscanf(argv[3], "%9llu", &users) != 1 || sscanf(argv[5], "%9llu", &tokens) != 1 ||
+        count < 1 || users < 1 || tokens < 1)
+        return false;
+    all->name = argv[6];
+    all->count = count;
+    all->users = users;
+    all->every = tokens < count ? count / tokens : 1;
+    all->age_ms = strtoll(argv[4], NULL, 10) * 1000;
+    if (argc == 9) {
+        all->table = argv[7];
+        all->slots = (uint32_t)strtoul(argv[8], NULL, 10);
+        all->tokens = calloc(count, COAT_TOKEN_CHARS);
+        if (all->tokens == NULL)
+            must(COAT_NO_MEMORY, "tokens");
+    }
+    return true;
+}
+
+static coat_engine *
+open_engine(fill *all, const coat_keys *keys, coat_store *store)
+{
+    coat_engine_conf conf;
+    coat_engine *engine;
+
+    coat_engine_conf_default(&conf);
+    conf.keys = keys;
+    conf.store = store;
+    conf.sessions_per_user = 0;
+    conf.table_path = all->table;
+    conf.table_slots = all->slots;
+    conf.clock = aged_clock;
+    conf.clock_ctx = all;
+    must(coat_engine_new(&conf, &engine), "engine");
+    return engine;
+}
+
 int
 main(int argc, char **argv)
 {
     static fill all;
     char path[400], url[420], message[256] = "";
-    unsigned long long count, users, tokens;
     coat_store_conf store_conf = {
         .url = url, .message = message, .message_cap = sizeof message};
-    coat_engine_conf conf;
     coat_engine *engine;
     coat_store *store;
     coat_keys *keys;
     uv_loop_t loop;
 
-    if (argc != 7 || sscanf(argv[2], "%9llu", &count) != 1 ||
-        sscanf(argv[3], "%9llu", &users) != 1 || sscanf(argv[5], "%9llu", &tokens) != 1 ||
-        count < 1 || users < 1 || tokens < 1) {
-        (void)fprintf(stderr, "usage: bench_fill DIRECTORY SESSIONS USERS AGE_S TOKENS NAME\n");
+    if (!take_arguments(&all, argc, argv)) {
+        (void)fprintf(stderr, "usage: bench_fill DIRECTORY SESSIONS USERS AGE_S TOKENS NAME "
+                              "[TABLE SLOTS]\n");
         return 2;
     }
-    all.name = argv[6];
-    all.count = count;
-    all.users = users;
-    all.every = tokens < count ? count / tokens : 1;
-    all.age_ms = strtoll(argv[4], NULL, 10) * 1000;
     must(coat_init(), "init");
     (void)snprintf(path, sizeof path, "%s/keys", argv[1]);
     (void)snprintf(url, sizeof url, "lmdb:%s/store", argv[1]);
     keys = make_keys(path);
     must(coat_store_open(&store_conf, &store), message);
-    coat_engine_conf_default(&conf);
-    conf.keys = keys;
-    conf.store = store;
-    conf.sessions_per_user = 0;
-    conf.table_slots = 0;
-    conf.clock = aged_clock;
-    conf.clock_ctx = &all;
-    must(coat_engine_new(&conf, &engine), "engine");
+    engine = open_engine(&all, keys, store);
     if (uv_loop_init(&loop) != 0)
         must(COAT_NO_MEMORY, "loop");
     must(coat_desk_open(engine, &loop, &all.desk), "desk");
@@ -180,6 +241,7 @@ main(int argc, char **argv)
     while (all.next < all.count || uv_loop_alive(&loop) != 0)
         if (uv_run(&loop, UV_RUN_ONCE) == 0 && all.next == all.count)
             break;
+    fill_table(&all);
     (void)printf("# bytes %llu\n", (unsigned long long)all.bytes);
     coat_desk_close(all.desk);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
@@ -187,5 +249,6 @@ main(int argc, char **argv)
     coat_engine_free(engine);
     coat_store_close(store);
     coat_keys_free(keys);
+    free(all.tokens);
     return 0;
 }

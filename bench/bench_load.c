@@ -13,25 +13,21 @@
  * or answers what cannot be understood ends it with status 1.
  */
 
-#include <arpa/inet.h>
+#include "wire.h"
+
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     LINES_MAX = 256,
     ANSWER_MAX = 32768,
     REQUESTS_MAX = 16384,
-    REQUESTS_BYTES = 16 << 20,
 };
 
 typedef struct piece {
@@ -63,64 +59,17 @@ typedef struct load {
 } load;
 
 static void
-die(const char *what)
-{
-    (void)fprintf(stderr, "bench_load: %s\n", what);
-    exit(1);
-}
-
-static int64_t
-clock_ns(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-static void
 read_requests(load *l)
 {
-    static char text[REQUESTS_BYTES + 1];
-    size_t len = fread(text, 1, sizeof text - 1, stdin);
-    char *from = text, *end;
+    size_t len;
+    char *from = wire_file("-", &len), *end; /* kept: the requests point into it */
 
-    if (len == sizeof text - 1)
-        die("too many requests");
     while (l->request_count < REQUESTS_MAX && (end = strstr(from, "\r\n\r\n")) != NULL) {
         l->requests[l->request_count++] = (piece){from, (size_t)(end + 4 - from)};
         from = end + 4;
     }
     if (l->request_count == 0)
-        die("no request on standard input");
-}
-
-static int
-connect_to(const char *target)
-{
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    bool local = target[0] == '/';
-    unsigned port = 0;
-    char host[32];
-    int fd = socket(local ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int err;
-
-    if (fd < 0)
-        die("no socket");
-    if (local) {
-        (void)snprintf(un.sun_path, sizeof un.sun_path, "%s", target);
-        err = connect(fd, (struct sockaddr *)&un, sizeof un);
-    } else {
-        if (sscanf(target, "%31[0-9.]:%5u", host, &port) != 2 || port > 65535 ||
-            inet_pton(AF_INET, host, &in.sin_addr) != 1)
-            die("bad target");
-        in.sin_port = htons((uint16_t)port);
-        err = connect(fd, (struct sockaddr *)&in, sizeof in);
-    }
-    if (err != 0)
-        die("cannot connect");
-    return fd;
+        wire_die("no request on standard input");
 }
 
 static void
@@ -132,30 +81,7 @@ send_next(load *l, line *conn, int64_t due_ns)
     conn->have = 0;
     conn->busy = true;
     if (send(conn->fd, request.text, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
-        die("cannot send");
-}
-
-/** Bytes of the answer that lies in text, 0 while it is not whole. */
-static size_t
-answer_len(const char *text, size_t len, unsigned *status)
-{
-    const char *end = memmem(text, len, "\r\n\r\n", 4);
-    const char *field;
-    size_t head, body = 0;
-
-    if (end == NULL)
-        return 0;
-    head = (size_t)(end + 4 - text);
-    if (sscanf(text, "HTTP/1.1 %3u", status) != 1)
-        die("not an HTTP/1.1 answer");
-    field = memmem(text, head, "ontent-", 7); /* Content-Length, however it is written */
-    while (field != NULL && strncasecmp(field + 7, "length:", 7) != 0)
-        field = memmem(field + 7, head - (size_t)(field + 7 - text), "ontent-", 7);
-    if (field != NULL && sscanf(field + 14, "%9zu", &body) != 1)
-        die("bad Content-Length");
-    if (field == NULL && *status != 204 && *status != 304)
-        die("an answer without Content-Length");
-    return len >= head + body ? head + body : 0;
+        wire_die("cannot send");
 }
 
 static void
@@ -165,7 +91,7 @@ note(load *l, int64_t ns, unsigned status)
         l->cap = l->cap == 0 ? 1 << 16 : 2 * l->cap;
         l->ns = realloc(l->ns, l->cap * sizeof *l->ns);
         if (l->ns == NULL)
-            die("out of memory");
+            wire_die("out of memory");
     }
     l->ns[l->count++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
     if (status >= 200 && status < 300)
@@ -181,15 +107,15 @@ on_readable(load *l, line *conn)
     unsigned status = 0;
 
     if (n <= 0)
-        die("the server closed a connection");
+        wire_die("the server closed a connection");
     conn->have += (size_t)n;
     conn->buf[conn->have] = '\0';
-    if (answer_len(conn->buf, conn->have, &status) == 0)
+    if (wire_answer(conn->buf, conn->have, &status) == 0)
         return;
-    note(l, clock_ns() - conn->due_ns, status);
+    note(l, wire_clock_ns() - conn->due_ns, status);
     conn->busy = false;
     if (l->interval_ns == 0)
-        send_next(l, conn, clock_ns());
+        send_next(l, conn, wire_clock_ns());
     else
         l->idle[l->idle_count++] = conn;
 }
@@ -222,13 +148,13 @@ run(load *l, int64_t end_ns)
     uint64_t ticks;
 
     if (poll < 0 || timer < 0 || watch(poll, timer, NULL) != 0)
-        die("no epoll");
+        wire_die("no epoll");
     for (uint32_t i = 0; i < l->line_count; i++)
         if (watch(poll, l->lines[i].fd, &l->lines[i]) != 0)
-            die("no epoll");
+            wire_die("no epoll");
     if (l->interval_ns > 0)
         (void)timerfd_settime(timer, 0, &every, NULL);
-    while (clock_ns() < end_ns) {
+    while (wire_clock_ns() < end_ns) {
         int count = epoll_wait(poll, events, LINES_MAX + 1, 100);
 
         for (int i = 0; i < count; i++) {
@@ -237,7 +163,7 @@ run(load *l, int64_t end_ns)
             else
                 on_readable(l, events[i].data.ptr);
         }
-        send_due(l, clock_ns());
+        send_due(l, wire_clock_ns());
     }
 }
 
@@ -265,17 +191,17 @@ main(int argc, char **argv)
     int64_t begun_ns;
 
     if (argc != 5)
-        die("usage: bench_load TARGET CONNECTIONS SECONDS RATE < REQUESTS");
+        wire_die("usage: bench_load TARGET CONNECTIONS SECONDS RATE < REQUESTS");
     l.line_count = (uint32_t)strtoul(argv[2], NULL, 10);
     seconds = strtod(argv[3], NULL);
     rate = strtod(argv[4], NULL);
     if (l.line_count < 1 || l.line_count > LINES_MAX || seconds <= 0 || rate < 0 || rate > 1e6)
-        die("out of range");
+        wire_die("out of range");
     l.interval_ns = rate > 0 ? (int64_t)(1e9 / rate) : 0;
     read_requests(&l);
     for (uint32_t i = 0; i < l.line_count; i++)
-        l.lines[i].fd = connect_to(argv[1]);
-    begun_ns = clock_ns();
+        l.lines[i].fd = wire_connect(argv[1]);
+    begun_ns = wire_clock_ns();
     l.due_ns = begun_ns;
     for (uint32_t i = 0; i < l.line_count; i++) {
         if (l.interval_ns == 0)
@@ -285,8 +211,8 @@ main(int argc, char **argv)
     }
     run(&l, begun_ns + (int64_t)(seconds * 1e9));
     if (l.count == 0)
-        die("no answer");
-    seconds = (double)(clock_ns() - begun_ns) / 1e9;
+        wire_die("no answer");
+    seconds = (double)(wire_clock_ns() - begun_ns) / 1e9;
     qsort(l.ns, l.count, sizeof *l.ns, by_value);
     printf("{\"count\": %zu, \"good\": %zu, \"other_status\": %u, \"seconds\": %.4f, "
            "\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",

@@ -9,15 +9,16 @@ USER, PASSWORD = 'mara', 'violet kettle ramp 93'
 
 
 class Daemon:
-    """coatcheck serve, in a folder of the rig; prepare() may fill the data directory first."""
+    """coatcheck serve, in a folder of the rig; fill() may put sessions there first."""
 
-    def __init__(self, rig, core=0, threads=1, config='', name='coatcheck'):
+    def __init__(self, rig, core=0, threads=1, config='', name='coatcheck', data=None):
         self.rig, self.core, self.name = rig, core, name
         self.port = free_port()
-        self.data, self.run = rig.path(name), rig.path(f'{name}.run')
+        self.data, self.run = data or rig.path(name), rig.memory(f'{name}.run')
         for path in (self.data, self.run):
             os.makedirs(path, mode=0o700)
         self.admin, self.socket = f'{self.run}/admin.sock', f'{self.run}/http.sock'
+        self.gate, self.table = f'{self.run}/gate.sock', f'{self.run}/table'
         self.file = rig.path(f'{name}.yaml')
         with open(self.file, 'w', encoding='ascii') as out:
             out.write(f'''data:
@@ -28,6 +29,9 @@ listeners:
   - address: 127.0.0.1:{self.port}
   - address: unix:{self.socket}
     dialect: nginx
+    mode: "0600"
+  - address: unix:{self.gate}
+    dialect: module
     mode: "0600"
 server:
   allow-root: true
@@ -45,10 +49,12 @@ session:
 {config}''')
         self.server = None
 
-    def fill(self, sessions, users, age_s=0, tokens=1, name='user'):
-        """Sessions made before it starts; returns cookies of some of them."""
+    def fill(self, sessions, users, age_s=0, tokens=1, name='user', slots=0):
+        """Sessions made before it starts; returns cookies of some of them. With slots they are in
+        the node table, and config has to say as many."""
+        table = [self.table, slots] if slots else []
         out = self.rig.run([self.rig.tool('bench_fill'), self.data, sessions, users, age_s,
-                            tokens, name])
+                            tokens, name, *table])
         return [f'id={line}' for line in out.split('\n') if line and line[0] != '#']
 
     def start(self):

@@ -29,11 +29,12 @@ said here and fails nothing: speed depends on machine and hour.
 ```sh
 make bench                      # this table, on your machine
 scripts/bench --write           # and into this file{full}
-scripts/bench build --only check  # one part: check, verify, store or pressure
+scripts/bench build --only check  # one part: check, verify, gate, store or pressure
 ```
 
 The programs are in `bench/`: `bench_check` (tokens and JSON Web Tokens), `bench_load` (load over
-HTTP), `bench_store`, `bench_account`, `bench_fill`; `run.py` puts them together. Peers come from
+HTTP), `bench_turns` (the same on several sides in turn), `bench_revoke` (sign-outs), `bench_store`,
+`bench_account`, `bench_fill`; `run.py` puts them together. Peers come from
 Debian packages and `bench/node/package-lock.json`; `scripts/setup bench` installs them.
 '''
 

@@ -14,6 +14,7 @@ class Row:
     met: bool | None = None
     note: str = ''
     unit: str = ''  # "times": the ratio says how many times cheaper we are
+    wrong: bool = False  # not slow but wrong: the run fails
 
     def cells(self):
         peer = f'{self.theirs} {self.peer}'.strip() if self.theirs else self.peer

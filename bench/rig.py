@@ -147,6 +147,7 @@ class Rig:
         self.stack = contextlib.ExitStack()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='coat-bench-'))
         self.stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
+        self.tmpfs = None
 
     def __enter__(self):
         return self
@@ -161,14 +162,23 @@ class Rig:
     def path(self, *names):
         return str(self.dir.joinpath(*names))
 
+    def memory(self, *names):
+        """The same, on tmpfs where there is one."""
+        if not os.access('/dev/shm', os.W_OK):
+            return self.path(*names)
+        if not self.tmpfs:
+            self.tmpfs = tempfile.mkdtemp(prefix='coat-bench-', dir='/dev/shm')
+            self.stack.callback(shutil.rmtree, self.tmpfs, ignore_errors=True)
+        return os.path.join(self.tmpfs, *names)
+
     def tool(self, name):
         return str(self.build / 'bench' / name)
 
-    def run(self, argv, core=None, stdin=None, timeout=300):
+    def run(self, argv, core=None, stdin=None, timeout=300, statuses=(0,)):
         done = subprocess.run([str(a) for a in argv], input=stdin, capture_output=True,
                               timeout=timeout, check=False,
                               preexec_fn=pinned(core) if core is not None else None)
-        if done.returncode != 0:
+        if done.returncode not in statuses or (done.returncode and not done.stdout):
             raise RuntimeError(f'{argv[0]}: {done.stderr.decode(errors="replace")[-800:]}')
         return done.stdout.decode()
 
@@ -199,3 +209,16 @@ def get(path, cookie=None, host='localhost', more=''):
             'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n'
             'Accept: */*\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate\r\n'
             f'{line}{more}\r\n')
+
+
+def page(path, cookies, host):
+    """All that Firefox sends when somebody follows a link."""
+    return (f'GET {path} HTTP/1.1\r\nHost: {host}\r\n'
+            'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n'
+            'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,'
+            'image/png,image/svg+xml,*/*;q=0.8\r\n'
+            'Accept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate\r\n'
+            f'Referer: http://{host}/\r\nConnection: keep-alive\r\nCookie: {cookies}\r\n'
+            'Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\n'
+            'Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\n'
+            'Priority: u=0, i\r\n\r\n')

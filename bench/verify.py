@@ -6,11 +6,12 @@ import subprocess
 
 from daemon import Daemon
 from report import Row, us
-from rig import CONNECTIONS, ROOT, Missing, Server, ask, free_port, get, median, program, until
+from rig import (CONNECTIONS, ROOT, SERVER_CORE, Missing, Server, ask, free_port, get, median,
+                 program, until)
 
-NGINX = '''worker_processes 1;
-daemon off;
-master_process off;
+NGINX = '''{top}daemon off;
+worker_processes {workers};
+master_process {master};
 error_log stderr error;
 pid {dir}/{name}.pid;
 events {{ worker_connections 1024; }}
@@ -25,7 +26,7 @@ http {{
 
 # The same questions to both: only who answers differs. Content comes from nginx itself.
 ASKING = '''
-    upstream answers_{n} {{ server unix:{socket}; keepalive 64; keepalive_requests 1000000000; }}
+    upstream answers_{n} {{ server {server}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port};
         location = /_ask {{
@@ -48,16 +49,18 @@ ASKING = '''
             auth_request_set $auth_roles $upstream_http_x_auth_roles;
             auth_request_set $auth_cookie $upstream_http_set_cookie;
             add_header Set-Cookie $auth_cookie always;
-            empty_gif;
+            {content}
         }}
     }}'''
 
 
-def nginx(rig, name, http):
+def nginx(rig, name, http, top='', workers=1, core=SERVER_CORE):
+    """One process; several workers have a master, too."""
     path = rig.path(f'{name}.conf')
     with open(path, 'w', encoding='ascii') as out:
-        out.write(NGINX.format(dir=rig.dir, name=name, http=http))
-    return Server(rig, name, [program('nginx'), '-p', rig.dir, '-c', path, '-e', 'stderr'])
+        out.write(NGINX.format(dir=rig.dir, name=name, http=http, top=top, workers=workers,
+                               master='on' if workers > 1 else 'off'))
+    return Server(rig, name, [program('nginx'), '-p', rig.dir, '-c', path, '-e', 'stderr'], core)
 
 
 def version(*argv):
@@ -100,7 +103,7 @@ def behind_nginx(rig):
         answers = nginx(rig, 'plain', f'server {{ listen unix:{socket}; '
                                       'location = /auth/verify { return 204; } }')
         gateway = nginx(rig, 'gateway', ''.join(
-            ASKING.format(n=n, port=ports[n], socket=s)
+            ASKING.format(n=n, port=ports[n], server=f'unix:{s}', content='empty_gif;')
             for n, s in enumerate((daemon.socket, socket))))
     except Missing as why:
         return [Row(title, goal='>= 0.98', note=str(why))]
@@ -183,6 +186,10 @@ SessionCryptoPassphrase benchmark-of-the-day
 <Location /auth/verify>
     Require valid-user
 </Location>
+<Location /plain>
+    Session Off
+    Require all granted
+</Location>
 '''
 
 APACHE_MODULES = ('mpm_event', 'authn_core', 'authn_file', 'authz_core', 'authz_user',
@@ -199,7 +206,8 @@ def apache(rig):
             modules='\n'.join(f'LoadModule {m}_module {folder}/mod_{m}.so'
                               for m in APACHE_MODULES)))
     rig.dir.joinpath('www/auth').mkdir(parents=True)
-    rig.dir.joinpath('www/auth/verify').write_text('ok\n', encoding='ascii')
+    for name in ('auth/verify', 'plain'):
+        rig.dir.joinpath('www', name).write_text('ok\n', encoding='ascii')
     rig.dir.joinpath('htpasswd').write_text(
         'alice:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\n', encoding='ascii')  # 123456
     rig.dir.chmod(0o755)  # its worker is another user

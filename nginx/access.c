@@ -47,12 +47,20 @@ grant(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const c
     return NGX_OK;
 }
 
+/* What was read of an answer before it turned out to name nobody: variables show it, too. */
+static void
+forget_identity(coat_ngx_ctx *ctx)
+{
+    ngx_memzero(ctx->values, sizeof ctx->values);
+}
+
 static ngx_int_t
 anonymous(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const char *source)
 {
     ctx->verdict = "none";
     ctx->source = source;
     ctx->decided = 1;
+    forget_identity(ctx);
     if (coat_ngx_cookies_hide(r, lcf, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return NGX_DECLINED;
@@ -63,6 +71,7 @@ undecided(ngx_http_request_t *r, coat_ngx_ctx *ctx, const char *source)
 {
     ctx->verdict = "unknown";
     ctx->source = source;
+    forget_identity(ctx);
     return coat_ngx_unavailable(r);
 }
 
@@ -83,18 +92,22 @@ client_address(const ngx_connection_t *c, char buf[static 46])
     return coat_span_of(buf);
 }
 
-static uint64_t
-context_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx, const coat_table *table)
-{
+/** Who asks, as the daemon sees it too; with room for what has to be put together. */
+typedef struct asker {
+    coat_context context;
     char language[COAT_LANGUAGE_MAX], address[46];
-    coat_context context = {
-        .address = client_address(r->connection, address),
-        .agent = coat_ngx_cut(ctx->agent, COAT_AGENT_MAX),
-        .language = {(uint8_t *)language,
-                     coat_language_first(ctx->language, language, sizeof language)},
-    };
+} asker;
 
-    return coat_table_context(table, &context);
+static void
+asker_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx, asker *out)
+{
+    size_t len = coat_language_first(ctx->language, out->language, sizeof out->language);
+
+    out->context = (coat_context){
+        .address = client_address(r->connection, out->address),
+        .agent = coat_ngx_cut(ctx->agent, COAT_AGENT_MAX),
+        .language = {(uint8_t *)out->language, len},
+    };
 }
 
 /* The daemon refuses a secure cookie that did not come by TLS; so must we, whatever the table
@@ -121,15 +134,17 @@ look(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, coat_spa
 {
     coat_table *table = coat_ngx_table_of(lcf->table, r->connection->log);
     coat_table_query query;
-    coat_table_answer answer;
+    COAT_UNSET coat_table_answer answer;
+    COAT_UNSET asker who;
 
     if (table == NULL)
         return NGX_DECLINED;
+    asker_of(r, ctx, &who);
     query = (coat_table_query){
         .token = token,
         .now_ms = coat_ngx_now_ms(),
         .max_age_ms = (int64_t)lcf->max_age_s * 1000,
-        .context = context_of(r, ctx, table),
+        .from = &who.context,
         .background = !lcf->activity,
     };
     coat_table_check(table, &query, &answer);
@@ -210,6 +225,8 @@ static ngx_int_t
 answered(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     ctx->state = COAT_NGX_IDLE;
+    if (ctx->reply != NULL)
+        coat_ngx_table_heard(lcf->table);
     if (ctx->refused != NULL)
         return coat_ngx_refuse(r); /* on record or not */
     if (ctx->reply == NULL)
@@ -297,6 +314,15 @@ check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     return coat_ngx_put(r, lcf, ctx);
 }
 
+/* No check here; but the cookie is not for whoever is not to have it, all the same (FA-7). */
+static ngx_int_t
+pass_by(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
+{
+    ctx->decided = 1;
+    return coat_ngx_cookies_hide(r, lcf, ctx) == NGX_OK ? NGX_DECLINED
+                                                        : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
 /* After an internal redirect another location's rules count: begin anew. */
 static ngx_int_t
 begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
@@ -306,10 +332,27 @@ begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
     ctx->decided = 0;
     ctx->refused = NULL;
     ctx->verdict = NULL;
-    ngx_memzero(ctx->values, sizeof ctx->values);
+    forget_identity(ctx);
     if (coat_ngx_strip(r, scf) != NGX_OK)
         return NGX_ERROR;
     return coat_ngx_cookies_restore(r, ctx);
+}
+
+/* An error page for a request that nginx refused while it read the header, which nobody has
+ * looked at then: no place for a check, and no way in for what only we may say (FA-3). */
+static ngx_int_t
+unread(ngx_http_request_t *r, const coat_ngx_loc *lcf)
+{
+    coat_ngx_ctx *ctx;
+    ngx_int_t rc;
+
+    if (lcf->question.len > 0)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    rc = coat_ngx_post_read(r);
+    ctx = coat_ngx_ctx_of(r);
+    if (ctx == NULL || rc != NGX_DECLINED)
+        return rc;
+    return pass_by(r, lcf, ctx);
 }
 
 ngx_int_t
@@ -320,7 +363,7 @@ coat_ngx_access(ngx_http_request_t *r)
     ngx_int_t rc;
 
     if (ctx == NULL)
-        return lcf->question.len == 0 ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return unread(r, lcf);
     if (ctx->state == COAT_NGX_ASKING)
         return NGX_AGAIN;
     if (ctx->state == COAT_NGX_ANSWERED)
@@ -328,10 +371,12 @@ coat_ngx_access(ngx_http_request_t *r)
     if (ctx->decided && begin_anew(r, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (lcf->question.len == 0)
-        return NGX_DECLINED;
+        return pass_by(r, lcf, ctx);
+    if (ctx->too_many_lines) /* this is the page for that */
+        return NGX_HTTP_BAD_REQUEST;
     ctx->refused = NULL; /* of the place that led here, as its error page */
     rc = coat_ngx_cross(r, lcf, ctx);
     if (rc != NGX_OK)
         return rc;
-    return lcf->mode != COAT_NGX_OFF ? check(r, lcf, ctx) : NGX_DECLINED;
+    return lcf->mode != COAT_NGX_OFF ? check(r, lcf, ctx) : pass_by(r, lcf, ctx);
 }

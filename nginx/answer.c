@@ -187,8 +187,9 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code, coat_span id)
              : "This request came from another site.";
     ngx_str_t body;
 
-    if (down && !ctx->fields_set && coat_ngx_out(r, "Retry-After", COAT_NGX_STR("2")) != NGX_OK)
+    if (down && !ctx->retry_set && coat_ngx_out(r, "Retry-After", COAT_NGX_STR("2")) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ctx->retry_set |= down;
     if (safe_fields(r, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (has_error_page(r, status))

@@ -85,21 +85,35 @@ keep(coat_ngx_daemon *daemon, ngx_connection_t *c)
     return true;
 }
 
+/* Nothing may lie there yet: it would be taken for the answer. Nor the end of the connection.
+ */
+static bool
+is_quiet(const ngx_connection_t *c)
+{
+    u_char byte;
+
+    return recv(c->fd, &byte, 1, MSG_PEEK) < 0 && ngx_socket_errno == NGX_EAGAIN;
+}
+
 static ngx_connection_t *
 take_kept(coat_ngx_daemon *daemon)
 {
-    idle_connection *idle;
-    ngx_connection_t *c;
+    while (!ngx_queue_empty(&daemon->idle)) {
+        idle_connection *idle =
+            ngx_queue_data(ngx_queue_head(&daemon->idle), idle_connection, queue);
+        ngx_connection_t *c = idle->connection;
 
-    if (ngx_queue_empty(&daemon->idle))
-        return NULL;
-    idle = ngx_queue_data(ngx_queue_head(&daemon->idle), idle_connection, queue);
-    c = idle->connection;
-    ngx_queue_remove(&idle->queue);
-    daemon->idle_count--;
-    ngx_free(idle);
-    c->idle = 0;
-    return c;
+        if (!is_quiet(c)) {
+            drop_idle(idle);
+            continue;
+        }
+        ngx_queue_remove(&idle->queue);
+        daemon->idle_count--;
+        ngx_free(idle);
+        c->idle = 0;
+        return c;
+    }
+    return NULL;
 }
 
 static ngx_connection_t *
@@ -144,7 +158,9 @@ finish(coat_ngx_ask *ask, const coat_reply *reply)
     coat_ngx_told told = ask->told;
     void *owner = ask->owner;
 
-    if (c != NULL && (reply == NULL || !reply->keep || !keep(ask->daemon, c)))
+    /* An answer before the whole question is an answer to something else. */
+    if (c != NULL &&
+        (reply == NULL || !reply->keep || ask->sent < ask->text.len || !keep(ask->daemon, c)))
         ngx_close_connection(c);
     ngx_free(ask);
     told(owner, reply);

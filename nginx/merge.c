@@ -86,8 +86,7 @@ add_name(ngx_conf_t *cf, coat_ngx_srv *scf, const coat_ngx_name *name)
     if (scf->name_count == COAT_NGX_NAMES_MAX)
         return COAT_NGX_COMPLAIN(cf, "more than %d names of coatcheck_header in one server",
                                  COAT_NGX_NAMES_MAX);
-    scf->names[scf->name_count++] = *name;
-    scf->lengths |= (uint64_t)1 << name->text.len;
+    coat_ngx_add_name(scf, name);
     return NGX_CONF_OK;
 }
 

@@ -5,14 +5,15 @@
 /**
  * ngx_http_coatcheck_module: what its files share.
  *
- *   module.c    directives, life of the module         config.c   directives with rules of
- * their own scan.c      the client's header, once: facts, and what only we may say is taken out
- *   access.c    the decision                           table.c    the node table, mapped by
- * each worker question.c  the text of a question to the daemon   ask.c      asks it reply.c the
- * daemon's answer, parsed strictly answer.c    what the client is told identity.c what the
- * application is told cross.c     CSRF and CORS                          filter.c   fields of
- * every response watch.c     WebSockets and event streams end with their session assertion.c
- * signed assertions, kept for a few seconds
+ * - module.c: directives, life of the module; config.c, rules.c, merge.c: what they mean
+ * - scan.c: the client's header, once: facts, and what only we may say is taken out
+ * - access.c: the decision; cross.c: CSRF and CORS before it
+ * - table.c: the node table, mapped by each worker
+ * - question.c, ask.c, reply.c: a question to the daemon, asked, and its answer parsed strictly
+ * - answer.c: what the client is told; identity.c: what the application is told
+ * - assertion.c: signed assertions, kept for a few seconds
+ * - filter.c: fields of every response
+ * - watch.c: WebSockets and event streams end with their session
  *
  * One thread, the event loop of a worker; nothing here may block. All memory of a request comes
  * from its pool and ends with it.
@@ -66,6 +67,10 @@ typedef struct coat_ngx_table {
     ngx_msec_t looked; /* when it was seen last that this is the file at path */
     dev_t device;
     ino_t inode;
+    int64_t time_ms;   /* the time in it */
+    ngx_msec_t moved;  /* when that went on last */
+    ngx_msec_t heard;  /* when the daemon answered last */
+    ngx_uint_t still;  /* it stands still: said once in the log */
     ngx_uint_t missed; /* it did: said once in the log */
 } coat_ngx_table;
 
@@ -94,7 +99,8 @@ typedef struct coat_ngx_srv {
     ngx_flag_t used;       /* some location of this server does something */
     ngx_uint_t name_count; /* identity headers to be taken out of each request */
     coat_ngx_name names[COAT_NGX_NAMES_MAX];
-    uint64_t lengths; /* bit n: a name of n bytes is among them */
+    uint64_t lengths;  /* bit n: a name of n bytes is among them */
+    uint32_t initials; /* bit n: one whose first byte is n in its lower five bits */
 } coat_ngx_srv;
 
 typedef struct coat_ngx_loc {
@@ -152,7 +158,7 @@ struct coat_ngx_ctx {
     ngx_str_t values[COAT_NGX_FIELDS]; /* encoded */
     coat_cookie_found found;           /* our cookies; one of them names the live session */
     const char *refused;               /* "csrf" or "cors": only a 403 can come of it */
-    ngx_flag_t fields_set;             /* those of an answer of our own */
+    ngx_flag_t fields_set, retry_set;  /* those of an answer of our own */
     ngx_str_t set_cookie[2];           /* a rotated cookie, to be sent whatever follows */
     ngx_uint_t set_cookie_count;
     coat_cors_answer cors;
@@ -227,6 +233,8 @@ ngx_int_t coat_ngx_variables(ngx_conf_t *cf);
 
 /** The table if it is there, opened anew if the daemon has replaced it. */
 coat_table *coat_ngx_table_of(coat_ngx_table *table, ngx_log_t *log);
+/** The daemon has answered: then it also writes its table. */
+void coat_ngx_table_heard(coat_ngx_table *table);
 void coat_ngx_tables_close(coat_ngx_main *main);
 /** Wall clock of this turn of the loop. */
 int64_t coat_ngx_now_ms(void);
@@ -318,6 +326,15 @@ coat_ngx_cut(coat_span span, size_t most)
     if (span.len > most)
         span.len = most;
     return span;
+}
+
+/** One more name to be taken out of each request; there is room. */
+static inline void
+coat_ngx_add_name(coat_ngx_srv *scf, const coat_ngx_name *name)
+{
+    scf->names[scf->name_count++] = *name;
+    scf->lengths |= (uint64_t)1 << name->text.len;
+    scf->initials |= (uint32_t)1 << (name->lower[0] & 31);
 }
 
 #define COAT_NGX_STR(s) ((ngx_str_t){.len = sizeof(s) - 1, .data = (u_char *)(uintptr_t)(s)})

@@ -69,7 +69,8 @@ fold(u_char c)
 static bool
 is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
 {
-    if (h->key.len >= 64 || (scf->lengths >> h->key.len & 1) == 0)
+    if (h->key.len >= 64 || (scf->lengths >> h->key.len & 1) == 0 ||
+        (scf->initials >> (fold(h->key.data[0]) & 31) & 1) == 0)
         return false;
     for (ngx_uint_t i = 0; i < scf->name_count; i++) {
         const coat_ngx_name *name = &scf->names[i];
@@ -89,6 +90,7 @@ is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
 
 /** Where a walk through a list is. */
 typedef struct walk {
+    ngx_http_request_t *r;
     ngx_list_t *list;
     ngx_list_part_t *part, *before;
     ngx_uint_t at;
@@ -96,9 +98,11 @@ typedef struct walk {
 } walk;
 
 static walk
-walk_begin(ngx_list_t *list)
+walk_begin(ngx_http_request_t *r)
 {
-    return (walk){.list = list, .part = &list->part};
+    ngx_list_t *list = &r->headers_in.headers;
+
+    return (walk){.r = r, .list = list, .part = &list->part};
 }
 
 static ngx_table_elt_t *
@@ -147,11 +151,26 @@ walk_cut(walk *w)
     return NGX_OK;
 }
 
+/* From 1.23 on nginx links the fields of one name to each other, once, for FastCGI and the
+ * like, and counts by the list what it meets along the links: after an internal redirect both
+ * would not fit together any more. So it links them again. */
+static void
+list_changed(ngx_http_request_t *r)
+{
+#if nginx_version >= 1023000
+    r->headers_in.multi_linked = 0;
+#else
+    (void)r;
+#endif
+}
+
 /* The next push takes a new part: how much room is left in the last one is not known any more.
  */
 static void
 walk_end(walk *w)
 {
+    if (w->cut)
+        list_changed(w->r);
     if (w->cut && w->list->last->nelts > 0)
         w->list->nalloc = w->list->last->nelts;
 }
@@ -168,6 +187,8 @@ tame_connection(ngx_table_elt_t *h)
     u_char *to = h->value.data;
     bool plain = true;
 
+    if (coat_span_is(rest, COAT_LIT("keep-alive"))) /* what browsers send */
+        return;
     for (int pass = 0; pass < 2; pass++) {
         rest = coat_ngx_span(h->value);
         while (rest.len > 0) {
@@ -212,13 +233,8 @@ note(coat_ngx_ctx *ctx, coat_span *to, const ngx_table_elt_t *h, bool decides)
 static void
 note_cookie(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 {
-    coat_ngx_line *line;
+    coat_ngx_line *line = &ctx->lines[ctx->line_count++];
 
-    if (ctx->line_count == COAT_NGX_COOKIE_LINES) {
-        ctx->too_many_lines = 1;
-        return;
-    }
-    line = &ctx->lines[ctx->line_count++];
     line->known = line->listed = h;
     line->original = h->value;
 }
@@ -296,7 +312,7 @@ note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 ngx_int_t
 coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
 {
-    walk w = walk_begin(&r->headers_in.headers);
+    walk w = walk_begin(r);
     ngx_table_elt_t *h;
 
     while ((h = walk_here(&w)) != NULL)
@@ -308,11 +324,21 @@ coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
     return NGX_OK;
 }
 
+/* More lines than can be looked after: nobody gets to see them. */
+static bool
+is_surplus(coat_ngx_ctx *ctx, const ngx_table_elt_t *h)
+{
+    if (ctx->line_count < COAT_NGX_COOKIE_LINES || h->key.len != 6 || !NAMED(h, "cookie"))
+        return false;
+    ctx->too_many_lines = 1;
+    return true;
+}
+
 ngx_int_t
 coat_ngx_post_read(ngx_http_request_t *r)
 {
     const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
-    walk w = walk_begin(&r->headers_in.headers);
+    walk w = walk_begin(r);
     ngx_table_elt_t *h;
     coat_ngx_ctx *ctx;
 
@@ -323,7 +349,7 @@ coat_ngx_post_read(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     ctx->facts.method = coat_ngx_span(r->method_name);
     while ((h = walk_here(&w)) != NULL) {
-        if (is_ours(scf, h)) {
+        if (is_ours(scf, h) || is_surplus(ctx, h)) {
             if (walk_cut(&w) != NGX_OK)
                 return NGX_HTTP_INTERNAL_SERVER_ERROR;
             continue;
@@ -332,7 +358,7 @@ coat_ngx_post_read(ngx_http_request_t *r)
         w.at++;
     }
     walk_end(&w);
-    if (ctx->too_many_lines) /* which one counts nobody can tell, nor hide them all */
+    if (ctx->too_many_lines) /* which one counts nobody can tell */
         return NGX_HTTP_BAD_REQUEST;
     return NGX_DECLINED;
 }
@@ -357,7 +383,7 @@ coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *name, ngx_str_t value)
 static ngx_int_t
 unlist(ngx_http_request_t *r, const ngx_table_elt_t *element)
 {
-    walk w = walk_begin(&r->headers_in.headers);
+    walk w = walk_begin(r);
     ngx_table_elt_t *h;
     ngx_int_t rc = NGX_OK;
 
@@ -419,7 +445,8 @@ coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx)
             line->listed = ngx_list_push(&r->headers_in.headers);
             if (line->listed == NULL)
                 return NGX_ERROR;
-            *line->listed = *line->known;
+            *line->listed = *line->known; /* with its links */
+            list_changed(r);
         }
         line->listed->value = line->original;
     }

@@ -3,8 +3,9 @@
 #include "module.h"
 
 enum {
-    RETRY_MS = 100, /* between two attempts to open a table that is not there */
-    LOOK_MS = 100,  /* between two looks whether it is still there */
+    RETRY_MS = 100,  /* between two attempts to open a table that is not there */
+    LOOK_MS = 100,   /* between two looks whether it is still there */
+    STILL_MS = 3000, /* the daemon writes the time into its table once a second */
 };
 
 int64_t
@@ -71,6 +72,8 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
         at->missed = 0;
         coat_table_close(at->table);
         at->table = table;
+        at->time_ms = -1;
+        at->still = 0;
         return;
     }
     if (!at->missed)
@@ -83,6 +86,38 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
     at->tried = ngx_current_msec;
 }
 
+/* When the table's time went on last, as far as this worker has looked. */
+static void
+note_time(coat_ngx_table *at)
+{
+    int64_t time_ms = coat_table_time_ms(at->table);
+
+    if (time_ms == at->time_ms)
+        return;
+    at->time_ms = time_ms;
+    at->moved = at->heard = ngx_current_msec;
+}
+
+/* While the daemon is away its table stands still and is true all the same. One that stands
+ * still while the daemon answers is not, or no longer, the one that it writes (another
+ * table.path, a copy): what ends from now on would stay in it for ever. */
+static bool
+is_written(coat_ngx_table *at, ngx_log_t *log)
+{
+    bool still;
+
+    note_time(at);
+    still = (ngx_msec_int_t)(at->heard - at->moved) > STILL_MS;
+    if (still && !at->still)
+        ngx_log_error(
+            NGX_LOG_ERR, log, 0,
+            "coatcheck: node table \"%V\" stands still while the daemon answers; it is "
+            "not believed. Is it the daemon's table.path?",
+            &at->path);
+    at->still = still;
+    return !still;
+}
+
 coat_table *
 coat_ngx_table_of(coat_ngx_table *at, ngx_log_t *log)
 {
@@ -90,7 +125,16 @@ coat_ngx_table_of(coat_ngx_table *at, ngx_log_t *log)
         forget(at);
     if (at->table == NULL || coat_table_stale(at->table))
         open_table(at, log);
-    return at->table;
+    return at->table != NULL && is_written(at, log) ? at->table : NULL;
+}
+
+void
+coat_ngx_table_heard(coat_ngx_table *at)
+{
+    if (at->table == NULL)
+        return;
+    note_time(at);
+    at->heard = ngx_current_msec;
 }
 
 void

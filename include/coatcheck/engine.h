@@ -43,7 +43,11 @@ typedef struct coat_engine_conf {
     const char *table_path; /* NULL: a private table in memory */
     uint32_t table_slots;   /* default 131072; 0: no table, every check asks the store */
     uint32_t table_gid;     /* group that may read the table; (uint32_t)-1: nobody else */
-    coat_rng_fn rng;        /* NULL: coat_rng_system */
+    /* File of sessions that are still to be ended after an outage of the store, so that this
+     * outlives the process (SF-4). NULL: beside the table (path ".ended"), if that has a path.
+     */
+    const char *outbox_path;
+    coat_rng_fn rng; /* NULL: coat_rng_system */
     void *rng_ctx;
     coat_clock_fn clock; /* NULL: coat_clock_system */
     void *clock_ctx;
@@ -197,6 +201,10 @@ typedef struct coat_engine_stats {
     uint64_t created, ended, rotated, confirmed, reused, expired, evicted, conflicts;
     uint64_t store_errors, folded, swept;
     uint64_t table_slots, table_used, table_evicted;
+    /* Where other machines change sessions too: how often reports of changes were lost; reports
+     * acted upon; terminations that waited for a lease to run out; what a store that had lost
+     * it was told again. */
+    uint64_t changes_lost, changes_heard, unconfirmed, repaired;
 } coat_engine_stats;
 COAT_API void coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out);
 

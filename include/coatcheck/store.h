@@ -23,6 +23,7 @@ struct uv_loop_s;
 #define COAT_STORE_LIST_MAX 1000  /* entries a LIST_OWNER or SCAN reports at most */
 #define COAT_STORE_SWEEP_MAX 1000 /* entries a SWEEP looks at at most */
 #define COAT_STORE_TIMEOUT_MS 250 /* default deadline of an operation */
+#define COAT_SAY_MAX 512          /* bytes of a message */
 
 /** What lives side by side in one store. Addresses of different spaces never meet. */
 typedef enum coat_space {
@@ -44,7 +45,8 @@ typedef enum coat_op {
     /* NO_SESSION if absent, past expires_ms, or of an ended epoch; they are the same answer. */
     COAT_OP_LOAD,
     /* Compare-and-set: NO_SESSION if removed meanwhile, CONFLICT if its version is not
-     * `version`. Never an upsert: a late write must not revive a session that was ended. */
+     * `version`. Never an upsert: a late write must not revive a session that was ended.
+     * `quiet`: watchers need not hear of it. */
     COAT_OP_REPLACE,
     /* Idempotent: OK also if already gone. Durable before done(). Works on a full store. */
     COAT_OP_REMOVE,
@@ -53,11 +55,16 @@ typedef enum coat_op {
     COAT_OP_LIST_OWNER,
     /* End all sessions of `owner` but `spare` (if has_spare), in one atomic step whose cost
      * does not depend on their number, durable before done(), also on a full store. It raises
-     * the owner's epoch; the result's epoch_owner is the new one. */
+     * the owner's epoch; the result's epoch_owner is the new one. With `again` set it is a
+     * replay to a store that may have lost it (RV-5), and idempotent: if the owner's epoch is
+     * `again` or higher nothing is changed; else it becomes that, and from then on only higher
+     * ones are given out. */
     COAT_OP_REMOVE_OWNER,
-    /* Result: the current epoch_owner of `owner` (0: never raised) and epoch_global. */
+    /* Result: the current epoch_owner of `owner` (0: never raised; see also COAT_CAP_CACHE) and
+     * epoch_global. */
     COAT_OP_EPOCHS,
-    /* End every session of everybody: one write that raises the global epoch. */
+    /* End every session of everybody: one write that raises the global epoch. With
+     * `again` set it is a replay, as above. */
     COAT_OP_END_ALL,
     /* Report entries of a space through item(), in address order, like LIST_OWNER. */
     COAT_OP_SCAN,
@@ -67,6 +74,16 @@ typedef enum coat_op {
      * every write that was answered STORE_DOWN before this one was submitted has taken place by
      * now, or never will. */
     COAT_OP_SWEEP,
+    /* COAT_CAP_WATCH only. Tell every watcher `value`, the teller's own too, or with has_to
+     * only those of instance `to`; at most COAT_SAY_MAX bytes. In the same atomic step instance
+     * `address` is entered in the register under a version higher than it ever had, the
+     * result's found_version, and the register as it is then is reported through item(), if
+     * that is set (address and version; values empty). A write: refused whenever REPLACE would
+     * be. Never tried twice by the store. TOO_MANY beyond COAT_STORE_LIST_MAX instances. */
+    COAT_OP_SAY,
+    /* COAT_CAP_WATCH only. Take instance `address` out of the register; if `version` is set
+     * only if that is its version, else CONFLICT. Idempotent. */
+    COAT_OP_LEAVE,
 } coat_op;
 
 /** One reported entry; borrowed until item() returns. */
@@ -91,10 +108,12 @@ struct coat_store_req {
     uint32_t timeout_ms;   /* 0: COAT_STORE_TIMEOUT_MS; STORE_DOWN when it runs out */
     uint64_t epoch_owner;  /* INSERT; result of EPOCHS, REMOVE_OWNER */
     uint64_t epoch_global; /* INSERT; result of EPOCHS, END_ALL */
+    uint64_t again;        /* REMOVE_OWNER, END_ALL: an epoch to put back; 0: raise it */
     uint32_t owner_max;
     bool owner_evict;
-    bool has_superseded, has_spare, has_cursor;
-    coat_handle superseded, spare, cursor;
+    bool has_superseded, has_spare, has_cursor, has_to;
+    bool quiet; /* REPLACE: what others keep of it stays good enough */
+    coat_handle superseded, spare, cursor, to;
     uint32_t limit;
     void (*item)(coat_store_req *req, const coat_store_item *item);
     void (*done)(coat_store_req *req);
@@ -118,11 +137,14 @@ typedef struct coat_store coat_store;
 typedef struct coat_lane coat_lane;
 
 enum coat_store_caps {
-    COAT_CAP_DURABLE = 1U << 0, /* survives kill -9 of everything once acknowledged */
-    COAT_CAP_WATCH = 1U << 1,
+    COAT_CAP_DURABLE = 1U << 0,  /* survives kill -9 of everything once acknowledged */
+    COAT_CAP_WATCH = 1U << 1,    /* reports changes: watch_open, SAY, LEAVE */
     COAT_CAP_SHARED = 1U << 2,   /* other machines may change it: node table needs a lease */
     COAT_CAP_EXPIRES = 1U << 3,  /* expires by itself: SWEEP has nothing to do */
     COAT_CAP_ACCOUNTS = 1U << 4, /* fit to keep accounts */
+    /* May forget anything at any time, which ends sessions. It cannot say what it holds: SCAN
+     * is UNSUPPORTED. And an owner's epoch that was never raised is not 0. */
+    COAT_CAP_CACHE = 1U << 5,
 };
 
 typedef struct coat_store_conf {
@@ -153,13 +175,67 @@ typedef struct coat_store_stats {
     char notice[256];    /* away: why; else what is unsuitable about the server, or "" */
 } coat_store_stats;
 
-struct coat_watch_event {
-    bool all, is_owner; /* everything; an owner (else one address) */
-    coat_handle address;
-    coat_owner owner;
-};
+/* ---- watching (COAT_CAP_WATCH) ---- */
 
-/** A store's functions. All required but watch. */
+/**
+ * A watch reports what changes in the store, whoever changes it, so that what a process keeps
+ * of it can be dropped. It is opened on a lane and reports on that lane's thread, from within
+ * its loop; on a lane without loop, from within submit and wait. At most one a lane.
+ *
+ * It begins LOST, and is READY and LOST in turns. Between READY and the next LOST:
+ *
+ *  1. Order. A message is reported after every change that had taken place before SAY was
+ *     submitted. A change has taken place once its request was answered or a LOAD can see it.
+ *     Among messages of one instance the later is reported later.
+ *  2. Completeness. Every change after READY is reported, unless LOST is. Either may be late
+ *     without bound: silence promises nothing. Whoever must know says something and waits until
+ *     it hears that; by rule 1 it has then heard what was before. A channel that can drop a
+ *     single report while it stays open must number them: a gap is LOST.
+ *  3. One server. Whatever any lane of this coat_store is answered, to requests submitted after
+ *     READY and before LOST, comes from the server whose changes are reported. When a lane is
+ *     to use another one (failover, restored snapshot: another run id, timeline or system
+ *     identifier), LOST comes first, the lanes' connections to the former are dropped, and
+ *     READY comes after that. READY also says: by now every write of this coat_store that was
+ *     answered STORE_DOWN before LOST has taken place, or never will, or will be reported.
+ *  4. Sessions only: accounts and META are not reported. Nor need be: a REPLACE that is quiet,
+ *     an INSERT's own address, a request that has changed nothing, what SWEEP erases.
+ *
+ * Reports may be doubled, and there may be more than asked for (ALL is always right). Before
+ * READY and after LOST nothing is reported but READY. How a channel is subscribed, and when it
+ * is tried again after LOST, is the store's business; one that is silent for good is closed and
+ * opened anew by who watches.
+ */
+typedef enum coat_watch_kind {
+    COAT_WATCH_READY = 1, /* from here on */
+    COAT_WATCH_LOST,      /* from here on reports are missing */
+    COAT_WATCH_ADDRESS,   /* a session was replaced, removed, superseded, evicted, forgotten */
+    COAT_WATCH_OWNER,     /* all sessions of an owner but `spare` were ended */
+    COAT_WATCH_ALL,       /* everybody's were; or whatever else the store cannot name */
+    COAT_WATCH_SAID,
+} coat_watch_kind;
+
+/** Borrowed until event() returns. */
+typedef struct coat_watch_event {
+    coat_watch_kind kind;
+    bool own;            /* ADDRESS: by a lane of this very coat_store. May be left false */
+    bool gone;           /* ADDRESS: is there no longer. May be left false */
+    bool has_spare;      /* OWNER */
+    coat_handle address; /* ADDRESS: which; SAID: who */
+    coat_handle spare;
+    coat_owner owner;
+    uint64_t epoch;    /* OWNER, ALL: the new one; 0: unknown (flushed, ...) */
+    coat_span message; /* SAID */
+} coat_watch_event;
+
+typedef struct coat_watch_sink {
+    coat_handle instance; /* whose watch it is: messages to it are reported here */
+    void (*event)(void *ctx, const coat_watch_event *event);
+    void *ctx;
+} coat_watch_sink;
+
+typedef struct coat_watch coat_watch;
+
+/** A store's functions. All required but those for watching. */
 struct coat_store_ops {
     uint32_t abi;     /* COAT_STORE_ABI */
     uint32_t caps;    /* coat_store_caps */
@@ -173,17 +249,21 @@ struct coat_store_ops {
     /* Drive a lane without loop until req is done. */
     void (*wait)(coat_lane *lane, coat_store_req *req);
     coat_err (*stats)(coat_store *store, coat_store_stats *out);
-    coat_err (*watch)(coat_lane *lane,
-                      void (*changed)(void *ctx, const struct coat_watch_event *event),
-                      void *ctx);
+    /* COAT_CAP_WATCH. event() is not called before watch_open returns, nor after watch_close
+     * has begun; it may call submit, not watch_close. */
+    coat_err (*watch_open)(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out);
+    void (*watch_close)(coat_watch *watch); /* before its lane */
 };
 
-/** First member of every store and lane. */
+/** First member of every store, lane and watch. */
 struct coat_store {
     const struct coat_store_ops *ops;
 };
 struct coat_lane {
     coat_store *store;
+};
+struct coat_watch {
+    coat_lane *lane;
 };
 
 /** Make a further store known by its URL scheme. Before threads start. */
@@ -215,6 +295,11 @@ COAT_API void coat_lane_close(coat_lane *lane);
 
 /** Check the request's arguments once for all stores (INVALID, TOO_LARGE), then hand it on. */
 COAT_API void coat_store_submit(coat_lane *lane, coat_store_req *req);
+/** @retval COAT_UNSUPPORTED  the store cannot; COAT_EXISTS  the lane has one already */
+COAT_API coat_err coat_watch_open(coat_lane *lane, const coat_watch_sink *sink,
+                                  coat_watch **out) COAT_MUST_USE;
+COAT_API void coat_watch_close(coat_watch *watch); /* NULL is a no-op */
+
 /** Submit and wait: for lanes without loop. Returns req->result; done may be NULL. */
 COAT_API coat_err coat_store_run(coat_lane *lane, coat_store_req *req) COAT_MUST_USE;
 

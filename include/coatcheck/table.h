@@ -27,7 +27,9 @@ typedef struct coat_table_query {
     int64_t now_ms;
     int64_t max_age_ms; /* step-up demand; not met: ASK */
     uint64_t context;   /* coat_table_context(); 0: do not compare. Differs: ASK */
-    bool background;    /* do not note activity */
+    /* Or NULL: what context would be of. Cheaper, since it is hashed only when it matters. */
+    const coat_context *from;
+    bool background; /* do not note activity */
 } coat_table_query;
 
 /** Set in full on every return; zeroed it means ASK. Spans point into `identity`. */
@@ -65,6 +67,13 @@ COAT_API coat_table_verdict coat_table_live(const coat_table *table, coat_span t
  * the functions above answer ASK meanwhile.
  */
 COAT_API bool coat_table_stale(const coat_table *table);
+
+/**
+ * The time in the table, which the daemon writes about once a second. While the daemon is away
+ * it stands still, and the table is true all the same; where it stands still although the
+ * daemon answers, this is not the daemon's table (any more).
+ */
+COAT_API int64_t coat_table_time_ms(const coat_table *table);
 
 /** Keyed hash of client context, for query.context; never 0. */
 COAT_API uint64_t coat_table_context(const coat_table *table, const coat_context *context);

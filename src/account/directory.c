@@ -58,7 +58,8 @@ conf_fault(const coat_directory_conf *conf, bool weak_ok)
     if (conf->keys == NULL || conf->store == NULL)
         return "keys and a store are needed";
     if ((coat_store_caps_of(conf->store) & COAT_CAP_ACCOUNTS) == 0)
-        return "this store is not fit to keep accounts: use lmdb:";
+        return "this store is not fit to keep accounts: set accounts.url to one that is, such "
+               "as lmdb:";
     return conf_fault_limits(conf);
 }
 

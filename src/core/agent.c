@@ -88,20 +88,22 @@ coat_agent_family(coat_span agent)
 size_t
 coat_language_first(coat_span accept_language, char *buf, size_t cap)
 {
-    coat_span rest = accept_language, range, tag;
-    size_t room = cap < LANGUAGE_MAX + 1 ? cap : LANGUAGE_MAX + 1;
-    coat_out out = coat_out_init(buf, room);
+    size_t room = cap < LANGUAGE_MAX + 1 ? cap : LANGUAGE_MAX + 1, len = 0;
+    coat_span tag = accept_language;
 
     if (cap == 0)
         return 0;
     buf[0] = '\0';
-    if (!coat_span_split(&rest, ',', &range) || !coat_span_split(&range, ';', &tag))
-        return 0;
+    while (len < tag.len && tag.ptr[len] != ',' && tag.ptr[len] != ';')
+        len++;
+    tag = coat_span_trim((coat_span){tag.ptr, len});
     for (size_t i = 0; i < tag.len; i++)
         if (!coat_char_is_alnum(tag.ptr[i]) && tag.ptr[i] != '-')
             return 0;
-    for (size_t i = 0; i < tag.len && i + 1 < room; i++)
-        coat_out_char(&out, (char)coat_ascii_lower(tag.ptr[i]));
-    (void)coat_out_end(&out);
-    return out.len;
+    if (tag.len >= room)
+        tag.len = room - 1;
+    for (size_t i = 0; i < tag.len; i++)
+        buf[i] = (char)coat_ascii_lower(tag.ptr[i]);
+    buf[tag.len] = '\0';
+    return tag.len;
 }

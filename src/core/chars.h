@@ -82,15 +82,22 @@ coat_span_slice(coat_span span, size_t from, size_t to)
     return (coat_span){span.ptr + from, to - from};
 }
 
-/** Without OWS (space, tab) at both ends. */
+/** OWS of RFC 9110 5.6.3. */
+static inline bool
+coat_char_is_ows(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/** Without OWS at both ends. */
 static inline coat_span
 coat_span_trim(coat_span span)
 {
-    while (span.len > 0 && (span.ptr[0] == ' ' || span.ptr[0] == '\t')) {
+    while (span.len > 0 && coat_char_is_ows(span.ptr[0])) {
         span.ptr++;
         span.len--;
     }
-    while (span.len > 0 && (span.ptr[span.len - 1] == ' ' || span.ptr[span.len - 1] == '\t'))
+    while (span.len > 0 && coat_char_is_ows(span.ptr[span.len - 1]))
         span.len--;
     return span;
 }

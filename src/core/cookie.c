@@ -50,28 +50,49 @@ values_allowed(coat_span name)
     return coat_span_starts_nocase(name, COAT_LIT("__Host-")) ? 1 : COAT_COOKIE_CANDIDATES;
 }
 
+/**
+ * Where the value of a pair begins, if its name is this one; else 0. By the first bytes: most
+ * pairs are somebody else's, and are done with there. Nothing but space is between name and
+ * '='.
+ */
+static size_t
+value_at(coat_span pair, const char *name, size_t cap)
+{
+    size_t at = 0;
+
+    while (at < cap && name[at] != '\0') {
+        if (at == pair.len || pair.ptr[at] != (uint8_t)name[at])
+            return 0;
+        at++;
+    }
+    while (at < pair.len && coat_char_is_ows(pair.ptr[at]))
+        at++;
+    return at > 0 && at < pair.len && pair.ptr[at] == '=' ? at + 1 : 0;
+}
+
 void
 coat_cookie_find(const coat_cookie_conf *conf, const coat_span *lines, size_t line_count,
                  coat_cookie_found *out)
 {
-    coat_span wanted = conf_name(conf), name, value;
+    coat_span wanted = conf_name(conf), pair;
     coat_cookie_found found = {0};
     size_t room = COAT_COOKIE_HEADER_MAX;
 
     for (size_t i = 0; i < line_count && wanted.len > 0 && !found.ambiguous; i++) {
-        coat_cookie_iter iter;
+        coat_span rest = lines[i];
 
-        if (lines[i].len > room) {
+        if (rest.len > room) {
             found.ambiguous = true;
             break;
         }
-        room -= lines[i].len;
-        coat_cookie_iter_init(&iter, lines[i]);
-        while (coat_cookie_next(&iter, &name, &value)) {
-            if (!coat_span_is(name, wanted))
+        room -= rest.len;
+        while (coat_span_split(&rest, ';', &pair)) {
+            size_t at = value_at(pair, conf->name, sizeof conf->name);
+
+            if (at == 0)
                 continue;
             if (found.count < COAT_COOKIE_CANDIDATES)
-                found.value[found.count] = value;
+                found.value[found.count] = coat_span_trim(coat_span_slice(pair, at, pair.len));
             found.count++;
         }
     }
@@ -189,11 +210,10 @@ coat_cookie_delete(const coat_cookie_conf *conf, char *buf, size_t cap, size_t *
 static bool
 pair_is_named(coat_span pair, const char *const *names, size_t count)
 {
-    size_t equals = coat_span_find(pair, '=');
-    coat_span name = coat_span_trim(coat_span_slice(pair, 0, equals));
-
-    for (size_t i = 0; i < count && equals < pair.len && name.len > 0; i++)
-        if (coat_span_is(name, coat_span_of(names[i])))
+    while (pair.len > 0 && coat_char_is_ows(pair.ptr[0]))
+        pair = coat_span_slice(pair, 1, pair.len);
+    for (size_t i = 0; i < count; i++)
+        if (value_at(pair, names[i], SIZE_MAX) != 0)
             return true;
     return false;
 }
@@ -215,7 +235,7 @@ coat_cookie_strip(coat_span line, const char *const *names, size_t count, char *
         }
         if (!first)
             buf[len++] = ';';
-        while (first && cut_front && raw.len > 0 && (raw.ptr[0] == ' ' || raw.ptr[0] == '\t'))
+        while (first && cut_front && raw.len > 0 && coat_char_is_ows(raw.ptr[0]))
             raw = coat_span_slice(raw, 1, raw.len);
         if (raw.len > 0)
             memcpy(buf + len, raw.ptr, raw.len);

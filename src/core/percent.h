@@ -20,10 +20,10 @@ coat_percent_write(coat_span text, bool (*keep)(uint8_t), char *buf, size_t cap,
     static const char digits[] = "0123456789ABCDEF";
     size_t need = text.len, at = 0;
 
-    /* Size first, so that a failure leaves buf alone. */
+    /* Size first, so that a failure leaves buf alone; where none is possible, not at all. */
     if (text.len >= cap)
         return COAT_TOO_LARGE;
-    for (size_t i = 0; i < text.len; i++)
+    for (size_t i = 0; i < text.len && text.len > (cap - 1) / 3; i++)
         need += keep(text.ptr[i]) ? 0 : 2;
     if (need >= cap)
         return COAT_TOO_LARGE;

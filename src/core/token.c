@@ -163,7 +163,15 @@ coat_token_wipe(coat_token *token)
 void
 coat_handle_encode(const coat_handle *handle, char text[COAT_HANDLE_CHARS])
 {
-    coat_b64url_encode(handle->bytes, sizeof handle->bytes, text);
+    uint8_t end[14] = {0}, chars[COAT_B64URL_BLOCK_CHARS];
+
+    /* No secret, and needed for each request: without the loop and the wiping. */
+    memcpy(end, handle->bytes + COAT_B64URL_BLOCK_BYTES,
+           sizeof handle->bytes - COAT_B64URL_BLOCK_BYTES);
+    coat_b64url_encode_block(handle->bytes, chars);
+    memcpy(text, chars, sizeof chars);
+    coat_b64url_encode_block(end, chars);
+    memcpy(text + sizeof chars, chars, COAT_HANDLE_CHARS - sizeof chars);
 }
 
 coat_err

@@ -117,7 +117,7 @@ fold_now(coat_task *task)
     if (task->call->background || task->now_ms - record.seen_ms < coat_lag_ms(&record))
         return false;
     record.seen_ms = task->now_ms;
-    return coat_task_replace(task, &record, folded) == COAT_OK;
+    return coat_task_fold(task, &record, folded) == COAT_OK;
 }
 
 static void

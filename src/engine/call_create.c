@@ -35,7 +35,13 @@ epochs_read(coat_task *task)
         fail(task, task->req.result);
         return;
     }
-    coat_engine_epoch(task->desk->engine, task->req.epoch_global);
+    if (!coat_shared_epochs(task->desk->engine, task->req.owner, &task->req)) {
+        if (task->tries++ == 0) /* perhaps overtaken by a revocation on another desk */
+            coat_epochs_again(task, epochs_read);
+        else
+            fail(task, COAT_STORE_DOWN); /* it has lost something, and is being told */
+        return;
+    }
     task->u.create.epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
     load_former(task);
 }
@@ -203,6 +209,23 @@ done(coat_task *task)
 }
 
 static void
+confirmed(coat_task *task)
+{
+    if (task->req.result == COAT_OK)
+        done(task);
+    else
+        fail(task, task->req.result);
+}
+
+/** The session that this one follows has ended. */
+static void
+followed(coat_task *task)
+{
+    coat_shared_ended(task->desk->engine, &task->token.handle);
+    coat_confirm(task, confirmed);
+}
+
+static void
 undone(coat_task *task)
 {
     fail(task, task->u.create.undo_err);
@@ -212,7 +235,7 @@ static void
 former_removed(coat_task *task)
 {
     if (task->req.result == COAT_OK) {
-        done(task);
+        followed(task);
         return;
     }
     /* The visitor's old session may live: then there must be no new one either. */
@@ -230,6 +253,7 @@ evicted(coat_store_req *req, const coat_store_item *item)
 
     if (engine->writer != NULL)
         (void)coat_table_clear(engine->writer, &item->address);
+    coat_shared_ended(engine, &item->address);
     coat_count_add(&engine->counters, COAT_COUNT_EVICTED, 1);
     coat_report(task, COAT_EVENT_SESSION_EVICTED, "oldest", &item->address, task->call->user);
 }
@@ -255,8 +279,12 @@ inserted(coat_task *task)
 
     if (result == COAT_OK) {
         task->after->version = task->req.found_version;
-        if (!task->u.create.follows || task->u.create.same_owner) {
+        if (!task->u.create.follows) {
             done(task);
+            return;
+        }
+        if (task->u.create.same_owner) {
+            followed(task);
             return;
         }
         coat_gate_one(task->desk->engine->writer, &task->gates, &task->token.handle);

@@ -10,6 +10,12 @@
  */
 
 static void
+confirmed(coat_task *task)
+{
+    coat_task_finish(task, task->req.result);
+}
+
+static void
 removed(coat_task *task)
 {
     coat_engine *engine = task->desk->engine;
@@ -22,6 +28,7 @@ removed(coat_task *task)
     }
     if (result == COAT_OK) {
         coat_unsettled_ended(&engine->unsettled, &task->handle);
+        coat_shared_ended(engine, &task->handle);
         if (task->have != NULL) {
             task->call->count = 1;
             coat_count_add(&engine->counters, COAT_COUNT_ENDED, 1);
@@ -31,7 +38,10 @@ removed(coat_task *task)
                         NULL, &task->handle, task->have->record.user);
         }
     }
-    coat_task_finish(task, result);
+    if (result == COAT_OK)
+        coat_confirm(task, confirmed);
+    else
+        coat_task_finish(task, result);
 }
 
 static void
@@ -48,8 +58,12 @@ loaded(coat_task *task)
     coat_err err = coat_task_loaded(task);
     coat_span user = task->call->owner_user;
 
+    if (task->req.result == COAT_NO_SESSION && user.len > 0) {
+        coat_task_finish(task, COAT_NOT_FOUND);
+        return;
+    }
     if (task->req.result == COAT_NO_SESSION) { /* nothing there to end (LC-8) */
-        coat_task_finish(task, user.len > 0 ? COAT_NOT_FOUND : COAT_OK);
+        coat_confirm(task, confirmed); /* perhaps ended a moment ago, without an answer */
         return;
     }
     if (task->req.result == COAT_CANCELLED) {

@@ -28,6 +28,12 @@ each(coat_store_req *req, const coat_store_item *item)
 }
 
 static void
+confirmed(coat_task *task)
+{
+    coat_task_finish(task, task->req.result);
+}
+
+static void
 ended(coat_task *task)
 {
     coat_engine *engine = task->desk->engine;
@@ -38,6 +44,10 @@ ended(coat_task *task)
         task->call->count = task->u.list.listed;
         coat_count_add(&engine->counters, COAT_COUNT_ENDED, task->u.list.listed);
         coat_report(task, COAT_EVENT_SESSION_REVOKED, "user", NULL, task->call->user);
+        coat_shared_owner_ended(engine, task->u.list.owner, task->req.epoch_owner,
+                                task->u.list.has_spare ? &task->u.list.spare : NULL);
+        coat_confirm(task, confirmed);
+        return;
     }
     coat_task_finish(task, result);
 }
@@ -103,6 +113,8 @@ ended_all(coat_task *task)
     if (result == COAT_OK) {
         coat_engine_epoch(task->desk->engine, task->req.epoch_global);
         coat_report(task, COAT_EVENT_SESSION_REVOKED, "all", NULL, (coat_span){0});
+        coat_confirm(task, confirmed);
+        return;
     }
     coat_task_finish(task, result);
 }
@@ -115,14 +127,31 @@ coat_end_all_start(coat_task *task)
     coat_task_submit(task, ended_all);
 }
 
+void
+coat_epochs_again(coat_task *task, coat_step next)
+{
+    coat_owner owner = task->req.owner;
+
+    coat_task_req(task, COAT_OP_EPOCHS)->owner = owner;
+    coat_task_submit(task, next);
+}
+
 static void
 epochs_read(coat_task *task)
 {
-    if (task->req.result == COAT_OK) {
-        coat_engine_epoch(task->desk->engine, task->req.epoch_global);
-        task->call->epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
+    coat_err result = task->req.result;
+
+    if (result == COAT_OK &&
+        !coat_shared_epochs(task->desk->engine, task->req.owner, &task->req)) {
+        if (task->tries++ == 0) {
+            coat_epochs_again(task, epochs_read);
+            return;
+        }
+        result = COAT_STORE_DOWN; /* it has lost something, and is being told */
     }
-    coat_task_finish(task, task->req.result);
+    if (result == COAT_OK)
+        task->call->epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
+    coat_task_finish(task, result);
 }
 
 void

@@ -30,7 +30,6 @@ done(coat_task *task)
     coat_call *call = task->call;
     coat_session *session = task->after;
 
-    session->version = task->req.found_version;
     coat_report(task, COAT_EVENT_SESSION_RENEWED, NULL, &session->handle, session->record.user);
     call->session = session;
     task->after = NULL;
@@ -43,13 +42,24 @@ done(coat_task *task)
 }
 
 static void
+confirmed(coat_task *task)
+{
+    if (task->req.result == COAT_OK)
+        done(task);
+    else
+        fail(task, task->req.result);
+}
+
+static void
 inserted(coat_task *task)
 {
     coat_engine *engine = task->desk->engine;
     coat_err result = task->req.result;
 
     if (result == COAT_OK) {
-        done(task);
+        task->after->version = task->req.found_version;
+        coat_shared_ended(engine, &task->handle);
+        coat_confirm(task, confirmed);
         return;
     }
     task->gates_unsettled = coat_undecided(result);
@@ -184,7 +194,13 @@ epochs_read(coat_task *task)
         fail(task, task->req.result);
         return;
     }
-    coat_engine_epoch(task->desk->engine, task->req.epoch_global);
+    if (!coat_shared_epochs(task->desk->engine, task->req.owner, &task->req)) {
+        if (task->tries++ == 0) /* perhaps overtaken by a revocation on another desk */
+            coat_epochs_again(task, epochs_read);
+        else
+            fail(task, COAT_STORE_DOWN); /* it has lost something, and is being told */
+        return;
+    }
     task->u.create.epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
     coat_task_load(task, loaded);
 }

@@ -83,17 +83,21 @@ unreadable(const coat_task *task, coat_err err)
 coat_err
 coat_task_loaded(coat_task *task)
 {
+    coat_engine *engine = task->desk->engine;
     coat_err err = task->req.result;
 
     if (err == COAT_OK)
         err = task->unsealed;
+    if (err == COAT_OK && (coat_unsettled_ending(&engine->unsettled, &task->handle) ||
+                           coat_shared_denies(engine, &task->handle, &task->have->record)))
+        return COAT_NO_SESSION; /* whatever the store says */
     if (err == COAT_OK || err == COAT_NO_SESSION)
         return err;
     return unreadable(task, err);
 }
 
-coat_err
-coat_task_replace(coat_task *task, const coat_record *record, coat_step next)
+static coat_err
+replace(coat_task *task, const coat_record *record, bool quiet, coat_step next)
 {
     coat_store_req *req;
     coat_err err;
@@ -108,8 +112,21 @@ coat_task_replace(coat_task *task, const coat_record *record, coat_step next)
     req->value = coat_session_sealed(task->after);
     req->version = task->have->version;
     req->expires_ms = coat_record_expiry(record);
+    req->quiet = quiet;
     coat_task_submit(task, next);
     return COAT_OK;
+}
+
+coat_err
+coat_task_replace(coat_task *task, const coat_record *record, coat_step next)
+{
+    return replace(task, record, false, next);
+}
+
+coat_err
+coat_task_fold(coat_task *task, const coat_record *record, coat_step next)
+{
+    return replace(task, record, true, next);
 }
 
 bool

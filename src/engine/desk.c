@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/internal.h"
+#include "engine/shared.h"
 
 #include <stdlib.h>
 
@@ -13,9 +13,12 @@ coat_desk_open(coat_engine *engine, struct uv_loop_s *loop, coat_desk **out)
     if (desk != NULL) {
         desk->engine = engine;
         desk->looped = loop != NULL;
+        desk->loop = loop;
         err = coat_lane_open(setup->conf.store, loop, &desk->lane);
     }
     coat_setup_drop(setup);
+    if (err == COAT_OK && (err = coat_waiting_new(desk, loop)) != COAT_OK)
+        coat_lane_close(desk->lane);
     if (err != COAT_OK) {
         free(desk);
         return err;
@@ -30,6 +33,8 @@ coat_desk_close(coat_desk *desk)
     if (desk == NULL)
         return;
     desk->closing = true;
+    coat_shared_unkeep(desk);
+    coat_waiting_free(desk);
     coat_lane_close(desk->lane);
     coat_housekeeping_free(desk);
     free(desk);
@@ -38,8 +43,16 @@ coat_desk_close(coat_desk *desk)
 void
 coat_desk_drain(coat_desk *desk)
 {
-    while (desk->tasks != NULL)
-        coat_task_run(desk->tasks);
+    coat_task *task = desk->tasks;
+
+    while (task != NULL) {
+        if (task->waits) { /* for others: it goes on when they have confirmed */
+            task = task->next;
+            continue;
+        }
+        coat_task_run(task);
+        task = desk->tasks;
+    }
 }
 
 coat_lane *

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/internal.h"
 #include "engine/mend.h"
+#include "engine/shared.h"
 
 #include "core/bytes.h"
+#include "core/out.h"
+#include "engine/stamp.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 void
@@ -81,9 +84,9 @@ coat_engine_epoch(coat_engine *engine, uint64_t epoch_global)
     }
 }
 
-/** Names installation and store, so that the table of another one is not taken over. */
+/** Names installation, store and stamp, so that the table of another one is not taken over. */
 static void
-binding_of(const coat_engine_conf *conf, uint8_t binding[16])
+binding_of(const coat_engine_conf *conf, const coat_stamp *stamp, uint8_t binding[16])
 {
     coat_owner first, second;
     char label[64] = "\1table ";
@@ -96,6 +99,21 @@ binding_of(const coat_engine_conf *conf, uint8_t binding[16])
     second = coat_keys_owner(conf->keys, (coat_span){(const uint8_t *)label, 7 + len});
     memcpy(binding, first.bytes, 8);
     memcpy(binding + 8, second.bytes, 8);
+    for (size_t i = 0; i < COAT_STAMP_BYTES; i++)
+        binding[i] ^= stamp->bytes[i];
+}
+
+/* The table that was opened belongs to the store as it is from now on. If that cannot be
+ * written down nobody will take the table over. */
+static void
+bind_table(coat_engine *engine, const coat_engine_conf *conf, const coat_stamp *before)
+{
+    uint8_t binding[16] = {0};
+    coat_stamp stamp;
+
+    if (coat_stamp_renew(conf, coat_engine_now_ms(engine), before, &stamp) == COAT_OK)
+        binding_of(conf, &stamp, binding);
+    coat_table_bind(engine->writer, binding);
 }
 
 /** May other machines change its sessions? */
@@ -126,13 +144,20 @@ read_epoch(coat_engine *engine, const coat_engine_conf *conf)
 static coat_err
 open_table(coat_engine *engine, const coat_engine_conf *conf)
 {
+    const bool lasting = conf->table_path != NULL && !is_shared(conf);
     coat_table_conf table;
+    coat_stamp stamp = {.version = 0};
+    coat_err err;
 
     if (conf->table_slots == 0)
         return COAT_OK;
+    if (lasting) {
+        err = coat_stamp_read(conf, coat_engine_now_ms(engine), &stamp);
+        if (err != COAT_OK)
+            return err;
+    }
     coat_table_conf_default(&table);
-    /* Nobody renews a lease yet, so a shared table answers nothing: each check asks the store.
-     * A table from before, of a store that nobody shared, is replaced by it. */
+    /* A table from before, of a store that nobody shared, is replaced by a shared one. */
     table.mode = is_shared(conf) ? COAT_TABLE_SHARED : COAT_TABLE_EMBEDDED;
     table.path = conf->table_path;
     table.slots = conf->table_slots;
@@ -142,10 +167,31 @@ open_table(coat_engine *engine, const coat_engine_conf *conf)
     table.now_ms = coat_engine_now_ms(engine);
     table.rng = conf->rng;
     table.rng_ctx = conf->rng_ctx;
+    table.monotonic = conf->monotonic;
+    table.monotonic_ctx = conf->monotonic_ctx;
     table.evicted = coat_engine_late;
     table.evicted_ctx = engine;
-    binding_of(conf, table.binding);
-    return coat_table_create(&table, &engine->writer);
+    binding_of(conf, &stamp, table.binding);
+    err = coat_table_create(&table, &engine->writer);
+    if (err == COAT_OK && lasting)
+        bind_table(engine, conf, &stamp);
+    return err;
+}
+
+static coat_err
+open_outbox(coat_engine *engine, const coat_engine_conf *conf)
+{
+    char path[PATH_MAX];
+    coat_out out = coat_out_init(path, sizeof path);
+
+    if (conf->outbox_path != NULL)
+        return coat_outbox_open(&engine->outbox, conf->outbox_path, &engine->unsettled);
+    if (conf->table_slots == 0 || conf->table_path == NULL)
+        return COAT_OK;
+    coat_out_str(&out, conf->table_path);
+    coat_out_str(&out, ".ended");
+    return coat_out_end(&out) ? coat_outbox_open(&engine->outbox, path, &engine->unsettled)
+                              : COAT_INVALID;
 }
 
 static coat_err
@@ -159,10 +205,14 @@ engine_init(coat_engine *engine, const coat_engine_conf *conf)
         goto no_blocking;
     if (coat_unsettled_init(&engine->unsettled) != COAT_OK)
         goto no_unsettled;
+    if (coat_outbox_init(&engine->outbox) != COAT_OK)
+        goto no_outbox;
     err = coat_clock_init(&engine->clock, conf->clock, conf->clock_ctx, conf->monotonic,
                           conf->monotonic_ctx);
     if (err == COAT_OK)
         return COAT_OK;
+    coat_outbox_fini(&engine->outbox);
+no_outbox:
     coat_unsettled_fini(&engine->unsettled, NULL, 0);
 no_unsettled:
     pthread_mutex_destroy(&engine->blocking_mutex);
@@ -194,9 +244,15 @@ coat_engine_new(const coat_engine_conf *conf, coat_engine **out)
         return err;
     }
     engine->setup = setup;
-    err = read_epoch(engine, conf);
+    err = coat_shared_new(engine, &setup->conf);
+    if (err == COAT_OK)
+        err = read_epoch(engine, conf);
+    if (err == COAT_STORE_DOWN && engine->shared != NULL)
+        err = COAT_OK; /* it is read before anything is trusted */
     if (err == COAT_OK)
         err = open_table(engine, &setup->conf);
+    if (err == COAT_OK) /* under the table's lock, if there is one */
+        err = open_outbox(engine, &setup->conf);
     if (err != COAT_OK) {
         coat_engine_free(engine);
         return err;
@@ -211,14 +267,17 @@ coat_engine_free(coat_engine *engine)
     if (engine == NULL)
         return;
     /* Without memory for it, sessions end up to the lag early (LC-4). */
-    if (engine->writer != NULL && engine->blocking == NULL &&
+    if ((engine->writer != NULL || engine->shared != NULL) && engine->blocking == NULL &&
         coat_desk_open(engine, NULL, &engine->blocking) != COAT_OK)
         engine->blocking = NULL;
     if (engine->writer != NULL && engine->blocking != NULL)
         coat_fold_all(engine->blocking);
+    coat_shared_leave(engine, engine->blocking);
     coat_desk_close(engine->blocking);
+    coat_outbox_fini(&engine->outbox);
     coat_unsettled_fini(&engine->unsettled, engine->writer, atomic_load(&engine->epoch_global));
     coat_table_writer_close(engine->writer);
+    coat_shared_free(engine);
     coat_clock_fini(&engine->clock);
     coat_setup_drop(engine->setup);
     pthread_mutex_destroy(&engine->blocking_mutex);
@@ -312,4 +371,5 @@ coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out)
         .table_used = table.used,
         .table_evicted = table.evicted,
     };
+    coat_shared_stats(engine, out);
 }

@@ -81,8 +81,10 @@ coat_note_store(const coat_task *task, coat_err result)
     }
     if (result == COAT_CANCELLED || result == COAT_BUSY)
         return; /* says nothing about the store */
-    if (atomic_load(&engine->store_down) && atomic_exchange(&engine->store_down, false))
+    if (atomic_load(&engine->store_down) && atomic_exchange(&engine->store_down, false)) {
         coat_report(task, COAT_EVENT_STORE_RECOVERY, NULL, NULL, (coat_span){0});
+        coat_shared_doubt(engine);
+    }
     /* Only what needs room shows that there is room again. */
     if (task->req.op == COAT_OP_INSERT && result == COAT_OK &&
         atomic_load(&engine->store_full) && atomic_exchange(&engine->store_full, false))

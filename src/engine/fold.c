@@ -58,7 +58,7 @@ fold_loaded(coat_task *task)
             return;
         }
         record.seen_ms = task->seen_ms;
-        err = coat_task_replace(task, &record, fold_replaced);
+        err = coat_task_fold(task, &record, fold_replaced);
     }
     if (err != COAT_OK)
         coat_task_finish(task, err);

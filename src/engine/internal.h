@@ -12,6 +12,8 @@
 
 #include "engine/clock.h"
 #include "engine/count.h"
+#include "engine/journal.h"
+#include "engine/outbox.h"
 #include "engine/unsettled.h"
 #include "table/writer.h"
 
@@ -46,6 +48,7 @@ struct coat_engine {
     coat_clock clock;
     coat_counters counters;
     coat_unsettled unsettled;
+    coat_outbox outbox;
     atomic_bool store_down, store_full; /* reported, not yet recovered */
     _Atomic uint64_t epoch_global;      /* highest one seen */
     coat_late late[COAT_LATE_MAX];      /* evicted from the table before they were folded in */
@@ -53,6 +56,7 @@ struct coat_engine {
     uint64_t fold_at; /* next slot that folding looks at; of whoever keeps house */
     pthread_mutex_t blocking_mutex;
     coat_desk *blocking;
+    struct coat_shared *shared; /* NULL: nobody else changes sessions */
 };
 
 typedef struct coat_task coat_task;
@@ -60,10 +64,12 @@ typedef struct coat_task coat_task;
 struct coat_desk {
     coat_engine *engine;
     coat_lane *lane;
-    bool looped;      /* driven by a loop */
+    bool looped; /* driven by a loop */
+    struct uv_loop_s *loop;
     coat_task *tasks; /* outstanding */
     bool closing;
     struct coat_housekeeping *housekeeping; /* of the desk that ticks */
+    struct coat_waiting *waiting;           /* shared mode */
 };
 
 typedef void (*coat_step)(coat_task *task);
@@ -99,6 +105,10 @@ struct coat_task {
     coat_table_ticket ticket;
     coat_changes gates;   /* what is to be lifted at the end */
     bool gates_unsettled; /* a write has got no definite answer */
+    bool waits;           /* until others have confirmed what has ended (confirm.c) */
+    int64_t wait_until_ms;
+    uint64_t wait_number;
+    coat_task *wait_next;
 
     union {
         struct {
@@ -125,6 +135,19 @@ struct coat_task {
             bool has_cursor;
             uint32_t listed;
         } list;
+        struct {
+            uint8_t bytes[18];
+            uint8_t kind;
+            bool has_to;
+            coat_handle to;
+            uint64_t number, turn;
+            int64_t sent_ms;
+            struct coat_roll *roll;
+        } say;
+        struct {
+            bool global;
+            coat_journal_item item;
+        } repair;
     } u;
 };
 
@@ -165,6 +188,8 @@ void coat_task_load(coat_task *task, coat_step next);
 coat_err coat_task_loaded(coat_task *task);
 /** Compare-and-set task->have to record; afterwards task->after is what was written. */
 coat_err coat_task_replace(coat_task *task, const coat_record *record, coat_step next);
+/** The same where only activity differs: nobody need hear of that. */
+coat_err coat_task_fold(coat_task *task, const coat_record *record, coat_step next);
 /** Is the loaded session within its limits, whoever asks? */
 bool coat_task_alive(coat_task *task);
 int64_t coat_record_expiry(const coat_record *record);
@@ -206,7 +231,29 @@ void coat_end_all_start(coat_task *task);
 void coat_read_start(coat_task *task);
 void coat_list_start(coat_task *task);
 void coat_epochs_start(coat_task *task);
+/** Read the epochs of the same owner once more. */
+void coat_epochs_again(coat_task *task, coat_step next);
 void coat_alive_start(coat_task *task);
+
+/* ---- shared mode (shared.h); without it these do nothing, and find nothing wrong ---- */
+/**
+ * The store has answered that something is ended: go on when nobody can think otherwise. Lifts
+ * the task's gates. Afterwards req.result is OK, or CANCELLED if the desk has closed.
+ */
+void coat_confirm(coat_task *task, coat_step next);
+/** Note what has ended, so that the store cannot forget it (RV-5). */
+void coat_shared_ended(coat_engine *engine, const coat_handle *handle);
+void coat_shared_owner_ended(coat_engine *engine, coat_owner owner, uint64_t epoch,
+                             const coat_handle *spare);
+/** The store was away: it may have come back as it was before. */
+void coat_shared_doubt(coat_engine *engine);
+/** Is what was loaded known to have ended? */
+bool coat_shared_denies(coat_engine *engine, const coat_handle *handle,
+                        const coat_record *record);
+/** Take over the global epoch as read. @return false if it was higher before */
+bool coat_shared_epoch(coat_engine *engine, uint64_t epoch_global);
+/** The same for an answer of EPOCHS about an owner. false: it is not to be relied on. */
+bool coat_shared_epochs(coat_engine *engine, coat_owner owner, const coat_store_req *req);
 
 /* ---- tick.c, fold.c ---- */
 void coat_housekeeping_free(coat_desk *desk);

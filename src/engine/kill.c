@@ -29,6 +29,8 @@ static void
 removed(coat_task *task)
 {
     task->gates_unsettled = coat_undecided(task->req.result);
+    if (task->req.result == COAT_OK)
+        coat_shared_ended(task->desk->engine, &task->handle);
     coat_task_finish(task, COAT_NO_SESSION);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/internal.h"
+#include "engine/shared.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -120,7 +120,10 @@ coat_task_run(coat_task *task)
         coat_task_drive(task);
         if (task->state == COAT_TASK_FINISHED)
             break;
-        lane->store->ops->wait(lane, &task->req);
+        if (task->waits)
+            coat_waiting_block(task);
+        else
+            lane->store->ops->wait(lane, &task->req);
     }
     close_task(task);
 }
@@ -174,7 +177,7 @@ coat_task_finish(coat_task *task, coat_err result)
     coat_engine *engine = task->desk->engine;
 
     if (task->gates_unsettled)
-        coat_unsettled_add(&engine->unsettled, &task->gates);
+        (void)coat_outbox_put(&engine->outbox, &engine->unsettled, &task->gates);
     else
         coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
     task->result = result;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/housekeeping.h"
+#include "engine/shared.h"
 
 /**
  * Housekeeping, once a second on one desk: the clock, folding, sweeping, and changes that have
@@ -26,7 +27,7 @@ epochs_read(coat_task *task)
     coat_engine *engine = task->desk->engine;
 
     if (task->req.result == COAT_OK) {
-        coat_engine_epoch(engine, task->req.epoch_global);
+        (void)coat_shared_epoch(engine, task->req.epoch_global);
         coat_unsettled_settle(&engine->unsettled, engine->writer,
                               task->desk->housekeeping->mark,
                               atomic_load(&engine->epoch_global));
@@ -109,6 +110,7 @@ replayed(coat_task *task)
         return;
     }
     coat_unsettled_ended(&engine->unsettled, &task->handle);
+    coat_shared_ended(engine, &task->handle);
     coat_count_add(&engine->counters, COAT_COUNT_ENDED, 1);
     coat_report(task, COAT_EVENT_SESSION_REVOKED, "replayed", &task->handle, (coat_span){0});
     replay_start(task);
@@ -117,7 +119,10 @@ replayed(coat_task *task)
 static void
 replay_start(coat_task *task)
 {
-    if (!coat_unsettled_next(&task->desk->engine->unsettled, &task->handle)) {
+    coat_engine *engine = task->desk->engine;
+
+    if (!coat_unsettled_next(&engine->unsettled, &task->handle)) {
+        coat_outbox_tidy(&engine->outbox, &engine->unsettled);
         coat_task_finish(task, COAT_OK);
         return;
     }
@@ -131,9 +136,12 @@ replay(coat_desk *desk)
     coat_handle handle;
     coat_task *task;
 
-    if (desk->housekeeping->replaying ||
-        !coat_unsettled_next(&desk->engine->unsettled, &handle))
+    if (desk->housekeeping->replaying)
         return;
+    if (!coat_unsettled_next(&desk->engine->unsettled, &handle)) {
+        coat_outbox_tidy(&desk->engine->outbox, &desk->engine->unsettled);
+        return;
+    }
     task = coat_task_new(desk, NULL, replay_start);
     if (task == NULL)
         return;
@@ -204,6 +212,7 @@ coat_desk_tick(coat_desk *desk)
                           jump_ms > 0 ? "forward" : "backward", 0);
     if (engine->writer != NULL)
         look_after(engine, setup, now_ms);
+    coat_shared_pulse(desk);
     fold(desk, setup, now_ms);
     replay(desk);
     sweep(desk);

@@ -92,7 +92,10 @@ coat_local_open(const coat_config_input *input, coat_local **out, char *message,
         free(local);
         return err;
     }
-    err = coat_process_open(&local->process, config, false, local->log, message, cap);
+    /* Where there is a node table, others believe it while no daemon runs, and the next daemon
+     * takes it over: what a command ends must be taken out of it (RV-1). */
+    err = coat_process_open(&local->process, config, access(config->table_path, F_OK) == 0,
+                            local->log, message, cap);
     if (err == COAT_OK) {
         local->process.input = input;
         local->process.app.started_ms = coat_clock_system(NULL);

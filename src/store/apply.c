@@ -262,18 +262,22 @@ apply_remove(coat_work *work, coat_store_req *req)
         work->kv->ops->del(work->kv, coat_map_of(req->space), req->address.bytes));
 }
 
-/** Give out a new epoch: never one that was given out before, for whatever owner. */
+/**
+ * Give out a new epoch: never one that was given out before, for whatever owner. With `again`
+ * set that one is given out anew, to a store that has lost it.
+ */
 static coat_err
-raise_epoch(coat_work *work, uint64_t *epoch)
+raise_epoch(coat_work *work, uint64_t again, uint64_t *epoch)
 {
-    coat_err err = coat_info_get(work->kv, COAT_INFO_EPOCHS, epoch);
+    uint64_t last;
+    coat_err err = coat_info_get(work->kv, COAT_INFO_EPOCHS, &last);
 
     if (err != COAT_OK)
         return err;
-    if (*epoch == UINT64_MAX)
+    if (again == 0 && last == UINT64_MAX)
         return COAT_IO;
-    ++*epoch;
-    return coat_info_put(work->kv, COAT_INFO_EPOCHS, *epoch);
+    *epoch = again != 0 ? again : last + 1;
+    return *epoch > last ? coat_info_put(work->kv, COAT_INFO_EPOCHS, *epoch) : COAT_OK;
 }
 
 /** Lift the spared session over the epoch; its version stays, since its value does. */
@@ -297,9 +301,17 @@ static coat_err
 apply_remove_owner(coat_work *work, coat_store_req *req)
 {
     uint8_t bytes[16];
+    coat_epoch_pair now;
     uint64_t epoch;
-    coat_err err = raise_epoch(work, &epoch);
+    coat_err err = coat_epochs_get(work->kv, req->owner.bytes, &now);
 
+    if (err != COAT_OK)
+        return err;
+    if (req->again != 0 && now.owner >= req->again) {
+        req->epoch_owner = now.owner;
+        return COAT_OK;
+    }
+    err = raise_epoch(work, req->again, &epoch);
     if (err == COAT_OK && req->has_spare)
         err = spare_session(work, req, epoch);
     if (err != COAT_OK)
@@ -314,9 +326,16 @@ apply_remove_owner(coat_work *work, coat_store_req *req)
 static coat_err
 apply_end_all(coat_work *work, coat_store_req *req)
 {
-    uint64_t epoch;
-    coat_err err = raise_epoch(work, &epoch);
+    uint64_t epoch, now;
+    coat_err err = coat_info_get(work->kv, COAT_INFO_GLOBAL, &now);
 
+    if (err != COAT_OK)
+        return err;
+    if (req->again != 0 && now >= req->again) {
+        req->epoch_global = now;
+        return COAT_OK;
+    }
+    err = raise_epoch(work, req->again, &epoch);
     if (err != COAT_OK)
         return err;
     req->epoch_global = epoch;

@@ -6,6 +6,7 @@
  */
 
 #include "store/apply.h"
+#include "store/memory_watch.h"
 #include "store/read.h"
 #include "store/stores.h"
 #include "store/tree.h"
@@ -20,11 +21,18 @@ typedef struct memory_store {
     coat_kv kv;
     coat_tree maps[COAT_MAP_COUNT];
     coat_sweeper sweeper;
+    memory_watches watches;
     uint64_t version;
     uint8_t scratch[COAT_STORE_VALUE_MAX];
     _Atomic uint64_t unreadable;
     _Atomic uint64_t operations[16];
 } memory_store;
+
+typedef struct memory_lane {
+    coat_lane base;
+    struct uv_loop_s *loop;
+    memory_watch *watch;
+} memory_lane;
 
 /** What a request reports, copied while the lock was held. */
 typedef struct report {
@@ -112,6 +120,7 @@ memory_close(coat_store *base)
         return;
     for (int map = 0; map < COAT_MAP_COUNT; map++)
         coat_tree_clear(&store->maps[map]);
+    memory_watches_free(&store->watches);
     pthread_mutex_destroy(&store->mutex);
     free(store);
 }
@@ -119,13 +128,13 @@ memory_close(coat_store *base)
 static coat_err
 memory_lane_open(coat_store *store, struct uv_loop_s *loop, coat_lane **out)
 {
-    coat_lane *lane = calloc(1, sizeof *lane);
+    memory_lane *lane = calloc(1, sizeof *lane);
 
-    (void)loop;
     if (lane == NULL)
         return COAT_NO_MEMORY;
-    lane->store = store;
-    *out = lane;
+    lane->base.store = store;
+    lane->loop = loop;
+    *out = &lane->base;
     return COAT_OK;
 }
 
@@ -189,6 +198,10 @@ carry_out(memory_store *store, coat_store_req *req, report *r, coat_evicted *evi
                       .mono_ms = monotonic_ms()};
     coat_err err;
 
+    if (req->op >= COAT_OP_SAY) {
+        memory_watches_apply(&store->watches, req, collect, r);
+        return;
+    }
     if (coat_op_reads(req->op)) {
         coat_read(&store->kv, req, collect, r);
         if (req->op == COAT_OP_LOAD && req->result == COAT_OK) {
@@ -201,6 +214,7 @@ carry_out(memory_store *store, coat_store_req *req, report *r, coat_evicted *evi
     store->version = work.version;
     if (err != COAT_OK)
         req->result = err;
+    memory_watches_tell(&store->watches, req, evicted);
 }
 
 static void
@@ -227,6 +241,8 @@ memory_submit(coat_lane *lane, coat_store_req *req)
     free(r.items);
     free(r.found);
     free(evicted.handles);
+    if (((memory_lane *)lane)->loop == NULL)
+        memory_watch_deliver(((memory_lane *)lane)->watch);
 }
 
 static void
@@ -234,6 +250,36 @@ memory_wait(coat_lane *lane, coat_store_req *req)
 {
     (void)lane;
     (void)req;
+}
+
+static coat_err
+memory_watch_open(coat_lane *base, const coat_watch_sink *sink, coat_watch **out)
+{
+    memory_lane *lane = (memory_lane *)base;
+    memory_store *store = (memory_store *)base->store;
+    coat_err err;
+
+    if (lane->watch != NULL)
+        return COAT_EXISTS;
+    pthread_mutex_lock(&store->mutex);
+    err =
+        memory_watch_new(&store->watches, base, lane->loop, &store->mutex, sink, &lane->watch);
+    pthread_mutex_unlock(&store->mutex);
+    if (err == COAT_OK)
+        *out = (coat_watch *)lane->watch;
+    return err;
+}
+
+static void
+memory_watch_close(coat_watch *watch)
+{
+    memory_lane *lane = (memory_lane *)watch->lane;
+    memory_store *store = (memory_store *)watch->lane->store;
+
+    pthread_mutex_lock(&store->mutex);
+    memory_watch_end(&store->watches, lane->watch);
+    pthread_mutex_unlock(&store->mutex);
+    lane->watch = NULL;
 }
 
 static coat_err
@@ -257,7 +303,7 @@ memory_stats(coat_store *base, coat_store_stats *out)
 
 const struct coat_store_ops coat_memory_ops = {
     .abi = COAT_STORE_ABI,
-    .caps = COAT_CAP_ACCOUNTS,
+    .caps = COAT_CAP_ACCOUNTS | COAT_CAP_WATCH,
     .name = "memory",
     .open = memory_open,
     .close = memory_close,
@@ -266,4 +312,6 @@ const struct coat_store_ops coat_memory_ops = {
     .submit = memory_submit,
     .wait = memory_wait,
     .stats = memory_stats,
+    .watch_open = memory_watch_open,
+    .watch_close = memory_watch_close,
 };

@@ -15,11 +15,10 @@
 static const struct {
     const char *scheme, *name;
 } modules[] = {
-    {"redis", "redis"},
-    {"rediss", "redis"},
-    {"redis+unix", "redis"},
-    {"postgresql", "postgresql"},
-    {"postgresql+unix", "postgresql"},
+    {"redis", "redis"},           {"rediss", "redis"},
+    {"redis+unix", "redis"},      {"memcached", "memcached"},
+    {"memcacheds", "memcached"},  {"memcached+unix", "memcached"},
+    {"postgresql", "postgresql"}, {"postgresql+unix", "postgresql"},
 };
 enum { MODULES = sizeof modules / sizeof modules[0] };
 

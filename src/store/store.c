@@ -18,12 +18,20 @@ find_store(coat_span scheme)
     return NULL;
 }
 
+static bool
+can_watch(const struct coat_store_ops *ops)
+{
+    return ops->watch_open != NULL && ops->watch_close != NULL;
+}
+
 coat_err
 coat_store_register(const struct coat_store_ops *ops)
 {
     if (ops == NULL || ops->abi != COAT_STORE_ABI || ops->name == NULL || ops->open == NULL ||
         ops->close == NULL || ops->lane_open == NULL || ops->lane_close == NULL ||
         ops->submit == NULL || ops->wait == NULL || ops->stats == NULL)
+        return COAT_INVALID;
+    if ((ops->caps & COAT_CAP_WATCH) != 0 && !can_watch(ops))
         return COAT_INVALID;
     if (find_store(coat_span_of(ops->name)) != NULL)
         return COAT_EXISTS;
@@ -130,6 +138,23 @@ coat_lane_close(coat_lane *lane)
         lane->store->ops->lane_close(lane);
 }
 
+coat_err
+coat_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out)
+{
+    if (lane == NULL || sink == NULL || sink->event == NULL || out == NULL)
+        return COAT_INVALID;
+    if ((lane->store->ops->caps & COAT_CAP_WATCH) == 0)
+        return COAT_UNSUPPORTED;
+    return lane->store->ops->watch_open(lane, sink, out);
+}
+
+void
+coat_watch_close(coat_watch *watch)
+{
+    if (watch != NULL)
+        watch->lane->store->ops->watch_close(watch);
+}
+
 static bool
 needs_space(coat_op op)
 {
@@ -173,12 +198,24 @@ check_owners(const coat_store_req *req)
 }
 
 static coat_err
-check_request(const coat_store_req *req)
+check_say(uint32_t caps, const coat_store_req *req)
+{
+    if ((caps & COAT_CAP_WATCH) == 0)
+        return COAT_UNSUPPORTED;
+    if (req->op == COAT_OP_SAY && req->value.len == 0)
+        return COAT_INVALID;
+    return req->value.len > COAT_SAY_MAX ? COAT_TOO_LARGE : COAT_OK;
+}
+
+static coat_err
+check_request(uint32_t caps, const coat_store_req *req)
 {
     coat_err err;
 
-    if (req->op < COAT_OP_INSERT || req->op > COAT_OP_SWEEP || req->now_ms < 0)
+    if (req->op < COAT_OP_INSERT || req->op > COAT_OP_LEAVE || req->now_ms < 0)
         return COAT_INVALID;
+    if (req->op >= COAT_OP_SAY)
+        return check_say(caps, req);
     if (needs_space(req->op) &&
         (req->space < COAT_SPACE_SESSION || req->space > COAT_SPACE_META))
         return COAT_INVALID;
@@ -189,7 +226,7 @@ check_request(const coat_store_req *req)
 }
 
 static coat_err
-prepare(coat_store_req *req)
+prepare(const coat_lane *lane, coat_store_req *req)
 {
     uint32_t most = req->op == COAT_OP_SWEEP ? COAT_STORE_SWEEP_MAX : COAT_STORE_LIST_MAX;
 
@@ -203,13 +240,13 @@ prepare(coat_store_req *req)
         req->limit = most;
     if (req->timeout_ms == 0)
         req->timeout_ms = COAT_STORE_TIMEOUT_MS;
-    return check_request(req);
+    return check_request(lane->store->ops->caps, req);
 }
 
 void
 coat_store_submit(coat_lane *lane, coat_store_req *req)
 {
-    coat_err err = req->done != NULL ? prepare(req) : COAT_INVALID;
+    coat_err err = req->done != NULL ? prepare(lane, req) : COAT_INVALID;
 
     if (err == COAT_OK) {
         lane->store->ops->submit(lane, req);
@@ -233,7 +270,7 @@ coat_store_run(coat_lane *lane, coat_store_req *req)
 
     if (req->done == NULL)
         req->done = done_nothing;
-    err = prepare(req);
+    err = prepare(lane, req);
     if (err != COAT_OK) {
         req->result = err;
         req->done(req);

@@ -9,9 +9,12 @@
 #include "table/layout.h"
 #include "table/writer.h"
 
+#include <time.h>
+
 enum {
     CANDIDATES = 4, /* chance makes a second one once in a hundred million look-ups */
     RETRIES = 64,   /* of a slot that is being written; a writer may have been stopped in it */
+    CACHE_LINE = 64,
 };
 
 static inline void
@@ -106,27 +109,37 @@ matches(uint64_t pair, uint32_t print)
     return (differs - ones) & ~differs & ones << 31;
 }
 
-/** Slots whose fingerprint is right. @return how many */
-static uint32_t
-candidates(const coat_table *table, const coat_table_place *place,
-           uint32_t index[static CANDIDATES])
+/** Slots whose fingerprint is right. */
+typedef struct candidates {
+    uint32_t count, index[CANDIDATES];
+} candidates;
+
+/** Of one set: two fingerprints at a time. */
+static inline void
+match_set(const coat_table *table, uint32_t set, uint32_t print, candidates *found)
 {
-    uint32_t count = 0;
+    const _Atomic uint64_t *line = table->prints + (size_t)set * (COAT_TABLE_WAYS / 2);
 
-    for (uint32_t i = 0; i < COAT_TABLE_WAYS; i++) {
-        uint32_t set = place->set[i / (COAT_TABLE_WAYS / 2)];
-        uint32_t first = set * COAT_TABLE_WAYS + i % (COAT_TABLE_WAYS / 2) * 2;
-        uint64_t hits =
-            matches(atomic_load_explicit(&table->prints[first / 2], memory_order_acquire),
-                    place->print);
+    for (uint32_t i = 0; i < COAT_TABLE_WAYS / 2; i++) {
+        uint64_t hits = matches(atomic_load_explicit(&line[i], memory_order_acquire), print);
 
-        if (hits == 0)
+        if (__builtin_expect(hits == 0, 1))
             continue;
         for (uint32_t half = 0; half < 2; half++)
-            if ((uint32_t)(hits >> 32 * half) != 0 && count < CANDIDATES)
-                index[count++] = first + half;
+            if ((uint32_t)(hits >> 32 * half) != 0 && found->count < CANDIDATES)
+                found->index[found->count++] = set * COAT_TABLE_WAYS + 2 * i + half;
     }
-    return count;
+}
+
+static candidates
+candidates_of(const coat_table *table, const coat_table_place *place)
+{
+    COAT_UNSET candidates found;
+
+    found.count = 0;
+    match_set(table, place->set[0], place->print, &found);
+    match_set(table, place->set[1], place->print, &found);
+    return found;
 }
 
 /** An entry as found: where, and a whole copy. */
@@ -136,36 +149,68 @@ typedef struct found_entry {
     coat_table_image image;
 } found_entry;
 
+/** All that there is to judge by. */
+typedef struct looked_up {
+    found_entry entry;
+    uint8_t digest[COAT_DIGEST_BYTES];
+    uint64_t context;
+} looked_up;
+
+/** Where the handle's entry may be. It starts the fetch of it: the caller has work meanwhile.
+ */
+static candidates
+locate(const coat_table *table, const coat_table_place *place)
+{
+    candidates found = candidates_of(table, place);
+
+    for (uint32_t i = 0; i < found.count; i++) {
+        const uint8_t *slot = (const void *)&table->slot[found.index[i]];
+
+        for (size_t line = 0; line < sizeof(coat_table_slot); line += CACHE_LINE)
+            __builtin_prefetch(slot + line);
+        __builtin_prefetch((const void *)(uintptr_t)&table->seen[found.index[i]]);
+    }
+    return found;
+}
+
 /** Copy out the entry of a handle, without its identity if that is NULL. */
 static bool
-find(const coat_table *table, const coat_table_place *place, const coat_handle *handle,
+find(const coat_table *table, const candidates *among, const coat_handle *handle,
      found_entry *found, uint8_t *identity)
 {
-    COAT_UNSET uint32_t index[CANDIDATES];
-    uint32_t count = candidates(table, place, index);
+    for (uint32_t i = 0; i < among->count; i++) {
+        uint32_t index = among->index[i];
 
-    for (uint32_t i = 0; i < count; i++) {
-        found->index = index[i];
-        found->noted = atomic_load_explicit(&table->seen[index[i]], memory_order_relaxed);
-        found->seq = copy_slot(table, index[i], &found->image, &found->lengths, identity);
+        found->index = index;
+        found->noted = atomic_load_explicit(&table->seen[index], memory_order_relaxed);
+        found->seq = copy_slot(table, index, &found->image, &found->lengths, identity);
         if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, handle))
-            return true;
+            return table->mode == COAT_TABLE_EMBEDDED ||
+                   coat_table_stamped(table, &found->image);
     }
     return false;
 }
 
-/** The same for an opened token, and digest its secret on the way. */
+/**
+ * The entry of an opened token, the digest of its secret, and the context if one is given. Each
+ * miss of the cache is waited for by computing: the fingerprints arrive while the context is
+ * hashed, and the entry while the secret is.
+ */
 static bool
-find_token(const coat_table *table, const coat_token *token, found_entry *found,
-           uint8_t digest[static COAT_DIGEST_BYTES], uint8_t *identity)
+find_token(const coat_table *table, const coat_table_query *query, const coat_token *token,
+           looked_up *out, uint8_t *identity)
 {
     coat_table_place place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
+    candidates among;
 
-    /* The digest takes as long as a cache miss: the fingerprints arrive meanwhile. Slots are
-     * too many for the TLB, and processors drop a prefetch that misses there. */
     prefetch_prints(table, &place);
-    coat_secret_digest(token->secret, digest);
-    return find(table, &place, &token->handle, found, identity);
+    out->context =
+        query->from != NULL ? coat_table_context(table, query->from) : query->context;
+    among = locate(table, &place);
+    if (among.count == 0)
+        return false;
+    coat_secret_digest(token->secret, out->digest);
+    return find(table, &among, &token->handle, &out->entry, identity);
 }
 
 /** The image as a record whose only secret is the current one, for the common judge. */
@@ -176,7 +221,7 @@ to_record(const coat_table_image *image, coat_record *out)
     out->created_ms = image->created_ms;
     out->auth_ms = image->auth_ms;
     out->seen_ms = image->seen_ms;
-    out->idle_ms = (int64_t)(image->idle_flags >> 8);
+    out->idle_ms = coat_table_idle_ms(image->idle_flags);
     out->absolute_end_ms = image->absolute_end_ms;
     out->epoch_global = image->epoch_global;
     memcpy(out->current_digest, image->digest, sizeof out->current_digest);
@@ -232,8 +277,8 @@ static coat_table_verdict
 judge(const coat_table *table, const coat_table_query *query, const coat_token *token,
       int64_t now_ms, coat_table_answer *out)
 {
-    COAT_UNSET uint8_t digest[COAT_DIGEST_BYTES];
-    COAT_UNSET found_entry found;
+    COAT_UNSET looked_up found;
+    const found_entry *entry = &found.entry;
     coat_policy policy = {
         .epoch_global = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire),
     };
@@ -241,16 +286,16 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
     coat_record record = {0};
     coat_judgement judgement;
 
-    if (!find_token(table, token, &found, digest, (uint8_t *)out->identity))
+    if (!find_token(table, query, token, &found, (uint8_t *)out->identity))
         return COAT_TABLE_ASK;
-    if (query->context != 0 && query->context != found.image.context)
+    if (found.context != 0 && found.context != entry->image.context)
         return COAT_TABLE_ASK;
-    if (now_ms >= found.image.next_due_ms)
+    if (now_ms >= entry->image.next_due_ms)
         return COAT_TABLE_ASK;
 
-    to_record(&found.image, &record);
-    coat_judge_digest(&record, digest, now_ms,
-                      coat_table_seen_ms(table->base_s, found.noted, found.seq), &policy,
+    to_record(&entry->image, &record);
+    coat_judge_digest(&record, found.digest, now_ms,
+                      coat_table_seen_ms(table->base_s, entry->noted, entry->seq), &policy,
                       &demand, &judgement);
     /* Another secret may be pending, previous or stolen: the daemon knows. */
     if (judgement.verdict != COAT_VERDICT_LIVE || judgement.bearer != COAT_BEARER_CURRENT ||
@@ -258,10 +303,10 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
         return COAT_TABLE_ASK;
 
     if (!query->background) {
-        note(table, found.index, found.seq, found.noted, now_ms);
+        note(table, entry->index, entry->seq, entry->noted, now_ms);
         judgement.ends_ms = ends_after(&record, now_ms);
     }
-    publish(&found.image, found.lengths, judgement.ends_ms, out);
+    publish(&entry->image, entry->lengths, judgement.ends_ms, out);
     return COAT_TABLE_LIVE;
 }
 
@@ -295,6 +340,34 @@ not_before_floor(const coat_table *table, int64_t now_ms)
     return now_ms > floor_ms ? now_ms : floor_ms;
 }
 
+int64_t
+coat_table_clock_ms(void)
+{
+    struct timespec now;
+
+    /* Behind by a tick of the kernel at most, and a quarter of the price. */
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+        return INT64_MAX;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/** Shared mode: does the daemon answer for what is here, by both clocks? */
+static bool
+leased(const coat_table *table, int64_t now_ms)
+{
+    const coat_table_head *head = table->head;
+    int64_t mono_ms = table->monotonic != NULL ? table->monotonic(table->monotonic_ctx)
+                                               : coat_table_clock_ms();
+    int64_t left_ms;
+
+    /* More than any lease lasts: this process has another clock than the daemon. */
+    return !__builtin_sub_overflow(
+               atomic_load_explicit(&head->lease_mono_ms, memory_order_relaxed), mono_ms,
+               &left_ms) &&
+           left_ms > 0 && left_ms <= COAT_TABLE_LEASE_MAX_MS &&
+           now_ms < atomic_load_explicit(&head->lease_ms, memory_order_relaxed);
+}
+
 /** May entries be trusted now? Before any of them is looked at. */
 static bool
 trusted(const coat_table *table, int64_t now_ms)
@@ -302,8 +375,7 @@ trusted(const coat_table *table, int64_t now_ms)
     const coat_table_head *head = table->head;
 
     return atomic_load_explicit(&head->hold, memory_order_acquire) == 0 &&
-           (table->mode == COAT_TABLE_EMBEDDED ||
-            now_ms < atomic_load_explicit(&head->lease_ms, memory_order_relaxed));
+           (table->mode == COAT_TABLE_EMBEDDED || leased(table, now_ms));
 }
 
 void
@@ -330,6 +402,7 @@ coat_table_live(const coat_table *table, coat_span text, int64_t now_ms)
     COAT_UNSET found_entry found;
     coat_table_verdict verdict;
     coat_table_place place;
+    candidates among;
     coat_record record = {0};
     coat_policy policy = {.epoch_global = 0};
     coat_handle handle;
@@ -345,7 +418,8 @@ coat_table_live(const coat_table *table, coat_span text, int64_t now_ms)
 
     policy.epoch_global = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire);
     place = coat_table_place_of(table->hash_key, table->sets, &handle);
-    if (!find(table, &place, &handle, &found, NULL))
+    among = locate(table, &place);
+    if (!find(table, &among, &handle, &found, NULL))
         return COAT_TABLE_ASK;
     to_record(&found.image, &record);
     if (coat_judge_life(&record, now_ms,

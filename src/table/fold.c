@@ -23,7 +23,7 @@ ended(const coat_table_image *image, int64_t active_ms, int64_t now_ms)
     int64_t idle_end_ms;
 
     return now_ms >= image->absolute_end_ms ||
-           (!__builtin_add_overflow(active_ms, (int64_t)(image->idle_flags >> 8),
+           (!__builtin_add_overflow(active_ms, coat_table_idle_ms(image->idle_flags),
                                     &idle_end_ms) &&
             now_ms >= idle_end_ms);
 }
@@ -43,7 +43,7 @@ fold_slot(coat_table_writer *w, uint32_t index, int64_t lag_ms, int64_t now_ms,
     }
     if (active_ms > now_ms)
         active_ms = now_ms; /* readers can write anything there */
-    tenth_ms = (int64_t)(image.idle_flags >> 8) / 10;
+    tenth_ms = coat_table_idle_ms(image.idle_flags) / 10;
     if (lag_ms > tenth_ms)
         lag_ms = tenth_ms;
     if (__builtin_sub_overflow(active_ms, coat_table_folded_ms(w, index, &image), &behind_ms) ||

@@ -40,6 +40,12 @@ undisturbed(const coat_table_writer *w, uint32_t bucket, uint64_t owner, uint64_
     return gate->up == 0 && w->all.up == 0 && gate->version == owner && w->all.version == all;
 }
 
+void
+coat_table_disturb(coat_table_writer *w, const uint8_t owner[static COAT_OWNER_BYTES])
+{
+    w->gate[bucket_of(w, owner)].version++;
+}
+
 coat_table_ticket
 coat_table_ticket_take(coat_table_writer *w, const coat_handle *handle)
 {

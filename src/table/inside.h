@@ -4,9 +4,9 @@
 
 /**
  * The writer's own state, shared by its files: file.c (files and mapping), writer.c (life and
- * header), slot.c (slots), arena.c (long identities), gate.c (what may be filled when), fold.c
- * (activity), mend.c (a damaged activity file). Functions here want the mutex held unless they
- * say otherwise.
+ * header), slot.c (slots), arena.c (long identities), gate.c (what may be filled when),
+ * forget.c (what others have changed), fold.c (activity), mend.c (a damaged activity file).
+ * Functions here want the mutex held unless they say otherwise.
  */
 
 #include "table/layout.h"
@@ -123,6 +123,18 @@ coat_err coat_table_enter(coat_table_writer *w, const coat_table_entry *entry,
                           coat_table_ousted *ousted);
 /** After a takeover: trust no fingerprint, no sequence, no length. */
 void coat_table_recheck(coat_table_writer *w);
+
+/* ---- forget.c ---- */
+
+uint16_t coat_table_stamp_now(const coat_table_writer *w, const coat_handle *handle);
+/** Trust no entry any more. */
+void coat_table_stamp_all(coat_table_writer *w);
+
+/* ---- gate.c ---- */
+
+/** As if a change of that owner's sessions began and ended: what is being loaded is not
+ * entered. */
+void coat_table_disturb(coat_table_writer *w, const uint8_t owner[static COAT_OWNER_BYTES]);
 
 /* ---- arena.c ---- */
 

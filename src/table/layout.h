@@ -3,8 +3,8 @@
 #define COAT_TABLE_LAYOUT_H
 
 /**
- * What lies in the files of the node table, format 1. Native byte order: they never leave the
- * machine, nor outlive its boot.
+ * What lies in the files of the node table, format 1, or 2 in shared mode. Native byte order:
+ * they never leave the machine, nor outlive its boot.
  *
  *   table:  header (one page) | a line of 16 fingerprints per set | slots | arena
  *   .seen:  struct coat_table_seen_head | one activity word per slot
@@ -27,6 +27,7 @@
 
 enum {
     COAT_TABLE_FORMAT = 1,
+    COAT_TABLE_FORMAT_SHARED = 2, /* with stamps, and a lease by a second clock */
     COAT_TABLE_PAGE = 4096,
     COAT_TABLE_WAYS = 16,
     COAT_TABLE_INLINE = 72,     /* bytes of identity in a slot */
@@ -35,6 +36,8 @@ enum {
     COAT_TABLE_TAG_WORDS = 5,   /* two keys and their count */
     COAT_TABLE_SEEN_TAG = 0x0f, /* bits of an activity word that tell the slot's occupant */
     COAT_TABLE_SEEN_SHIFT = 4,
+    COAT_TABLE_STAMPS = 1024,
+    COAT_TABLE_STAMP_SHIFT = 48,
     COAT_TABLE_IDENTITY_MAX = COAT_USER_MAX + COAT_ROLES_MAX + COAT_METHODS_MAX,
 };
 
@@ -67,6 +70,14 @@ typedef struct coat_table_head {
     _Atomic uint32_t tag_seq;
     _Atomic uint32_t unused;
     _Atomic uint64_t tags[COAT_TABLE_TAG_WORDS];
+
+    /* Shared mode. The lease ends when either clock says so: the wall clock may be set back,
+     * the monotonic one may stand still while the machine sleeps. */
+    _Atomic int64_t lease_mono_ms;
+    uint8_t pad_stamps[1832];
+    /* By owner. An entry bears the stamp of its owner's bucket; under another it is not
+     * trusted. So all entries of an owner, or all there are, are dropped by few writes. */
+    _Atomic uint16_t stamp[COAT_TABLE_STAMPS];
 } coat_table_head;
 
 typedef struct coat_table_seen_head {
@@ -87,7 +98,7 @@ typedef struct coat_table_image {
     uint8_t digest[COAT_DIGEST_BYTES];
     int64_t created_ms, auth_ms, absolute_end_ms, next_due_ms;
     int64_t seen_ms;     /* as the store has it */
-    uint64_t idle_flags; /* idle limit << 8 | record flags */
+    uint64_t idle_flags; /* stamp << 48 | idle limit << 8 | record flags */
     uint64_t context;
     uint64_t epoch_global;
     uint8_t identity[COAT_TABLE_INLINE]; /* user, roles, methods; or a u32 arena offset */
@@ -95,8 +106,9 @@ typedef struct coat_table_image {
 
 _Static_assert(sizeof(coat_table_slot) == 192, "three cache lines");
 _Static_assert(sizeof(coat_table_image) == 8 * COAT_TABLE_WORDS, "no padding");
-_Static_assert(sizeof(coat_table_head) <= COAT_TABLE_PAGE, "one page");
+_Static_assert(sizeof(coat_table_head) == COAT_TABLE_PAGE, "one page");
 _Static_assert(offsetof(coat_table_head, replaced) == 128, "its own line");
+_Static_assert(offsetof(coat_table_head, stamp) == 2048, "half a page");
 _Static_assert(sizeof(coat_table_seen_head) == 64, "one line");
 _Static_assert(sizeof(coat_tag_keys) <= 8 * COAT_TABLE_TAG_WORDS, "fits");
 
@@ -113,9 +125,37 @@ struct coat_table {
     int64_t base_s;
     uint8_t hash_key[16];
     uint8_t context_key[16];
+    coat_clock_fn monotonic; /* NULL: coat_table_clock_ms() */
+    void *monotonic_ctx;
     void *map, *seen_map;
     size_t map_len, seen_len;
 };
+
+#define COAT_TABLE_IDLE_MAX_MS (((int64_t)1 << (COAT_TABLE_STAMP_SHIFT - 8)) - 1)
+
+static inline int64_t
+coat_table_idle_ms(uint64_t idle_flags)
+{
+    return (int64_t)(idle_flags >> 8) & COAT_TABLE_IDLE_MAX_MS;
+}
+
+/** The bucket of an owner: its bytes are a keyed hash, or random. */
+static inline uint32_t
+coat_table_stamp_at(const uint8_t owner[static COAT_OWNER_BYTES])
+{
+    return coat_load32(owner) % COAT_TABLE_STAMPS;
+}
+
+/** Was this entered since its owner's sessions, or all, were last dropped? */
+static inline bool
+coat_table_stamped(const coat_table *table, const coat_table_image *image)
+{
+    uint32_t at =
+        coat_table_stamp_at(image->handle.bytes + COAT_HANDLE_BYTES - COAT_OWNER_BYTES);
+
+    return image->idle_flags >> COAT_TABLE_STAMP_SHIFT ==
+           atomic_load_explicit(&table->head->stamp[at], memory_order_acquire);
+}
 
 /** Where a handle may be: two sets and a fingerprint, never 0. */
 typedef struct coat_table_place {
@@ -180,6 +220,13 @@ coat_table_seen_ms(int64_t base_s, uint32_t word, uint32_t seq)
     return (base_s + (int64_t)(word >> COAT_TABLE_SEEN_SHIFT)) * 1000;
 }
 
+/** Readers from before shared mode know neither stamps nor its lease, and ask. */
+static inline uint32_t
+coat_table_format_of(uint32_t mode)
+{
+    return mode == 2 /* COAT_TABLE_SHARED */ ? COAT_TABLE_FORMAT_SHARED : COAT_TABLE_FORMAT;
+}
+
 /** @retval COAT_INVALID  out of range or not addressable */
 coat_err coat_table_size(coat_table_geometry geometry, size_t *table,
                          size_t *seen) COAT_MUST_USE;
@@ -193,6 +240,12 @@ void coat_table_attach(coat_table *table);
 coat_err coat_table_head_check(const coat_table_head *head, size_t file_len) COAT_MUST_USE;
 /** Path of the activity file: path ".seen". @return false if it does not fit */
 bool coat_table_seen_path(const char *path, char *buf, size_t cap);
+/**
+ * Map a file shared, or with fd -1 memory of our own, where huge pages fit: a look-up touches
+ * five pages, and of a large table none of them is in the TLB.
+ * @return NULL: no
+ */
+void *coat_table_map(int fd, size_t len, int prot);
 /** Unmap; NULL members are skipped. */
 void coat_table_detach(coat_table *table);
 

@@ -5,6 +5,8 @@
 
 #include <sys/mman.h>
 
+enum { HUGE_PAGE = 2 << 20 };
+
 static uint64_t
 prints_at(void)
 {
@@ -63,10 +65,12 @@ coat_table_head_check(const coat_table_head *head, size_t file_len)
 
     if (head->magic != COAT_TABLE_MAGIC)
         return COAT_IO;
-    if (head->format != COAT_TABLE_FORMAT)
-        return head->format > COAT_TABLE_FORMAT ? COAT_NEWER_FORMAT : COAT_IO;
+    if (head->format > COAT_TABLE_FORMAT_SHARED)
+        return COAT_NEWER_FORMAT;
     if (head->mode != COAT_TABLE_EMBEDDED && head->mode != COAT_TABLE_SHARED)
         return COAT_IO;
+    if (head->format != coat_table_format_of(head->mode))
+        return head->format > coat_table_format_of(head->mode) ? COAT_NEWER_FORMAT : COAT_IO;
     if (coat_table_size(head->geometry, &table, &seen) != COAT_OK || table != file_len)
         return COAT_IO;
     /* Keeps every sum with an activity second in range. */
@@ -83,6 +87,31 @@ coat_table_seen_path(const char *path, char *buf, size_t cap)
     coat_out_str(&out, path);
     coat_out_str(&out, ".seen");
     return coat_out_end(&out);
+}
+
+void *
+coat_table_map(int fd, size_t len, int prot)
+{
+    int flags = MAP_SHARED | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS | MAP_NORESERVE : 0);
+    size_t room = len + 2 * (size_t)HUGE_PAGE, before, used;
+    uint8_t *start, *map;
+
+    if (room < len)
+        return NULL;
+    start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED)
+        return NULL;
+    before = (size_t)(-(uintptr_t)start % HUGE_PAGE);
+    map = mmap(start + before, len, prot, flags, fd, 0);
+    if (map == MAP_FAILED) {
+        (void)munmap(start, room);
+        return NULL;
+    }
+    used = (len + COAT_TABLE_PAGE - 1) / COAT_TABLE_PAGE * COAT_TABLE_PAGE;
+    if (before > 0)
+        (void)munmap(start, before);
+    (void)munmap(map + used, room - before - used);
+    return map;
 }
 
 void

@@ -40,9 +40,9 @@ map_table(const char *path, coat_table *table, uid_t *owner)
         (void)close(fd);
         return COAT_IO;
     }
-    map = mmap(NULL, table->map_len, PROT_READ, MAP_SHARED, fd, 0);
+    map = coat_table_map(fd, table->map_len, PROT_READ);
     (void)close(fd);
-    if (map == MAP_FAILED)
+    if (map == NULL)
         return COAT_IO;
     table->map = map;
     return coat_table_head_check(map, table->map_len);
@@ -69,9 +69,9 @@ map_seen(const char *path, coat_table *table, uid_t table_owner)
         (void)close(fd);
         return COAT_IO;
     }
-    map = mmap(NULL, seen_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    map = coat_table_map(fd, seen_len, PROT_READ | PROT_WRITE);
     (void)close(fd);
-    if (map == MAP_FAILED)
+    if (map == NULL)
         return COAT_IO;
     table->seen_map = map;
     /* Opened between the two renames of a new generation: the next try will see both. */
@@ -121,18 +121,41 @@ coat_table_stale(const coat_table *table)
     return atomic_load_explicit(&table->head->replaced, memory_order_relaxed) != 0;
 }
 
+int64_t
+coat_table_time_ms(const coat_table *table)
+{
+    return atomic_load_explicit(&table->head->floor_ms, memory_order_relaxed);
+}
+
+enum { PART_MAX = 256, PART_LONG = 0xffff };
+
+/** A part with its length in front, so that no two contexts run together; a long one by its
+ * hash. @return where the next one goes */
+static uint8_t *
+put_part(const coat_table *table, coat_span part, uint8_t *to)
+{
+    if (part.len > PART_MAX) {
+        coat_store16(to, PART_LONG);
+        (void)crypto_shorthash(to + 2, part.ptr, part.len, table->context_key);
+        return to + 2 + crypto_shorthash_BYTES;
+    }
+    coat_store16(to, (uint16_t)part.len);
+    if (part.len > 0)
+        memcpy(to + 2, part.ptr, part.len);
+    return to + 2 + part.len;
+}
+
 uint64_t
 coat_table_context(const coat_table *table, const coat_context *context)
 {
-    const coat_span parts[] = {context->address, context->agent, context->language};
-    uint8_t hashes[sizeof parts / sizeof parts[0]][crypto_shorthash_BYTES];
-    uint8_t hash[crypto_shorthash_BYTES];
+    COAT_UNSET uint8_t text[3 * (2 + PART_MAX)];
+    uint8_t hash[crypto_shorthash_BYTES], *end = text;
     uint64_t value;
 
-    /* Hashed one by one first, so that no two contexts run together. */
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        (void)crypto_shorthash(hashes[i], parts[i].ptr, parts[i].len, table->context_key);
-    (void)crypto_shorthash(hash, hashes[0], sizeof hashes, table->context_key);
+    end = put_part(table, context->address, end);
+    end = put_part(table, context->agent, end);
+    end = put_part(table, context->language, end);
+    (void)crypto_shorthash(hash, text, (size_t)(end - text), table->context_key);
     value = coat_load64(hash);
     return value != 0 ? value : 1;
 }

@@ -206,11 +206,14 @@ image_of(const coat_table_entry *entry, coat_table_image *image, uint32_t *lengt
          uint8_t identity[static COAT_TABLE_IDENTITY_MAX])
 {
     const coat_record *record = entry->record;
+    int64_t idle_ms = record->idle_ms;
     size_t user = record->user.len, roles = record->roles.len, methods = record->methods.len;
 
     if (user > COAT_USER_MAX || roles > COAT_ROLES_MAX || methods > COAT_METHODS_MAX ||
-        record->idle_ms < 0 || record->idle_ms >> 55 != 0)
+        idle_ms < 0)
         return false;
+    if (idle_ms > COAT_TABLE_IDLE_MAX_MS)
+        idle_ms = COAT_TABLE_IDLE_MAX_MS; /* after 34 years the daemon is asked */
     *lengths = (uint32_t)user | (uint32_t)roles << 8 | (uint32_t)methods << 24;
     if (user > 0)
         memcpy(identity, record->user.ptr, user);
@@ -225,7 +228,7 @@ image_of(const coat_table_entry *entry, coat_table_image *image, uint32_t *lengt
         .absolute_end_ms = record->absolute_end_ms,
         .next_due_ms = entry->next_due_ms,
         .seen_ms = record->seen_ms,
-        .idle_flags = (uint64_t)record->idle_ms << 8 | (record->flags & COAT_RECORD_REMEMBER),
+        .idle_flags = (uint64_t)idle_ms << 8 | (record->flags & COAT_RECORD_REMEMBER),
         .context = entry->context,
         .epoch_global = record->epoch_global,
     };
@@ -281,6 +284,9 @@ coat_table_enter(coat_table_writer *w, const coat_table_entry *entry, coat_table
         w->stats.refused++;
         return COAT_TOO_LARGE;
     }
+    if (w->view.mode == COAT_TABLE_SHARED)
+        image.idle_flags |= (uint64_t)coat_table_stamp_now(w, entry->handle)
+                            << COAT_TABLE_STAMP_SHIFT;
     index = choose(w, &place, ousted);
     write_slot(w, index, &image, lengths);
     /* The sequence has changed, so whatever lay here spoke of another occupant. */

@@ -93,6 +93,8 @@ own_memory(coat_table_writer *w, const coat_table_conf *conf)
     w->stats.slots = w->view.geometry.slots;
     w->stats.arena_bytes = w->view.geometry.arena;
     w->stats.bytes = w->view.map_len + w->view.seen_len;
+    w->view.monotonic = conf->monotonic;
+    w->view.monotonic_ctx = conf->monotonic_ctx;
     w->evicted = conf->evicted;
     w->evicted_ctx = conf->evicted_ctx;
     w->step = conf->step;
@@ -111,12 +113,14 @@ settle(coat_table_writer *w, const coat_table_conf *conf)
         if (conf->epoch_global > epoch)
             atomic_store(&w->head->epoch_min, conf->epoch_global);
         coat_table_recheck(w);
+        if (conf->mode == COAT_TABLE_SHARED)
+            coat_table_stamp_all(w); /* nobody has listened since the former writer ended */
     } else {
         atomic_store(&w->head->epoch_min, conf->epoch_global);
     }
     coat_table_put_tags(w, conf->tags);
     atomic_store(&w->head->floor_ms, conf->now_ms);
-    atomic_store(&w->head->lease_ms, 0);
+    coat_table_lease(w, 0, 0);
     atomic_store(&w->head->hold, 0);
 }
 
@@ -195,6 +199,14 @@ coat_table_writer_taken_over(const coat_table_writer *w)
 }
 
 void
+coat_table_bind(coat_table_writer *w, const uint8_t binding[16])
+{
+    coat_table_lock(w);
+    memcpy(w->head->binding, binding, sizeof w->head->binding);
+    coat_table_unlock(w);
+}
+
+void
 coat_table_retag(coat_table_writer *w, const coat_tag_keys *tags)
 {
     coat_table_lock(w);
@@ -209,9 +221,11 @@ coat_table_floor(coat_table_writer *w, int64_t now_ms)
 }
 
 void
-coat_table_lease(coat_table_writer *w, int64_t until_ms)
+coat_table_lease(coat_table_writer *w, int64_t until_ms, int64_t until_mono_ms)
 {
+    /* A reader that meets one new and one old end obeys the earlier: both were right. */
     atomic_store(&w->head->lease_ms, until_ms);
+    atomic_store(&w->head->lease_mono_ms, until_mono_ms);
 }
 
 void

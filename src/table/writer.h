@@ -24,6 +24,7 @@
 #define COAT_TABLE_SLOTS 131072 /* default */
 #define COAT_TABLE_SLOTS_MAX (1U << 26)
 #define COAT_TABLE_ARENA_PER_SLOT 16 /* default arena bytes */
+#define COAT_TABLE_LEASE_MAX_MS 1000 /* no lease ends later than that from now */
 
 typedef struct coat_table_writer coat_table_writer;
 
@@ -46,6 +47,8 @@ typedef struct coat_table_conf {
     uint32_t gid;    /* group that may read; (uint32_t)-1: nobody else */
     coat_rng_fn rng; /* NULL: coat_rng_system */
     void *rng_ctx;
+    coat_clock_fn monotonic; /* shared mode; NULL: coat_table_clock_ms() */
+    void *monotonic_ctx;
     /* An entry gave way to another; seen_ms is not folded in yet: the caller does it. Called
      * without the mutex, on the thread that filled. May be NULL. */
     void (*evicted)(void *ctx, const coat_handle *handle, int64_t seen_ms);
@@ -167,12 +170,32 @@ bool coat_table_mend(coat_table_writer *writer, const void *at);
 /** Mend without a fault; call each second. @return how often it was mended since last time */
 uint32_t coat_table_look_after(coat_table_writer *writer);
 
+/** What the next writer must name to take the table over; all zero: nothing will do. */
+void coat_table_bind(coat_table_writer *writer, const uint8_t binding[16]);
 /** New tag keys; tokens under other keys are refused by readers from now on. */
 void coat_table_retag(coat_table_writer *writer, const coat_tag_keys *tags);
 /** Readers whose clock is behind use this time instead; call each second. */
 void coat_table_floor(coat_table_writer *writer, int64_t now_ms);
-/** Shared mode: readers trust the table until then. */
-void coat_table_lease(coat_table_writer *writer, int64_t until_ms);
+
+/* ---- shared mode: others change sessions too ---- */
+
+/** The clock of leases, also of this machine's readers: CLOCK_MONOTONIC, a tick behind. */
+int64_t coat_table_clock_ms(void);
+/**
+ * Readers trust the table until either time has come: effective time, and
+ * coat_table_clock_ms(). 0: not at all.
+ */
+void coat_table_lease(coat_table_writer *writer, int64_t until_ms, int64_t until_mono_ms);
+/**
+ * A session was changed elsewhere: no reader finds it afterwards, and what was loaded before
+ * is not filled in.
+ * @return activity that is not folded in yet: the caller does it; 0: there is none
+ */
+int64_t coat_table_forget(coat_table_writer *writer, const coat_handle *handle) COAT_MUST_USE;
+/** All sessions of an owner; some of others go with them. Activity stays and is folded in. */
+void coat_table_forget_owner(coat_table_writer *writer, coat_owner owner);
+/** All there are: reports were lost. */
+void coat_table_forget_all(coat_table_writer *writer);
 
 typedef struct coat_table_stats {
     uint64_t slots, used, filled, evicted, refused, cleared;

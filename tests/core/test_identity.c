@@ -58,6 +58,26 @@ test_bytes(void)
     }
 }
 
+/* Plain text is looked at in words: wherever a byte stands in them, it is not overlooked. */
+static void
+test_positions(void)
+{
+    uint8_t text[40];
+    char buf[128];
+    size_t len;
+
+    for (size_t text_len = 1; text_len <= sizeof text; text_len++)
+        for (size_t at = 0; at < text_len; at++)
+            for (unsigned c = 0; c < 256; c++) {
+                memset(text, c % 2 == 0 ? '!' : '~', sizeof text);
+                text[at] = (uint8_t)c;
+                REQUIRE_OK(
+                    coat_identity_encode((coat_span){text, text_len}, buf, sizeof buf, &len));
+                CHECK_INT(len, text_len + (c > 0x20 && c < 0x7f && c != '%' ? 0 : 2));
+                CHECK(strlen(buf) == len && memcmp(buf, text, at) == 0);
+            }
+}
+
 static void
 test_limits(void)
 {
@@ -90,6 +110,7 @@ test_limits(void)
 static const coat_test tests[] = {
     {"FA-5: identity values are one line of visible ASCII", test_table},
     {"FA-5: every byte is encoded or harmless, and comes back", test_bytes},
+    {"FA-5: no position hides a byte", test_positions},
     {"FA-5: 1 KiB encoded is the limit; 10 KiB are refused", test_limits},
 };
 

@@ -163,7 +163,7 @@ describe('the daemon', () => {
     const bare = await d.get('/auth/jwks.json');
     for (const res of [bare, await d.get('/auth/jwks.json', { jar }), await d.get('/auth/jwks.json', { headers: { cookie: 'id=x; id=y', origin: 'https://evil.example' } })]) {
       assert.equal(res.status, 200);
-      assert.equal(res.headers['content-type'], 'application/jwk-set+json');
+      assert.equal(res.headers['content-type'], 'application/jwk-set+json; charset=utf-8');
       assert.equal(res.headers['cache-control'], 'public, max-age=300');
       assert.equal(res.headers.vary, undefined);
       assert.deepEqual(res.cookies, []);

@@ -31,6 +31,7 @@ describe('identity headers', { skip: missing }, () => {
         ignore_invalid_headers off;
         location / { proxy_pass ${s.upstream}; }
         location /open { coatcheck off; proxy_pass ${s.upstream}; }
+        location /open-keep { coatcheck off; coatcheck_pass_cookie on; proxy_pass ${s.upstream}; }
         location /optional { coatcheck optional; proxy_pass ${s.upstream}; }
         location /optional-error { coatcheck optional; coatcheck_daemon unix:${down}; coatcheck_table ${s.dir}/none; proxy_pass ${s.upstream}; post_action @after; }
         location /denied { coatcheck_require role=nobody-has-it; proxy_pass ${s.upstream}; error_page 401 403 = @after; post_action @after; }
@@ -311,6 +312,16 @@ describe('identity headers', { skip: missing }, () => {
       assert.notEqual(res.status, 500);
       assert.equal(res.status === 200 && res.json().head.includes(full.token), false);
     }
+  });
+
+  test('FA-7: nor does any of them arrive where no check is made, unless it is asked for', async () => {
+    const line = `a=1; __Host-id=${full.token}; __Host-id-device=d; b=2`;
+    for (const lines of [[line], ['c=3', line], [`__Host-id=${full.token}`]]) {
+      const res = await send('/open', lines.map((l) => ['Cookie', l]));
+      assert.equal(res.status, 200);
+      assert.deepEqual(alike(pairsOf(res.json().raw), 'Cookie'), lines.map((l) => (l === line ? 'a=1; b=2' : l)).filter((l) => !l.includes('__Host-id')));
+    }
+    assert.deepEqual(alike(pairsOf((await send('/open-keep', [['Cookie', line]])).json().raw), 'Cookie'), [line]);
   });
 
   test('CK-3: two cookies of that name are no session, whatever their order', async () => {

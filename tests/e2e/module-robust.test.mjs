@@ -254,6 +254,8 @@ describe('inside nginx', { skip: missing }, () => {
         location /any-role { satisfy any; deny all; coatcheck_require role=staff; proxy_pass ${s.upstream}; }
         location /any-role-allowed { satisfy any; allow all; coatcheck_require role=staff; proxy_pass ${s.upstream}; }
         location /limited { limit_req zone=slow burst=20; proxy_pass ${s.upstream}; }
+        error_page 400 405 494 /early-error;
+        location /early-error { coatcheck off; proxy_pass ${s.upstream}; }
         location /cgi { fastcgi_pass 127.0.0.1:${cgi.port}; }
         location /error-page { coatcheck_daemon unix:/nonexistent; coatcheck_table /nonexistent; error_page 503 /sorry; proxy_pass ${s.upstream}; }
         location /error-page-on { coatcheck_daemon unix:/nonexistent; coatcheck_table /nonexistent; error_page 503 /error-page; proxy_pass ${s.upstream}; }
@@ -391,6 +393,29 @@ describe('inside nginx', { skip: missing }, () => {
     const without = (await g.get('/any-role-allowed', { jar: live.jar, headers: forged })).json();
     assert.equal(without.headers['x-auth-user'], undefined);
     assert.equal(without.head.includes(live.token), false, 'FA-7: let in by another rule, the cookie is not passed on');
+  });
+
+  test('FA-3: a request that nginx refuses while it reads it takes no name to the page for that', async () => {
+    const evil = 'X-Auth-User: evil\r\nx_auth_roles: evil\r\n';
+    for (const head of [`GET /early HTTP/1.1\r\n${evil}`, `GET /early HTTP/1.1\r\n${evil}Host: a b\r\n`, `GET /early HTTP/1.1\r\nHost: app.example\r\n${evil}Content-Length: x\r\n`,
+      `GET /early HTTP/1.1\r\nHost: app.example\r\n${evil}no field\r\n`, `GET /early HTTP/1.1\r\nHost: app.example\r\n${evil}X-Long: ${'x'.repeat(9000)}\r\n`,
+      `TRACE /early HTTP/1.1\r\nHost: app.example\r\n${evil}`, `GET /early\x01 HTTP/1.1\r\n${evil}`]) {
+      g.app.seen.length = 0;
+      const res = await once(g.port, `${head}Connection: close\r\n\r\n`);
+      assert.ok([400, 405].includes(res.status), `${JSON.stringify(head.slice(0, 80))} ${res.status}`);
+      assert.equal(g.app.seen.length, 1, JSON.stringify(head.slice(0, 80)));
+      assert.equal(g.app.seen[0].url, '/early-error');
+      assert.equal(g.app.seen[0].head.includes('evil'), false, g.app.seen[0].head);
+    }
+  });
+
+  test('FA-7: too many Cookie lines get nobody in by way of the page for that', async () => {
+    const lines = Array.from({ length: 10 }, (_, i) => ['Cookie', i === 0 || i === 9 ? cookieOf(live) : `c${i}=${i}`]);
+    await g.nginx.reload({ text: g.text({ server: (s) => `error_page 400 /x; location / { proxy_pass ${s.upstream}; }` }), drained: true });
+    g.app.seen.length = 0;
+    assert.equal((await once(g.port, text('GET', '/too-many', lines))).status, 400);
+    assert.deepEqual(g.app.seen, []);
+    await g.nginx.reload({ text: g.text(), drained: true });
   });
 
   test('FA-7: more Cookie lines than anybody sends: no token gets through', async () => {

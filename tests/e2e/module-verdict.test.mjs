@@ -3,16 +3,18 @@
 // answers that no daemon gives, and with the daemon and a clock that can be put forward.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
+import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { freePort, request, sleep, until } from './lib.mjs';
+import { freePort, request, run, sleep, until } from './lib.mjs';
 import { Gate, missing } from './module/nginx.mjs';
 import { Stub, answer, yes } from './module/stub.mjs';
-import { Wire, once, text } from './module/wire.mjs';
+import { once, text } from './module/wire.mjs';
 import { jarOf, patient, plant, strangeToken } from './routes.mjs';
 
+const ipv6 = Object.values(networkInterfaces()).flat().some((a) => a.address === '::1');
 const page = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
 const strange = () => ({ cookie: `__Host-id=${strangeToken()}` });
 
@@ -39,7 +41,10 @@ describe('answers of a stub', { skip: missing }, () => {
         location /audience { coatcheck_assertion https://api.example/x; proxy_pass ${s.upstream}; }
         location /gzip { gzip on; gzip_types *; gzip_min_length 1; proxy_pass ${s.upstream}; }
         location /pages { error_page 401 403 503 /replaced; proxy_pass ${s.upstream}; }
-        location = /replaced { coatcheck off; return 200 replaced; }`,
+        location = /replaced { coatcheck off; return 200 replaced; }
+        location /who { coatcheck optional; proxy_set_header X-Who "$coatcheck_user$coatcheck_handle"; proxy_pass ${s.upstream}; }
+        location /who-not { coatcheck_assertion on; error_page 503 /who-page; proxy_pass ${s.upstream}; }
+        location = /who-page { coatcheck off; proxy_set_header X-Who "$coatcheck_user$coatcheck_handle"; proxy_pass ${s.upstream}; }`,
     });
     stub = await Stub.start(g.gate, (question, socket) => reply(question, socket));
   });
@@ -143,6 +148,16 @@ describe('answers of a stub', { skip: missing }, () => {
       assert.equal(res.status, 200);
       assert.deepEqual(Object.keys(res.json().headers).filter((n) => n.startsWith('x-auth')), []);
     }
+  });
+
+  test('FA-6: of an answer that lets nobody in as somebody, no variable tells a name either', async () => {
+    reply = () => answer(200, [['X-Auth-User', 'mara']]);
+    assert.equal((await g.get('/who', { headers: strange() })).json().headers['x-who'], undefined);
+    reply = () => yes([['X-Auth-User', 'mara']]); /* without the assertion that was asked for */
+    const res = await g.get('/who-not', { headers: strange() });
+    assert.equal(res.status, 503);
+    assert.equal(res.json().url, '/who-page');
+    assert.equal(res.json().headers['x-who'], undefined);
   });
 
   test('SF-6: what comes without a question is nobody\'s answer', async () => {
@@ -333,7 +348,7 @@ describe('verdicts of the daemon', { skip: missing }, () => {
       listen: ' reuseport',
       http: (s) => `proxy_cache_path ${s.dir}/cache keys_zone=c:1m; log_format s '$uri $coatcheck_verdict $coatcheck_source'; add_header X-Worker $pid always;`,
       server: (s) => `
-        listen [::1]:${s.port};
+        ${ipv6 ? `listen [::1]:${s.port};` : ''}
         listen unix:${s.dir}/client.sock;
         set_real_ip_from unix:;
         real_ip_header X-Forwarded-For;
@@ -427,7 +442,7 @@ describe('verdicts of the daemon', { skip: missing }, () => {
 
   test('a session is in the table after its first request, from IPv6, a Unix socket and behind another proxy too', async () => {
     const where = [
-      ['IPv4', { host: '127.0.0.1', port: g.port }, {}], ['IPv6', { host: '::1', port: g.port }, {}], ['a Unix socket', { socketPath: path.join(g.dir, 'client.sock') }, {}],
+      ['IPv4', { host: '127.0.0.1', port: g.port }, {}], ...(ipv6 ? [['IPv6', { host: '::1', port: g.port }, {}]] : []), ['a Unix socket', { socketPath: path.join(g.dir, 'client.sock') }, {}],
       ['another proxy', { socketPath: path.join(g.dir, 'client.sock') }, { 'x-forwarded-for': '192.0.2.77' }], ['another proxy, IPv6', { socketPath: path.join(g.dir, 'client.sock') }, { 'x-forwarded-for': '2001:DB8:0::0:1' }],
       ['another proxy, mapped', { socketPath: path.join(g.dir, 'client.sock') }, { 'x-forwarded-for': '::ffff:192.0.2.78' }],
     ];
@@ -997,6 +1012,78 @@ describe('a table that comes later', { skip: missing }, () => {
       for (const name of ['table.seen', 'table']) renameSync(path.join(g.dir, 'later', `${name}.new`), path.join(g.dir, 'later', name));
       await until('the table is used', async () => (await g.get('/x', { jar })).headers['x-source'] === 'table', 30000);
       assert.ok(g.nginx.errors().split('\n').filter((l) => /later\/table/.test(l)).length <= 3, 'said once, not for every request');
+    } finally {
+      await g.stop();
+    }
+  });
+
+  test('RV-1: what a command ends while no daemon runs has ended, at nginx too and for the next daemon', async () => {
+    const g = await Gate.start({ http: () => 'add_header X-Source $coatcheck_source always;' });
+    try {
+      await g.daemon.addUser();
+      const commands = [(s) => ['session', 'end', s.handle], () => ['user', 'disable', 'mara'], () => ['session', 'end-all', '--user=mara'], () => ['session', 'end-all', '--yes']];
+      for (const command of commands) {
+        const s = await plant(g.daemon);
+        const other = await plant(g.daemon, { user: 'joe' });
+        for (const { jar } of [s, other]) for (const source of ['daemon', 'table']) assert.equal((await g.get('/x', { jar })).headers['x-source'], source);
+        await g.daemon.down();
+        assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
+        const args = command(s);
+        await until('the command is done', () => run([...args, '--config', g.daemon.file]).status === 0);
+        unavailable(await g.get('/x', { jar: s.jar }), args.join(' '));
+        if (!args.includes('--yes')) assert.equal((await g.get('/x', { jar: other.jar })).headers['x-source'], 'table', 'who is not meant does not notice');
+        await g.daemon.up();
+        for (let i = 0; i < 2; i++) assert.equal((await g.get('/x', { jar: s.jar })).status, 401, args.join(' '));
+        await g.daemon.ask('POST', '/v1/accounts/mara/enable');
+      }
+    } finally {
+      await g.stop();
+    }
+  });
+
+  test('RV-5: sessions that a replaced store does not have do not live on in the table', async () => {
+    const g = await Gate.start({});
+    try {
+      const s = await plant(g.daemon);
+      for (let i = 0; i < 2; i++) assert.equal((await g.get('/x', { jar: s.jar })).status, 200);
+      await g.daemon.down();
+      rmSync(path.join(g.dir, 'data/store'), { recursive: true });
+      await g.daemon.up();
+      assert.equal((await g.daemon.ask('GET', `/v1/sessions/${s.handle}`)).status, 404);
+      assert.equal((await g.get('/x', { jar: s.jar })).status, 401);
+    } finally {
+      await g.stop();
+    }
+  });
+
+  test('RV-1: a table that the daemon does not write any more is not believed, once the daemon has answered for some seconds', async () => {
+    const g = await Gate.start({ workers: 2, listen: ' reuseport', http: () => 'add_header X-Worker $pid always; add_header X-Source $coatcheck_source always;' });
+    try {
+      const s = await plant(g.daemon), t = await plant(g.daemon);
+      const lanes = await g.lanes();
+      const all = async (jar, want, source) => {
+        for (const lane of lanes) {
+          const res = await lane.get('/x', { jar });
+          assert.deepEqual([res.status, res.headers['x-source']], [want, source]);
+        }
+      };
+      for (const { jar } of [s, t]) for (const lane of lanes) assert.equal((await lane.get('/x', { jar })).status, 200);
+      await all(s.jar, 200, 'table');
+      await g.daemon.down();
+      await all(s.jar, 200, 'table');
+      /* Somebody has moved it, and told the daemon only. */
+      writeFileSync(g.daemon.file, `${readFileSync(g.daemon.file, 'utf8')}table:\n  path: ${g.run}/elsewhere\n`);
+      await g.daemon.up();
+      for (const lane of lanes)
+        await until('it is not believed', async () => {
+          assert.equal((await lane.get('/x')).status, 401);
+          return (await lane.get('/x', { jar: t.jar })).headers['x-source'] === 'daemon';
+        });
+      await patient(() => g.daemon.ask('POST', `/v1/sessions/${s.handle}/end`));
+      await all(s.jar, 401, 'daemon');
+      await all(t.jar, 200, 'daemon');
+      assert.ok(g.nginx.errors().split('\n').filter((l) => /stands still/.test(l)).length <= 2, 'said once by each worker');
+      for (const lane of lanes) lane.agent.destroy();
     } finally {
       await g.stop();
     }

@@ -53,7 +53,7 @@ check_strip(coat_span line, coat_span wanted, const char *name)
 static void
 check_find(coat_span text, const coat_cookie_conf *conf, uint32_t max)
 {
-    coat_span lines[8], wanted = coat_span_of(conf->name);
+    coat_span lines[8], wanted = coat_span_of(conf->name), values[COAT_COOKIE_CANDIDATES];
     coat_cookie_found found;
     size_t count = 0, total = 0;
     uint32_t pairs = 0;
@@ -64,15 +64,20 @@ check_find(coat_span text, const coat_cookie_conf *conf, uint32_t max)
 
         coat_cookie_iter_init(&iter, lines[count]);
         while (coat_cookie_next(&iter, &name, &value))
-            pairs += coat_span_is(name, wanted);
+            if (coat_span_is(name, wanted) && pairs++ < COAT_COOKIE_CANDIDATES)
+                values[pairs - 1] = value;
         total += lines[count++].len;
     }
     coat_cookie_find(conf, lines, count, &found);
     FUZZ_CHECK(found.ambiguous == (pairs > max || total > COAT_COOKIE_HEADER_MAX));
     if (!found.ambiguous)
         FUZZ_CHECK(found.count == pairs);
-    for (uint32_t i = 0; i < COAT_COOKIE_CANDIDATES; i++)
+    for (uint32_t i = 0; i < COAT_COOKIE_CANDIDATES; i++) {
         FUZZ_CHECK((found.value[i].ptr != NULL) == (!found.ambiguous && i < pairs));
+        if (!found.ambiguous && i < pairs)
+            FUZZ_CHECK(found.value[i].ptr == values[i].ptr &&
+                       found.value[i].len == values[i].len);
+    }
 }
 
 /* What is written is read back, alone and as the only pair of its line. */

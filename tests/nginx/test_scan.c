@@ -96,11 +96,10 @@ begin(void)
                           sizeof(ngx_table_elt_t)) == NGX_OK);
     server.used = 1;
     for (size_t i = 0; i < 2; i++) {
-        coat_ngx_name *name = &server.names[server.name_count++];
+        coat_ngx_name name = {.text = coat_ngx_text(coat_span_of(names[i])),
+                              .lower = (u_char *)(i == 0 ? "x-auth-user" : "x-auth-roles")};
 
-        name->text = coat_ngx_text(coat_span_of(names[i]));
-        name->lower = (u_char *)(i == 0 ? "x-auth-user" : "x-auth-roles");
-        server.lengths |= (uint64_t)1 << name->text.len;
+        coat_ngx_add_name(&server, &name);
     }
 }
 
@@ -351,6 +350,32 @@ test_cookies(void)
     }
 }
 
+#if nginx_version >= 1023000
+/* As nginx leaves it when a request has been to FastCGI and then moves inside. */
+static void
+test_links(void)
+{
+    coat_ngx_loc conf = {.cookie_names = {"id", "id-pre", "id-device"}};
+    ngx_table_elt_t *h, *before = NULL;
+    coat_ngx_ctx *ctx;
+
+    begin();
+    for (int i = 0; i < COAT_NGX_COOKIE_LINES; i++) {
+        h = add("Cookie", i == 0 ? "a=1" : "id-device=T");
+        if (before != NULL)
+            before->next = h;
+        before = h;
+    }
+    ctx = scan();
+    request.headers_in.multi_linked = 1;
+    REQUIRE(coat_ngx_cookies_hide(&request, &conf, ctx) == NGX_OK);
+    CHECK(!request.headers_in.multi_linked);
+    request.headers_in.multi_linked = 1;
+    REQUIRE(coat_ngx_cookies_restore(&request, ctx) == NGX_OK);
+    CHECK(!request.headers_in.multi_linked);
+}
+#endif
+
 static void
 test_many_lines(void)
 {
@@ -397,6 +422,9 @@ static const coat_test tests[] = {
     {"FA-4: Connection names nothing but itself", test_connection},
     {"FA-7: our cookies are hidden, all others stay; an internal redirect restores them",
      test_cookies},
+#if nginx_version >= 1023000
+    {"FA-7: fields that were linked by their name are linked anew", test_links},
+#endif
     {"CK-3 FA-7: more Cookie lines than can be looked after are refused", test_many_lines},
     {"the context is found again after an internal redirect", test_context},
 };

@@ -14,6 +14,7 @@
 enum { KIT_MINUTE = 60000, KIT_HOUR = 60 * KIT_MINUTE };
 
 static const int64_t kit_now = 1700000000000;
+static int64_t kit_mono = 5000; /* of tables in shared mode */
 static coat_tag_keys kit_tags = {.key = {{1, 2, 3}, {4, 5, 6}}, .count = 1};
 
 typedef struct kit_session {
@@ -72,6 +73,8 @@ kit_conf(coat_table_conf *conf, const char *path, uint32_t slots)
     conf->slots = slots;
     conf->tags = &kit_tags;
     conf->now_ms = kit_now;
+    conf->monotonic = test_clock;
+    conf->monotonic_ctx = &kit_mono;
 }
 
 static inline coat_table_writer *

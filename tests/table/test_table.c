@@ -118,54 +118,6 @@ test_limits(void)
 }
 
 static void
-test_background(void)
-{
-    coat_table_answer answer;
-    int64_t seen_ms;
-    kit_session s;
-
-    start(64);
-    kit_session_make(&s, &rng, 1, 5, 5);
-    REQUIRE_OK(kit_fill(writer, &s));
-    for (int64_t t = kit_now; t < kit_now + s.record.idle_ms; t += 1000)
-        REQUIRE(kit_verdict(table, &s, t) == COAT_TABLE_LIVE);
-    CHECK_INT(kit_verdict(table, &s, kit_now + s.record.idle_ms), COAT_TABLE_ASK);
-    CHECK(coat_table_seen(writer, &s.token.handle, &seen_ms));
-    CHECK_INT(seen_ms, kit_now);
-
-    /* Nor do a step-up that is not met, another context, or something due. */
-    s.record.auth_ms = kit_now - KIT_HOUR;
-    s.context = 99;
-    s.next_due_ms = kit_now + 10 * KIT_MINUTE;
-    REQUIRE_OK(kit_fill(writer, &s));
-    CHECK_INT(kit_ask(table, &s,
-                      (coat_table_query){.now_ms = kit_now + 5000, .max_age_ms = KIT_MINUTE},
-                      &answer),
-              COAT_TABLE_ASK);
-    CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = kit_now + 5000, .context = 98},
-                      &answer),
-              COAT_TABLE_ASK);
-    CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = s.next_due_ms}, &answer),
-              COAT_TABLE_ASK);
-    CHECK(coat_table_seen(writer, &s.token.handle, &seen_ms));
-    CHECK_INT(seen_ms, kit_now);
-
-    /* Activity is what counts, to the second below. */
-    CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = kit_now + 5900, .context = 99},
-                      &answer),
-              COAT_TABLE_LIVE);
-    CHECK(coat_table_seen(writer, &s.token.handle, &seen_ms));
-    CHECK_INT(seen_ms, kit_now + 5000);
-    /* A slow clock takes nothing back. */
-    CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = kit_now + 2000, .context = 99},
-                      &answer),
-              COAT_TABLE_LIVE);
-    CHECK(coat_table_seen(writer, &s.token.handle, &seen_ms));
-    CHECK_INT(seen_ms, kit_now + 5000);
-    stop();
-}
-
-static void
 test_demands(void)
 {
     coat_table_answer answer;
@@ -190,6 +142,11 @@ test_demands(void)
                                          .context = coat_table_context(table, &moved)},
                       &answer),
               COAT_TABLE_ASK);
+    CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = kit_now, .from = &home}, &answer),
+              COAT_TABLE_LIVE);
+    CHECK_INT(
+        kit_ask(table, &s, (coat_table_query){.now_ms = kit_now, .from = &moved}, &answer),
+        COAT_TABLE_ASK);
     CHECK_INT(kit_verdict(table, &s, kit_now + 999), COAT_TABLE_LIVE);
     CHECK_INT(kit_verdict(table, &s, kit_now + 1000), COAT_TABLE_ASK);
 
@@ -203,6 +160,33 @@ test_demands(void)
     stop();
 }
 
+/* Bytes that move from one part to the next make another context, also in long parts. */
+static void
+test_contexts(void)
+{
+    static uint8_t bytes[1200];
+    static const size_t cuts[] = {0, 1, 2, 254, 255, 256, 257, 258, 300, 600};
+    const size_t count = sizeof cuts / sizeof cuts[0];
+    uint64_t hashes[sizeof cuts / sizeof cuts[0] * sizeof cuts / sizeof cuts[0]];
+    size_t made = 0;
+
+    start(64);
+    memset(bytes, 'a', sizeof bytes);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++) {
+            coat_context context = {.address = {bytes, cuts[i]},
+                                    .agent = {bytes, cuts[j]},
+                                    .language = {bytes, 1200 - cuts[i] - cuts[j]}};
+
+            hashes[made] = coat_table_context(table, &context);
+            CHECK(hashes[made] != 0 && hashes[made] == coat_table_context(table, &context));
+            for (size_t k = 0; k < made; k++)
+                CHECK(hashes[k] != hashes[made]);
+            made++;
+        }
+    stop();
+}
+
 static void
 test_floor(void)
 {
@@ -212,6 +196,7 @@ test_floor(void)
     kit_session_make(&s, &rng, 1, 5, 5);
     REQUIRE_OK(kit_fill(writer, &s));
     coat_table_floor(writer, kit_now + s.record.idle_ms);
+    CHECK_INT(coat_table_time_ms(coat_table_writer_reader(writer)), kit_now + s.record.idle_ms);
     CHECK_INT(kit_verdict(table, &s, kit_now), COAT_TABLE_ASK);
     CHECK_INT(kit_verdict(table, &s, 0), COAT_TABLE_ASK);
     coat_table_floor(writer, kit_now);
@@ -254,7 +239,7 @@ test_lease(void)
     kit_session_make(&s, &rng, 1, 5, 5);
     REQUIRE_OK(kit_fill(writer, &s));
     CHECK_INT(kit_verdict(table, &s, kit_now), COAT_TABLE_ASK);
-    coat_table_lease(writer, kit_now + 1000);
+    coat_table_lease(writer, kit_now + 1000, kit_mono + 1000);
     CHECK_INT(kit_verdict(table, &s, kit_now + 999), COAT_TABLE_LIVE);
     CHECK_INT(kit_verdict(table, &s, kit_now + 1000), COAT_TABLE_ASK);
     stop();
@@ -624,150 +609,17 @@ test_crossing_changes(void)
     stop();
 }
 
-/* ---- folding ---- */
-
-enum { FOLDED_MAX = 256 };
-typedef struct fold_notes {
-    uint32_t count;
-    coat_handle handle[FOLDED_MAX];
-    int64_t seen_ms[FOLDED_MAX];
-} fold_notes;
-
-static void
-on_fold(void *ctx, const coat_handle *handle, int64_t seen_ms)
-{
-    fold_notes *notes = ctx;
-
-    if (notes->count < FOLDED_MAX) {
-        notes->handle[notes->count] = *handle;
-        notes->seen_ms[notes->count] = seen_ms;
-    }
-    notes->count++;
-}
-
-static uint32_t
-fold_all(fold_notes *notes, int64_t lag_ms, int64_t now_ms)
-{
-    notes->count = 0;
-    while (!coat_table_fold(writer, 100, lag_ms, now_ms, on_fold, notes))
-        ;
-    return notes->count;
-}
-
-static void
-test_fold(void)
-{
-    fold_notes notes;
-    coat_table_query query = {.now_ms = kit_now};
-    coat_table_answer answer;
-    coat_table_stats stats;
-    kit_session s, quick;
-
-    start(1024);
-    kit_session_make(&s, &rng, 1, 5, 5);
-    kit_session_make(&quick, &rng, 2, 5, 5);
-    quick.record.idle_ms = 100000; /* a tenth of it is less than the lag */
-    REQUIRE_OK(kit_fill(writer, &s));
-    REQUIRE_OK(kit_fill(writer, &quick));
-    CHECK_INT(fold_all(&notes, 60000, kit_now), 0);
-
-    query.now_ms = kit_now + 59000;
-    CHECK_INT(kit_ask(table, &s, query, &answer), COAT_TABLE_LIVE);
-    CHECK_INT(fold_all(&notes, 60000, query.now_ms), 0);
-    query.now_ms = kit_now + 60000;
-    CHECK_INT(kit_ask(table, &s, query, &answer), COAT_TABLE_LIVE);
-    CHECK_INT(fold_all(&notes, 60000, query.now_ms), 1);
-    CHECK_INT(notes.seen_ms[0], kit_now + 60000);
-    CHECK(coat_handle_equal(&notes.handle[0], &s.token.handle));
-    CHECK_INT(fold_all(&notes, 60000, query.now_ms), 0);
-
-    query.now_ms = kit_now + 9000;
-    CHECK_INT(kit_ask(table, &quick, query, &answer), COAT_TABLE_LIVE);
-    CHECK_INT(fold_all(&notes, 60000, query.now_ms), 0);
-    query.now_ms = kit_now + 10000;
-    CHECK_INT(kit_ask(table, &quick, query, &answer), COAT_TABLE_LIVE);
-    CHECK_INT(fold_all(&notes, 60000, query.now_ms), 1);
-    CHECK(coat_handle_equal(&notes.handle[0], &quick.token.handle));
-
-    /* Refreshing an entry does not hide what is not folded; shutting down folds all. */
-    query.now_ms = kit_now + 65000;
-    CHECK_INT(kit_ask(table, &s, query, &answer), COAT_TABLE_LIVE);
-    REQUIRE_OK(kit_fill(writer, &s));
-    CHECK_INT(fold_all(&notes, 0, query.now_ms), 1);
-    CHECK_INT(notes.seen_ms[0], kit_now + 65000);
-    CHECK_INT(fold_all(&notes, 0, query.now_ms), 0);
-
-    /* What has ended makes room. */
-    CHECK_INT(fold_all(&notes, 60000, kit_now + 10000 + 100000), 0);
-    coat_table_stats_get(writer, &stats);
-    CHECK_INT(stats.used, 1);
-    CHECK_INT(fold_all(&notes, 60000, s.record.absolute_end_ms), 0);
-    coat_table_stats_get(writer, &stats);
-    CHECK_INT(stats.used, 0);
-    stop();
-}
-
-/** The most that a reader can do with what it may write: keep a session from idling out. */
-static void
-test_hostile_activity(void)
-{
-    fold_notes notes;
-    coat_table_answer answer;
-    kit_session s;
-
-    start(64);
-    kit_session_make(&s, &rng, 1, 5, 5);
-    REQUIRE_OK(kit_fill(writer, &s));
-    for (uint32_t i = 0; i < 64; i++)
-        atomic_store(&table->seen[i],
-                     UINT32_MAX - COAT_TABLE_SEEN_TAG + (coat_table_seq(writer, i) >> 1 & 15));
-    CHECK_INT(
-        kit_ask(table, &s, (coat_table_query){.now_ms = s.record.absolute_end_ms - 1}, &answer),
-        COAT_TABLE_LIVE);
-    CHECK_INT(kit_verdict(table, &s, s.record.absolute_end_ms), COAT_TABLE_ASK);
-    CHECK_INT(fold_all(&notes, 60000, kit_now + KIT_MINUTE), 1);
-    CHECK_INT(notes.seen_ms[0], kit_now + KIT_MINUTE); /* no record gets a future */
-    stop();
-}
-
-/** A reader that noted late, after its slot had gone to another session. */
-static void
-test_late_note(void)
-{
-    int64_t seen_ms;
-    kit_session first, second;
-    uint32_t stale;
-    int64_t index;
-    coat_table_place place;
-
-    start(16);
-    kit_session_make(&first, &rng, 1, 5, 5);
-    kit_session_make(&second, &rng, 2, 5, 5);
-    REQUIRE_OK(kit_fill(writer, &first));
-    place = coat_table_place_of(table->hash_key, table->sets, &first.token.handle);
-    index = coat_table_find(writer, &place, &first.token.handle);
-    REQUIRE(index >= 0);
-    stale = coat_table_seen_word(table->base_s, kit_now + 20 * KIT_MINUTE,
-                                 coat_table_seq(writer, (uint32_t)index));
-    (void)coat_table_clear(writer, &first.token.handle);
-    REQUIRE_OK(kit_fill(writer, &second));
-    atomic_store(&table->seen[index], stale);
-    CHECK(coat_table_seen(writer, &second.token.handle, &seen_ms));
-    CHECK_INT(seen_ms, kit_now);
-    stop();
-}
-
 static const coat_test tests[] = {
     {"an answer carries the identity, inline and from the arena", test_answer},
     {"what was not issued here is refused without being looked up", test_refuse},
     {"another secret of a live session is for the daemon to judge", test_other_secret},
     {"LC-2: idle and absolute limits hold to the second, and activity moves no absolute end",
      test_limits},
-    {"LC-4: background requests and unmet demands note no activity", test_background},
     {"step-up, context and next due time lead to ASK", test_demands},
+    {"no two contexts run together, whatever their length", test_contexts},
     {"SF-10: a reader whose clock is behind lives by the daemon's", test_floor},
     {"UP-1: tag keys rotate under readers; no keys means ASK", test_retag},
-    {"shared mode: without a lease nothing is LIVE", test_lease},
+    {"RV-2: shared mode: without a lease nothing is LIVE", test_lease},
     {"HD-10: no leftover in an answer reads as LIVE", test_zeroed},
     {"a session takes at most 256 bytes, and 85 % full overflows hardly ever", test_sums},
     {"SF-8: a full table costs slow paths, never a wrong verdict", test_overflow},
@@ -778,9 +630,6 @@ static const coat_test tests[] = {
     {"RX-5: handles that collide under a zero key spread like others", test_collisions},
     {"RV-3: a fill is let in only if no change was up since its ticket", test_gates},
     {"LC-9: of two changes at once neither is entered on ending", test_crossing_changes},
-    {"LC-4: activity is folded in at most min(lag, idle/10) late", test_fold},
-    {"a reader's writes can at most keep a session from idling out", test_hostile_activity},
-    {"LC-4: a late note counts for nobody else", test_late_note},
 };
 
 COAT_TEST_MAIN(tests)

@@ -98,7 +98,7 @@ start(enum what what)
     writer = kit_create(&conf);
     table = coat_table_writer_reader(writer);
     if (conf.mode == COAT_TABLE_SHARED)
-        coat_table_lease(writer, kit_now + 1000);
+        coat_table_lease(writer, kit_now + 1000, kit_mono + 1000);
 }
 
 static uint32_t

@@ -237,6 +237,7 @@ write_locations(coat_nginx_text *t, const coat_gateway_conf *c)
     }
     coat_nginx_raw(t, " {\n"
                       "            coatcheck off;\n"
+                      "            coatcheck_pass_cookie on;\n"
                       "            coatcheck_csrf off;\n"
                       "            coatcheck_cors off;\n");
     coat_gateway_write_pages(t->out, "            ", "http://coatcheck_pages");

@@ -22,6 +22,7 @@ typedef struct coat_app {
     uint8_t hash_key[16];            /* of this process: counts distinct unknown tokens */
     _Atomic(const coat_keys *) keys; /* replaced when keys rotate; former ones stay valid */
     coat_store *store;
+    coat_store *accounts; /* the same, but for accounts.url */
     coat_http_server *server;
     _Atomic(coat_settings *) settings;
     _Atomic(const coat_meter *) meters[COAT_LOOPS_MAX]; /* of the loops, by index */
@@ -37,6 +38,7 @@ typedef struct coat_app_loop {
     struct uv_loop_s *loop;
     coat_desk *desk;
     coat_clerk *clerk;
+    coat_lane *accounts; /* NULL: the desk's */
     coat_audit_lane *audit;
     unsigned index;
     coat_meter meter; /* only this loop writes it */

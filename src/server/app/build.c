@@ -28,6 +28,13 @@ group_of(const char *name)
     return group != NULL ? group->gr_gid : (gid_t)-1;
 }
 
+/** The store that cannot be made anew: where the accounts are. */
+static const char *
+home_url(const coat_config *config)
+{
+    return config->accounts_url[0] != '\0' ? config->accounts_url : config->store_url;
+}
+
 /* New keys for an old store would make all accounts and sessions vanish without a word. */
 static bool
 has_store(const coat_config *config)
@@ -35,8 +42,8 @@ has_store(const coat_config *config)
     static const char scheme[] = "lmdb:", file[] = "/data.mdb";
     char path[1024];
 
-    return strncmp(config->store_url, scheme, strlen(scheme)) == 0 &&
-           snprintf(path, sizeof path, "%s%s", config->store_url + strlen(scheme), file) <
+    return strncmp(home_url(config), scheme, strlen(scheme)) == 0 &&
+           snprintf(path, sizeof path, "%s%s", home_url(config) + strlen(scheme), file) <
                (int)sizeof path &&
            access(path, F_OK) == 0;
 }
@@ -53,18 +60,33 @@ open_dirs(const coat_config *c, char *message, size_t cap)
 }
 
 static coat_err
-open_store(coat_process *p, char *message, size_t cap)
+open_store(coat_process *p, const char *url, coat_store **out, char *message, size_t cap)
 {
     coat_err err;
 
     coat_config_store(p->config, &p->store_conf);
+    p->store_conf.url = url;
     p->store_conf.message = message;
     p->store_conf.message_cap = cap;
-    err = coat_store_open(&p->store_conf, &p->app.store);
+    err = coat_store_open(&p->store_conf, out);
     if (err == COAT_OK && message[0] != '\0' && p->app.log != NULL)
         coat_log_line(p->app.log, COAT_LOG_WARNING, "store",
                       COAT_LOG_FIELDS(coat_log_text(COAT_LOG_F_DETAIL, message)));
     return err;
+}
+
+static coat_err
+open_stores(coat_process *p, char *message, size_t cap)
+{
+    const coat_config *c = p->config;
+    coat_err err = open_store(p, c->store_url, &p->app.store, message, cap);
+
+    if (err != COAT_OK)
+        return err;
+    if (c->accounts_url[0] != '\0')
+        return open_store(p, c->accounts_url, &p->app.accounts, message, cap);
+    p->app.accounts = p->app.store;
+    return COAT_OK;
 }
 
 static void
@@ -103,8 +125,8 @@ look_into_store(coat_store *store, bool *has_any)
 static bool
 is_remote(const coat_config *config)
 {
-    return strncmp(config->store_url, "lmdb:", 5) != 0 &&
-           strncmp(config->store_url, "memory:", 7) != 0;
+    return strncmp(home_url(config), "lmdb:", 5) != 0 &&
+           strncmp(home_url(config), "memory:", 7) != 0;
 }
 
 /** The keys; new ones only for a new installation. */
@@ -118,7 +140,7 @@ open_keys(coat_process *p, char *message, size_t cap)
 
     message[0] = '\0';
     if (is_remote(c) && access(c->key_file, F_OK) != 0)
-        err = look_into_store(p->app.store, &had_store);
+        err = look_into_store(p->app.accounts, &had_store);
     if (err != COAT_OK) {
         (void)snprintf(
             message, cap,
@@ -134,7 +156,7 @@ open_keys(coat_process *p, char *message, size_t cap)
             "%s is missing, but there is a store (%s): nothing in it can be read "
             "without its keys. Restore the file from a backup, or move the store away "
             "to begin anew",
-            c->key_file, c->store_url);
+            c->key_file, home_url(c));
     if (err == COAT_OK && c->pepper_file[0] != '\0')
         err = coat_pepper_load(c->pepper_file, c->key_file, &p->pepper, message, cap);
     atomic_store(&p->app.keys, keys);
@@ -163,7 +185,7 @@ directory_conf(coat_process *p, const coat_config *config, const coat_keys *keys
     coat_directory_conf_default(out);
     coat_config_directory(config, out);
     out->keys = keys;
-    out->store = p->app.store;
+    out->store = p->app.accounts;
     out->pepper = p->pepper;
     out->events = p->app.log != NULL ? coat_audit_event_fn : NULL;
     out->events_ctx = p->app.log;
@@ -222,7 +244,7 @@ coat_process_open(coat_process *process, coat_config *config, bool with_table, c
     if (err == COAT_OK && !is_remote(config))
         err = open_keys(process, message, cap);
     if (err == COAT_OK)
-        err = open_store(process, message, cap);
+        err = open_stores(process, message, cap);
     if (err == COAT_OK && is_remote(config))
         err = open_keys(process, message, cap);
     if (err == COAT_OK && log != NULL)
@@ -252,6 +274,8 @@ coat_process_close(coat_process *process)
     coat_directory_free(app->directory);
     coat_guard_table(NULL);
     coat_engine_free(app->engine);
+    if (app->accounts != app->store)
+        coat_store_close(app->accounts);
     coat_store_close(app->store);
     coat_settings_free(atomic_load(&app->settings));
     if (app->log != NULL)

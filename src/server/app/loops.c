@@ -6,13 +6,36 @@
 #include <stdlib.h>
 #include <uv.h>
 
-enum { TICK_MS = 1000 };
+enum { TICK_MS = 1000, SWEEP_EVERY_TICKS = 5 };
 
 /** What a loop has beside its coat_app_loop. */
 typedef struct loop_state {
     coat_app_loop at; /* first: loop_data */
     uv_timer_t timer;
+    coat_store_req sweep; /* of the accounts' own store */
+    bool sweeping;
+    unsigned ticks;
 } loop_state;
+
+static void
+swept(coat_store_req *req)
+{
+    ((loop_state *)req->ctx)->sweeping = false;
+}
+
+/** The engine sweeps the store of the sessions. Counters that have expired are swept here, if
+ * they are elsewhere. */
+static void
+sweep_accounts(loop_state *state)
+{
+    if (state->at.accounts == NULL || state->sweeping ||
+        state->ticks++ % SWEEP_EVERY_TICKS != 0)
+        return;
+    state->sweeping = true;
+    state->sweep = (coat_store_req){
+        .op = COAT_OP_SWEEP, .now_ms = coat_clock_system(NULL), .done = swept, .ctx = state};
+    coat_store_submit(state->at.accounts, &state->sweep);
+}
 
 static void
 tick(uv_timer_t *timer)
@@ -20,6 +43,7 @@ tick(uv_timer_t *timer)
     coat_app_loop *at = timer->data;
 
     coat_desk_tick(at->desk);
+    sweep_accounts((loop_state *)at);
 }
 
 coat_err
@@ -34,13 +58,18 @@ coat_app_loop_start(void *ctx, struct uv_loop_s *loop, unsigned index, void **lo
     memset(state, 0, sizeof *state);
     state->at = (coat_app_loop){.app = app, .loop = loop, .index = index};
     err = coat_desk_open(app->engine, loop, &state->at.desk);
+    if (err == COAT_OK && app->accounts != app->store)
+        err = coat_lane_open(app->accounts, loop, &state->at.accounts);
     if (err == COAT_OK)
-        err = coat_clerk_open(app->directory, coat_desk_lane(state->at.desk), loop,
-                              &state->at.clerk);
+        err = coat_clerk_open(app->directory,
+                              state->at.accounts != NULL ? state->at.accounts
+                                                         : coat_desk_lane(state->at.desk),
+                              loop, &state->at.clerk);
     if (err == COAT_OK)
         err = coat_audit_lane_open(app->log, loop, &state->at.audit);
     if (err != COAT_OK) {
         coat_clerk_close(state->at.clerk);
+        coat_lane_close(state->at.accounts);
         coat_desk_close(state->at.desk);
         free(state);
         return err;
@@ -65,6 +94,7 @@ coat_app_loop_stop(void *ctx, struct uv_loop_s *loop, unsigned index, void *loop
     (void)index;
     coat_audit_lane_close(state->at.audit);
     coat_clerk_close(state->at.clerk);
+    coat_lane_close(state->at.accounts);
     coat_desk_close(state->at.desk);
     (void)uv_timer_stop(&state->timer);
     uv_close((uv_handle_t *)&state->timer, NULL);

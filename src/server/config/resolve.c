@@ -72,7 +72,8 @@ resolve_paths(coat_builder *b)
             bool is_path = coat_key_at(i)->type == COAT_KEY_TYPE_PATH;
 
             /* The two directories first: the others may stand on them. */
-            if (is_base != (pass == 0) || (!is_path && i != COAT_INDEX_store_url))
+            if (is_base != (pass == 0) ||
+                !(is_path || i == COAT_INDEX_store_url || i == COAT_INDEX_accounts_url))
                 continue;
             err = expand(b, i);
             if (err == COAT_OK && is_path)

@@ -209,6 +209,38 @@ validate_log(coat_builder *b)
 }
 
 static coat_err
+validate_stores(coat_builder *b)
+{
+    static const char cache[] = "memcached";
+    const coat_config *c = b->config;
+
+    if (strchr(c->store_url, ':') == NULL)
+        return coat_config_fail(b, COAT_INDEX_store_url, place(b, COAT_INDEX_store_url),
+                                "\"%.100s\" is no store: lmdb:/path, redis://host, "
+                                "memcached://host or memory:",
+                                c->store_url);
+    if (c->accounts_url[0] != '\0' && strchr(c->accounts_url, ':') == NULL)
+        return coat_config_fail(b, COAT_INDEX_accounts_url, place(b, COAT_INDEX_accounts_url),
+                                "\"%.100s\" is no store: lmdb:/path or redis://host",
+                                c->accounts_url);
+    if (strncmp(c->accounts_url, cache, sizeof cache - 1) == 0)
+        return coat_config_fail(b, COAT_INDEX_accounts_url, place(b, COAT_INDEX_accounts_url),
+                                "memcached forgets: accounts need a store that does not, such "
+                                "as lmdb:/path");
+    if (strncmp(c->store_url, cache, sizeof cache - 1) == 0 && c->accounts_url[0] == '\0')
+        return coat_config_fail(b, COAT_INDEX_store_url, place(b, COAT_INDEX_store_url),
+                                "memcached keeps no accounts: set accounts.url as well, such "
+                                "as lmdb:/path");
+    if (strcmp(c->store_url, c->accounts_url) == 0)
+        return coat_config_fail(b, COAT_INDEX_accounts_url, place(b, COAT_INDEX_accounts_url),
+                                "is the same as store.url: leave it out");
+    if (c->store_reserve > c->store_map / 2)
+        return coat_config_fail(b, COAT_INDEX_store_reserve, place(b, COAT_INDEX_store_reserve),
+                                "is more than half of store.map-size");
+    return COAT_OK;
+}
+
+static coat_err
 validate_process(coat_builder *b)
 {
     const coat_config *c = b->config;
@@ -222,13 +254,6 @@ validate_process(coat_builder *b)
     if (c->allow_root && c->user[0] != '\0')
         return coat_config_fail(b, COAT_INDEX_allow_root, place(b, COAT_INDEX_allow_root),
                                 "contradicts server.user, which gives up root");
-    if (strchr(c->store_url, ':') == NULL)
-        return coat_config_fail(
-            b, COAT_INDEX_store_url, place(b, COAT_INDEX_store_url),
-            "\"%.100s\" is no store: lmdb:/path, redis://host or memory:", c->store_url);
-    if (c->store_reserve > c->store_map / 2)
-        return coat_config_fail(b, COAT_INDEX_store_reserve, place(b, COAT_INDEX_store_reserve),
-                                "is more than half of store.map-size");
     return COAT_OK;
 }
 
@@ -243,6 +268,7 @@ coat_config_validate(coat_builder *b)
         validate_runtime,
         validate_log,
         validate_process,
+        validate_stores,
         coat_config_validate_web,
         coat_config_validate_assertion,
     };

@@ -22,7 +22,7 @@ static const char *const type_names[COAT_HTTP_TYPES] = {
     [COAT_HTTP_PNG] = "image/png",
     [COAT_HTTP_METRICS] = "text/plain; version=0.0.4; charset=utf-8",
     [COAT_HTTP_YAML] = "application/yaml; charset=utf-8",
-    [COAT_HTTP_JWKS] = "application/jwk-set+json",
+    [COAT_HTTP_JWKS] = "application/jwk-set+json; charset=utf-8",
 };
 
 /* X(status, text, code) */
@@ -50,6 +50,7 @@ static const char *const type_names[COAT_HTTP_TYPES] = {
     X(429, "Too Many Requests", "too_many_requests")                                           \
     X(431, "Request Header Fields Too Large", "header_too_large")                              \
     X(500, "Internal Server Error", "internal_error")                                          \
+    X(501, "Not Implemented", "not_implemented")                                               \
     X(503, "Service Unavailable", "unavailable")                                               \
     X(505, "HTTP Version Not Supported", "http_version_not_supported")                         \
     X(507, "Insufficient Storage", "storage_full")

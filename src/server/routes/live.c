@@ -54,17 +54,8 @@ try_next(coat_visit *visit)
 void
 coat_route_live(coat_http_request *req)
 {
-    const coat_listener_conf *listener = req->listener->user;
-    coat_forward forward;
-    coat_visit *visit;
+    coat_visit *visit = coat_visit_begin_module(req);
 
-    if (!coat_forward_of(req, &forward))
-        return;
-    if (listener->dialect != COAT_DIALECT_MODULE || !forward.trusted) {
-        coat_http_error(req, 404, "not_found"); /* as any page that there is not */
-        return;
-    }
-    visit = coat_visit_begin(req);
     if (visit == NULL)
         return;
     if (req->has_query)

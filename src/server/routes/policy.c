@@ -171,6 +171,19 @@ is_module_listener(const coat_http_request *req)
     return listener->dialect == COAT_DIALECT_MODULE;
 }
 
+coat_visit *
+coat_visit_begin_module(coat_http_request *req)
+{
+    coat_forward forward;
+
+    if (!coat_forward_of(req, &forward))
+        return NULL;
+    if (is_module_listener(req) && forward.trusted)
+        return coat_visit_begin(req);
+    coat_http_error(req, 404, "not_found"); /* as any page that there is not */
+    return NULL;
+}
+
 void
 coat_policy_hook(coat_http_request *req)
 {

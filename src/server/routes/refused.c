@@ -24,18 +24,9 @@ read_why(coat_http_request *req, coat_event_type *type)
 void
 coat_route_refused(coat_http_request *req)
 {
-    const coat_listener_conf *listener = req->listener->user;
+    coat_visit *visit = coat_visit_begin_module(req);
     coat_event_type type;
-    coat_forward forward;
-    coat_visit *visit;
 
-    if (!coat_forward_of(req, &forward))
-        return;
-    if (listener->dialect != COAT_DIALECT_MODULE || !forward.trusted) {
-        coat_http_error(req, 404, "not_found"); /* as any page that there is not */
-        return;
-    }
-    visit = coat_visit_begin(req);
     if (visit == NULL)
         return;
     if (!read_why(req, &type)) {

@@ -30,7 +30,13 @@ extern const size_t coat_routes_count;
 
 /** The policy hook of the router (policy.c). */
 void coat_policy_hook(coat_http_request *req);
-/** Its transport hook: did the client come by TLS, as far as a trusted proxy says? */
+/**
+ * As coat_visit_begin(), for questions that only the nginx module may ask.
+ * @return NULL if the request has been answered; anybody else is told that there is no such
+ * page
+ */
+coat_visit *coat_visit_begin_module(coat_http_request *req) COAT_MUST_USE;
+/** The router's transport hook: did the client come by TLS, as far as a trusted proxy says? */
 void coat_transport_hook(coat_http_request *req);
 /** The error_page hook of the server (error_page.c); ctx: the coat_app. */
 bool coat_error_page(void *ctx, coat_http_response *res, unsigned status, const char *code,

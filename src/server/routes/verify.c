@@ -301,7 +301,7 @@ answer_from_table(coat_http_request *req, const coat_settings *set, const coat_f
         .token = token,
         .now_ms = coat_engine_now_ms(at->app->engine),
         .max_age_ms = ask->max_age_ms,
-        .context = coat_engine_context(at->app->engine, &context),
+        .from = &context,
         .background = ask->background,
     };
     coat_engine_peek(at->app->engine, &query, &answer);

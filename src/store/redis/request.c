@@ -258,16 +258,17 @@ add_remove_owner(command *c, coat_store_req *req)
     add_global_seen(c);
     add_serial(c, req->has_spare, &req->spare);
     add_owners(c, req->owner.bytes, "s:");
-    add_uint(c, remote_pending_of(req)->mark);
+    add_uint(c, req->again);
 }
 
 static void
-add_end_all(command *c)
+add_end_all(command *c, const coat_store_req *req)
 {
     add_key(c, "global");
     add_key(c, "epochs");
     add_key(c, "nothing");
     add_global_seen(c);
+    add_uint(c, req->again);
 }
 
 static void
@@ -351,7 +352,7 @@ add_operation(command *c, coat_store_req *req)
         add_epochs(c, req);
         return SCRIPT_EPOCHS;
     case COAT_OP_END_ALL:
-        add_end_all(c);
+        add_end_all(c, req);
         return SCRIPT_END_ALL;
     case COAT_OP_SCAN:
         add_scan(c, req);
@@ -480,7 +481,7 @@ redis_say_ended(redis_link *link, const redis_ended *ended)
     coat_err err;
 
     memcpy(req.owner.bytes, ended->handle.bytes + 8, sizeof req.owner.bytes);
-    remote_pending_of(&req)->mark = ended->epoch;
+    req.again = ended->epoch;
     err = queue(link, &req, false, &script);
     return err != COAT_OK ? err : redis_expect(link, NULL, HELLO_REPLAY, (uint8_t)script);
 }

@@ -464,8 +464,8 @@ on_close(uv_handle_t *handle)
 
 /** libuv writes with write(2): to a server that has gone, that is SIGPIPE. Those who have loops
  * of their own know; those who only wait for a store need not. */
-static void
-run_quietly(uv_loop_t *loop, uv_run_mode mode)
+void
+remote_run(uv_loop_t *loop, uv_run_mode mode)
 {
     static const struct timespec at_once = {0, 0};
     sigset_t pipe, before, pending;
@@ -495,7 +495,7 @@ remote_lane_close(coat_lane *base)
     uv_close((uv_handle_t *)&lane->flush, on_close);
     if (!lane->owned)
         return;
-    run_quietly(&lane->own, UV_RUN_DEFAULT);
+    remote_run(&lane->own, UV_RUN_DEFAULT);
     (void)uv_loop_close(&lane->own);
     free_lane(lane);
 }
@@ -506,7 +506,7 @@ run_once(remote_lane *lane, uv_run_mode mode)
     if (lane->running)
         return; /* a callback waits for another request: it must not */
     lane->running = true;
-    run_quietly(lane->loop, mode);
+    remote_run(lane->loop, mode);
     lane->running = false;
 }
 

@@ -169,6 +169,8 @@ coat_err remote_lane_open(coat_store *store, struct uv_loop_s *loop, coat_lane *
 void remote_lane_close(coat_lane *lane);
 void remote_submit(coat_lane *lane, coat_store_req *req);
 void remote_wait(coat_lane *lane, coat_store_req *req);
+/** Run a loop of our own, without SIGPIPE. For stores whose lanes are several of these. */
+void remote_run(uv_loop_t *loop, uv_run_mode mode);
 
 /* For kinds. */
 void remote_link_ready(remote_link *link);

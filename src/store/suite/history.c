@@ -14,6 +14,8 @@ history_init(history *h, coat_lane *lane, uint64_t (*choose)(void *ctx, uint64_t
     h->ctx = ctx;
     h->lane = lane;
     h->now_ms = START_MS;
+    h->model.cache = (coat_store_caps_of(lane->store) & COAT_CAP_CACHE) != 0;
+    h->expires = (coat_store_caps_of(lane->store) & COAT_CAP_EXPIRES) != 0;
 }
 
 static uint64_t
@@ -127,7 +129,7 @@ insert(history *h)
     o = model_owner_get(&h->model, &seen.owner);
     if (stale == 0)
         h->asked.epoch_owner = h->model.epoch_highest + 1;
-    else if (stale == 1 && o != NULL && !o->forgettable)
+    else if (stale == 1 && o != NULL && !o->forgettable && !o->first)
         h->asked.epoch_owner = 0;
     else if (stale == 2)
         h->asked.epoch_global = h->asked.epoch_global == 0 ? 1 : 0;
@@ -205,7 +207,8 @@ sweep_all(history *h)
 
 /**
  * Time goes on, now and then by a day. Before it steps back, everything expired is swept: an
- * entry that has expired by a wrong clock may or may not be there by the right one.
+ * entry that has expired by a wrong clock may or may not be there by the right one. Where
+ * nothing can be swept, it does not step back.
  */
 static const char *
 move_clock(history *h)
@@ -213,7 +216,7 @@ move_clock(history *h)
     const char *fault = NULL;
     uint64_t n = pick(h, 40);
 
-    if (n == 0) {
+    if (n == 0 && !h->expires) {
         fault = sweep_all(h);
         h->now_ms -= HOUR_MS;
         if (h->now_ms < 0)
@@ -245,7 +248,7 @@ history_step(history *h)
         return run(h);
     }
     if (n < 92)
-        return report(h, n < 88 ? COAT_OP_LIST_OWNER : COAT_OP_SCAN);
+        return report(h, n < 88 || h->model.cache ? COAT_OP_LIST_OWNER : COAT_OP_SCAN);
     if (n < 95)
         return remove_owner(h);
     if (n < 99)
@@ -261,7 +264,7 @@ history_settle(history *h)
                                         COAT_SPACE_META};
     const char *fault = sweep_all(h);
 
-    for (size_t i = 0; fault == NULL && i < 3; i++) {
+    for (size_t i = 0; fault == NULL && i < 3 && !h->model.cache; i++) {
         h->asked = (coat_store_req){.op = COAT_OP_SCAN, .space = spaces[i], .limit = 1000};
         fault = run(h);
     }

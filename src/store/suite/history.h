@@ -13,6 +13,7 @@ struct history {
     void *ctx;
     coat_lane *lane; /* without loop */
     model model;
+    bool expires; /* COAT_CAP_EXPIRES */
     int64_t now_ms;
     /* Filled by a step, for messages. */
     coat_store_req asked, req;

@@ -150,6 +150,15 @@ crowd_of(const model *m, const coat_store_req *asked)
     return crowd;
 }
 
+/** Is it the epoch of this owner? */
+static bool
+fits_epoch(const model_owner *o, uint64_t epoch)
+{
+    if (epoch == 0 && (o == NULL || o->first))
+        return true;
+    return epoch == (o != NULL ? o->epoch : 0);
+}
+
 static coat_err
 insert_answer(const model *m, const coat_store_req *asked, size_t *surplus)
 {
@@ -164,8 +173,7 @@ insert_answer(const model *m, const coat_store_req *asked, size_t *surplus)
     if (asked->space != COAT_SPACE_SESSION)
         return COAT_OK;
     o = model_owner_get(m, &owner);
-    if (asked->epoch_owner != (o != NULL ? o->epoch : 0) ||
-        asked->epoch_global != m->epoch_global)
+    if (!fits_epoch(o, asked->epoch_owner) || asked->epoch_global != m->epoch_global)
         return COAT_REVOKED;
     if (asked->has_superseded) {
         const model_entry *old =
@@ -267,7 +275,7 @@ check_remove_owner(model *m, const coat_store_req *asked, const coat_store_req *
             return "the model is full";
         o = &m->owners[m->owner_count++];
     }
-    *o = (model_owner){asked->owner, req->epoch_owner, asked->now_ms, false};
+    *o = (model_owner){asked->owner, req->epoch_owner, asked->now_ms, false, false};
     return NULL;
 }
 
@@ -285,6 +293,20 @@ check_end_all(model *m, const coat_store_req *req)
     return NULL;
 }
 
+/** A cache gives an owner an epoch when it is first asked for it. */
+static const char *
+first_epoch(model *m, const coat_store_req *asked, const coat_store_req *req)
+{
+    if (req->epoch_owner <= m->epoch_highest)
+        return "an epoch was given out twice";
+    if (m->owner_count == MODEL_OWNERS)
+        return "the model is full";
+    m->epoch_highest = req->epoch_owner;
+    m->owners[m->owner_count++] =
+        (model_owner){asked->owner, req->epoch_owner, asked->now_ms, false, true};
+    return NULL;
+}
+
 static const char *
 check_epochs(model *m, const coat_store_req *asked, const coat_store_req *req)
 {
@@ -295,6 +317,8 @@ check_epochs(model *m, const coat_store_req *asked, const coat_store_req *req)
             o = &m->owners[i];
     if (req->result != COAT_OK || req->epoch_global != m->epoch_global)
         return "epochs answered wrongly";
+    if (o == NULL && m->cache)
+        return first_epoch(m, asked, req);
     if (o != NULL && o->forgettable && req->epoch_owner == 0)
         o->epoch = 0;
     return req->epoch_owner == (o != NULL ? o->epoch : 0) ? NULL

@@ -34,6 +34,7 @@ typedef struct model_owner {
     uint64_t epoch;
     int64_t raised_ms;
     bool forgettable; /* a sweep may have dropped the epoch: 0 would be right too */
+    bool first;       /* never raised, though not 0; 0 stands for it too */
 } model_owner;
 
 typedef struct model_item {
@@ -45,6 +46,7 @@ typedef struct model_item {
 } model_item;
 
 typedef struct model {
+    bool cache; /* COAT_CAP_CACHE */
     model_entry entries[MODEL_ENTRIES];
     size_t count;
     model_owner owners[MODEL_OWNERS];

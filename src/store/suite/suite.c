@@ -3,9 +3,9 @@
 
 #include <stdarg.h>
 
-static const suite_case *const groups[] = {suite_entry_cases, suite_owner_cases,
+static const suite_case *const groups[] = {suite_entry_cases,  suite_owner_cases,
                                            suite_thread_cases, suite_loop_cases,
-                                           suite_history_cases};
+                                           suite_watch_cases,  suite_history_cases};
 
 static const suite_case *
 case_at(size_t index)

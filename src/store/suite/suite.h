@@ -72,6 +72,7 @@ typedef struct suite_case {
 } suite_case;
 
 extern const suite_case suite_entry_cases[], suite_owner_cases[], suite_thread_cases[],
-    suite_loop_cases[], suite_history_cases[]; /* each ends with a NULL name */
+    suite_loop_cases[], suite_watch_cases[],
+    suite_history_cases[]; /* each ends with a NULL name */
 
 #endif

@@ -221,6 +221,15 @@ scan_pages(suite_run *run)
 {
     enum { N = 10 };
 
+    if ((coat_store_caps_of(run->store) & COAT_CAP_CACHE) != 0) {
+        coat_store_req req = {.op = COAT_OP_SCAN,
+                              .space = COAT_SPACE_SESSION,
+                              .timeout_ms = 60000,
+                              .item = suite_collect};
+
+        EXPECT_ERR(run, coat_store_run(run->lane, &req), COAT_UNSUPPORTED);
+        return;
+    }
     for (int s = 0; s < 3; s++) {
         coat_store_req req = {.op = COAT_OP_SCAN,
                               .space = spaces[s],
@@ -267,7 +276,7 @@ arguments(suite_run *run)
         coat_err want;
     } cases[] = {
         {{.op = 0}, COAT_INVALID},
-        {{.op = COAT_OP_SWEEP + 1}, COAT_INVALID},
+        {{.op = COAT_OP_LEAVE + 1}, COAT_INVALID},
         {{.op = COAT_OP_LOAD}, COAT_INVALID},
         {{.op = COAT_OP_LOAD, .space = 4}, COAT_INVALID},
         {{.op = COAT_OP_LOAD, .space = COAT_SPACE_META, .now_ms = -1}, COAT_INVALID},

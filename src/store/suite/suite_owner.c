@@ -347,10 +347,81 @@ sweep_limit(suite_run *run)
     EXPECT(run, req.more);
 }
 
+static coat_err
+put_back(suite_run *run, coat_op op, uint64_t owner, uint64_t epoch, uint64_t *now)
+{
+    coat_store_req req = {.op = op,
+                          .owner = suite_owner(owner),
+                          .again = epoch,
+                          .now_ms = NOW,
+                          .timeout_ms = 60000};
+    coat_err err = coat_store_run(run->lane, &req);
+
+    *now = op == COAT_OP_END_ALL ? req.epoch_global : req.epoch_owner;
+    return err;
+}
+
+/** A store that has lost a revocation is told the epoch, and goes on from there. */
+static void
+replayed(suite_run *run)
+{
+    uint64_t owner, global, epoch;
+
+    EXPECT_ERR(run, suite_remove_owner(run->lane, 1, NOW, &owner), COAT_OK);
+    EXPECT_ERR(run,
+               suite_insert(run->lane, &(coat_store_req){.epoch_owner = owner},
+                            COAT_SPACE_SESSION, suite_handle(1, 1), "v", 0, NOW),
+               COAT_OK);
+    /* It knows this one: nobody is signed out again. */
+    EXPECT_ERR(run, put_back(run, COAT_OP_REMOVE_OWNER, 1, owner, &epoch), COAT_OK);
+    EXPECT_INT(run, epoch, owner);
+    EXPECT_ERR(run, suite_load(run->lane, COAT_SPACE_SESSION, suite_handle(1, 1), NOW),
+               COAT_OK);
+    /* It has never heard of that one. */
+    EXPECT_ERR(run, put_back(run, COAT_OP_REMOVE_OWNER, 1, owner + 1000, &epoch), COAT_OK);
+    EXPECT_INT(run, epoch, owner + 1000);
+    EXPECT_ERR(run, suite_load(run->lane, COAT_SPACE_SESSION, suite_handle(1, 1), NOW),
+               COAT_NO_SESSION);
+    EXPECT_ERR(run, suite_remove_owner(run->lane, 2, NOW, &epoch), COAT_OK);
+    EXPECT(run, epoch > owner + 1000);
+
+    EXPECT_ERR(run, put_back(run, COAT_OP_END_ALL, 0, epoch + 1000, &global), COAT_OK);
+    EXPECT_INT(run, global, epoch + 1000);
+    EXPECT_ERR(run, put_back(run, COAT_OP_END_ALL, 0, 1, &epoch), COAT_OK);
+    EXPECT_INT(run, epoch, global);
+    EXPECT_ERR(run, suite_epochs(run->lane, 1, &owner, &epoch), COAT_OK);
+    EXPECT_INT(run, epoch, global);
+}
+
+/** A replayed revocation spares whom it spared. */
+static void
+replayed_with_spare(suite_run *run)
+{
+    coat_store_req req = {.op = COAT_OP_REMOVE_OWNER,
+                          .owner = suite_owner(3),
+                          .has_spare = true,
+                          .spare = suite_handle(3, 2),
+                          .again = 5000,
+                          .now_ms = NOW,
+                          .timeout_ms = 60000};
+
+    for (uint64_t serial = 1; serial <= 3; serial++)
+        EXPECT_ERR(run,
+                   suite_insert(run->lane, NULL, COAT_SPACE_SESSION, suite_handle(3, serial),
+                                "v", 0, NOW),
+                   COAT_OK);
+    EXPECT_ERR(run, coat_store_run(run->lane, &req), COAT_OK);
+    for (uint64_t serial = 1; serial <= 3; serial++)
+        EXPECT_ERR(run, suite_load(run->lane, COAT_SPACE_SESSION, suite_handle(3, serial), NOW),
+                   serial == 2 ? COAT_OK : COAT_NO_SESSION);
+}
+
 const suite_case suite_owner_cases[] = {
     {"list_owner reports one owner's live sessions, oldest first", list_owner, false},
     {"RV-4: remove_owner ends what was there, not what comes after", remove_owner, false},
     {"RV-4: remove_owner spares one session, again and again", spare, false},
+    {"RV-5: a revocation that the store has lost is put back, once", replayed, false},
+    {"RV-5: and spares whom it spared", replayed_with_spare, false},
     {"RV-4: a sign-in that began before a revocation is refused", late_sign_in, false},
     {"RV-4: end_all is one write and hits every session", end_all, false},
     {"LC-10: the oldest sessions give way to a limit, and are reported", limit_by_eviction,

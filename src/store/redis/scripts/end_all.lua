@@ -1,7 +1,10 @@
--- KEYS global epoch, epochs, a key that never is; ARGV seen global
+-- KEYS global epoch, epochs, a key that never is
+-- ARGV seen global, 0 or the epoch that this was given before: then it is said again
 -- The first write is one that a full server allows, and with it those that follow.
 redis.call('UNLINK', KEYS[3])
-local before = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1]))
-local epoch = next_number(KEYS[2], before + 1)
+local now, given = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[2])
+if given > 0 and now >= given then return {0, text(now)} end
+local epoch = next_number(KEYS[2], math.max(now, tonumber(ARGV[1]), given) + 1)
+if given > 0 then epoch = given end
 redis.call('SET', KEYS[1], text(epoch))
 return {0, text(epoch)}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/bytes.h"
+#include "fuzz.h"
+#include "store/memcached/memcached.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a server sends, whatever it is: every request ends exactly once, with an answer that the
+ * contract knows; LOAD finds nothing that has expired; and how the bytes were cut into reads
+ * makes no difference to the replies.
+ *
+ * Input: whether a well-behaved greeting goes first (so that the rest is read as answers) and
+ * which space is asked; which operations are asked; the length of a read, and whether there is
+ * a password; then the bytes. Sums of boxes and lives among them are mended. */
+
+enum { REQUESTS = 4 };
+
+static int64_t now_ms;
+
+static int64_t
+fixed_clock(void *ctx)
+{
+    (void)ctx;
+    return now_ms;
+}
+
+static coat_err
+fixed_random(void *ctx, uint8_t *buf, size_t len)
+{
+    (void)ctx;
+    memset(buf, 0, len);
+    return COAT_OK;
+}
+
+static bool with_password;
+
+static void
+start(remote_link *base)
+{
+    mc_link *link = (mc_link *)base;
+
+    link->greeted = link->ready = false;
+    link->number = 0;
+    link->hello = 0; /* a password was sent, */
+    if (!with_password || !mc_expect(link, NULL, DUE_HELLO))
+        mc_hello(link); /* or none is */
+}
+
+static void
+flush(remote_link *base)
+{
+    remote_buffer_free(&((mc_link *)base)->out);
+    remote_buffer_free(&((mc_link *)base)->cuts);
+}
+
+static unsigned ended[REQUESTS];
+
+static void
+on_item(coat_store_req *req, const coat_store_item *item)
+{
+    FUZZ_CHECK(item->value.len <= COAT_STORE_VALUE_MAX);
+    FUZZ_CHECK(ended[(size_t)(uintptr_t)req->ctx] == 0);
+}
+
+static void
+on_done(coat_store_req *req)
+{
+    ended[(size_t)(uintptr_t)req->ctx]++;
+    FUZZ_CHECK(req->result <= COAT_UNSUPPORTED);
+    FUZZ_CHECK(req->count <= req->limit);
+    if (req->op == COAT_OP_LOAD && req->result == COAT_OK) {
+        FUZZ_CHECK(req->found_expires_ms == 0 || req->found_expires_ms > req->now_ms);
+        FUZZ_CHECK(req->found.len <= COAT_STORE_VALUE_MAX);
+    }
+}
+
+static void
+feed(mc_link *link, const uint8_t *bytes, size_t len, size_t step)
+{
+    while (len > 0 && link->base.state != REMOTE_IDLE) {
+        size_t n = len < step ? len : step;
+
+        mc_bytes(link, bytes, n);
+        bytes += n;
+        len -= n;
+    }
+}
+
+static void
+greet(mc_link *link, size_t step)
+{
+    static const char settings[] = "VERSION 1.6.18\r\nSTAT item_size_max 1048576\r\n"
+                                   "STAT cas_enabled yes\r\nSTAT maxbytes 67108864\r\nEND\r\n";
+    static const char head[] = "VA 40 c1 O0000000000000001\r\n";
+    const mc_life life = {.birth = 7};
+    uint8_t bytes[MC_LIFE_BYTES];
+
+    mc_life_encode(&life, bytes);
+    if (with_password)
+        feed(link, (const uint8_t *)"STORED\r\n", 8, step);
+    feed(link, (const uint8_t *)settings, sizeof settings - 1, step);
+    feed(link, (const uint8_t *)head, sizeof head - 1, step);
+    feed(link, bytes, sizeof bytes, step);
+    feed(link, (const uint8_t *)"\r\n", 2, step);
+    FUZZ_CHECK(link->base.state == REMOTE_READY);
+}
+
+static struct remote_kind kind;
+
+static void
+converse(const uint8_t *head, const uint8_t *bytes, size_t len)
+{
+    static mc_store store;
+    static mc_node node;
+    static coat_store_req reqs[REQUESTS];
+    struct coat_store_ops ops = coat_memcached_ops;
+    coat_lane *lane;
+    mc_link *link;
+    size_t step = head[2] % 16 == 0 ? SIZE_MAX : head[2] % 16;
+
+    memset(&store, 0, sizeof store);
+    memset(&node, 0, sizeof node);
+    memset(ended, 0, sizeof ended);
+    with_password = head[2] >= 128;
+    kind = mc_kind;
+    kind.start = start;
+    kind.flush = flush;
+    ops.submit = remote_submit;
+    if (remote_store_init(&node.remote, &ops, &kind) != COAT_OK)
+        return;
+    node.remote.links = 1;
+    node.remote.monotonic = fixed_clock;
+    node.remote.rng = fixed_random;
+    node.store = &store;
+    memcpy(store.prefix, "p:", 3);
+    FUZZ_CHECK(remote_lane_open(&node.remote.base, NULL, &lane) == COAT_OK);
+    link = (mc_link *)((remote_lane *)lane)->links[0];
+    if (head[0] >= 128)
+        greet(link, step);
+    for (size_t i = 0; i < REQUESTS; i++) {
+        coat_op op = (coat_op)(COAT_OP_INSERT + (head[1] + i) % COAT_OP_SWEEP);
+
+        reqs[i] = (coat_store_req){.op = op == COAT_OP_SCAN ? COAT_OP_LOAD : op,
+                                   .space = (coat_space)(COAT_SPACE_SESSION + head[0] % 3),
+                                   .now_ms = 1000,
+                                   .version = 5,
+                                   .item = on_item,
+                                   .done = on_done,
+                                   .ctx = (void *)(uintptr_t)i};
+        memset(reqs[i].address.bytes, 'a', sizeof reqs[i].address.bytes);
+        memset(reqs[i].owner.bytes, 'a', sizeof reqs[i].owner.bytes);
+        coat_store_submit(lane, &reqs[i]);
+    }
+    feed(link, bytes, len, step);
+    now_ms += 10;
+    remote_lane_close(lane);
+    for (size_t i = 0; i < REQUESTS; i++)
+        FUZZ_CHECK(ended[i] == 1);
+    remote_store_fini(&node.remote);
+    free(node.doubts);
+    free(node.journal.ring);
+}
+
+/* ---- replies do not depend on how the bytes were cut ---- */
+
+static uint64_t
+mix(uint64_t sum, uint64_t value)
+{
+    return (sum ^ value) * 1099511628211U;
+}
+
+static uint64_t
+sum_in_steps(const uint8_t *data, size_t size, size_t step)
+{
+    mc_reader reader = {0};
+    uint64_t sum = 14695981039346656037U;
+    coat_err err = COAT_OK;
+
+    while (err == COAT_OK && size > 0) {
+        size_t n = size < step ? size : step;
+        mc_reply reply = {0};
+        bool whole = true;
+
+        err = mc_reader_feed(&reader, data, n);
+        while (err == COAT_OK && (err = mc_reader_next(&reader, &reply, &whole)) == COAT_OK &&
+               whole) {
+            FUZZ_CHECK(reply.line.len <= MC_LINE_MAX && reply.value.len <= MC_VALUE_MAX);
+            sum = mix(mix(mix(sum, reply.code), reply.cas), (uint64_t)reply.ttl_s);
+            sum = mix(mix(sum, reply.opaque), reply.value.len);
+            for (size_t i = 0; i < reply.value.len; i++)
+                sum = mix(sum, reply.value.ptr[i]);
+            mc_reply_free(&reply);
+        }
+        data += n;
+        size -= n;
+    }
+    mc_reader_fini(&reader);
+    return mix(sum, err != COAT_OK);
+}
+
+/** "VA LEN ...": the sum of what follows is made right. */
+static void
+mend(uint8_t *bytes, size_t len)
+{
+    for (size_t at = 0; at + 4 < len; at++) {
+        uint8_t *end = memchr(bytes + at, '\n', len - at);
+        size_t size = 0;
+
+        if (memcmp(bytes + at, "VA ", 3) != 0 || end == NULL)
+            continue;
+        for (size_t i = at + 3; bytes[i] >= '0' && bytes[i] <= '9' && size < len; i++)
+            size = size * 10 + (size_t)(bytes[i] - '0');
+        at = (size_t)(end - bytes);
+        if (size >= 16 && size < len - at)
+            coat_store64(end + 1 + 8, mc_sum((coat_span){end + 1, size}));
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *bytes;
+
+    if (size < 3)
+        return 0;
+    bytes = malloc(size - 2);
+    if (bytes == NULL)
+        return 0;
+    memcpy(bytes, data + 3, size - 3);
+    mend(bytes, size - 3);
+    converse(data, bytes, size - 3);
+    FUZZ_CHECK(sum_in_steps(bytes, size - 3, SIZE_MAX) ==
+               sum_in_steps(bytes, size - 3, 1 + data[2] % 7));
+    free(bytes);
+    return 0;
+}

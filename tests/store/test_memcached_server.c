@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** What real servers do beside answering: forgetting, being full, dying, remembering too much.
+ */
+
+#include "memcached_fixture.h"
+
+static mc_server servers[3];
+static size_t count;
+static coat_store *store;
+static coat_lane *lane;
+static _Atomic int64_t ahead_ms; /* of the real clock */
+
+static int64_t
+test_monotonic(void *ctx)
+{
+    struct timespec now;
+
+    (void)ctx;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
+}
+
+static mc_store *
+inside(coat_store *which)
+{
+    return (mc_store *)which;
+}
+
+static coat_store *
+open_store(const char *params)
+{
+    coat_store *out = NULL;
+
+    REQUIRE_OK(servers_open(servers, count, params, &out));
+    for (uint32_t i = 0; i < inside(out)->node_count; i++)
+        inside(out)->nodes[i]->remote.monotonic = test_monotonic;
+    return out;
+}
+
+/** A fresh store on so many servers. */
+static void
+begin(size_t n)
+{
+    count = n;
+    for (size_t i = 0; i < n; i++)
+        if (servers[i].pid == 0)
+            server_start(&servers[i]);
+    prefixes++;
+    store = open_store("");
+    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+}
+
+static void
+end(void)
+{
+    coat_lane_close(lane);
+    coat_store_close(store);
+    lane = NULL;
+    store = NULL;
+}
+
+/** Until an owner's operation is answered definitely; the breaker is led by the clock. */
+static coat_err
+come_back(coat_lane *with, uint64_t owner)
+{
+    coat_err err = COAT_STORE_DOWN;
+
+    for (int i = 0; i < 4000 && err == COAT_STORE_DOWN; i++) {
+        err = run_op(with, COAT_OP_EPOCHS, owner, 0);
+        if (err == COAT_STORE_DOWN) {
+            atomic_fetch_add(&ahead_ms, 200);
+            server_sleep();
+        }
+    }
+    return err;
+}
+
+static void
+owner_key(uint64_t owner, char key[100])
+{
+    coat_owner o = owner_of(owner);
+    int n = snprintf(key, 100, "t%d:o:", prefixes);
+
+    for (int i = 0; i < 8; i++)
+        n += snprintf(key + n, 100 - (size_t)n, "%02x", o.bytes[i]);
+}
+
+static size_t
+server_of(uint64_t owner)
+{
+    coat_handle h = handle_of(owner, 1);
+    mc_place place = mc_place_of_handle(&h);
+    const mc_node *node = mc_node_of(inside(store), &place);
+
+    for (size_t i = 0; i < count; i++)
+        if (inside(store)->nodes[i] == node)
+            return i;
+    return 0;
+}
+
+/* ---- forgetting ---- */
+
+static void
+flushed(void)
+{
+    coat_store_req epochs, late;
+
+    begin(1);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    epochs = session_req(COAT_OP_EPOCHS, 1, 0);
+    REQUIRE_OK(coat_store_run(lane, &epochs));
+    CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
+    CHECK(strncmp(server_ask(&servers[0], "flush_all"), "OK", 2) == 0);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    /* The revocation is forgotten; the sign-in that began before it is refused all the same. */
+    late = session_req(COAT_OP_INSERT, 1, 2);
+    late.epoch_owner = epochs.epoch_owner;
+    late.epoch_global = epochs.epoch_global;
+    CHECK_ERR(coat_store_run(lane, &late), COAT_REVOKED);
+    CHECK_ERR(sign_in(lane, 1, 3, 10), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 3), COAT_OK);
+    end();
+}
+
+static void
+owner_evicted(void)
+{
+    coat_store_req before, after;
+    char key[100];
+
+    begin(1);
+    owner_key(1, key);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    CHECK_ERR(sign_in(lane, 2, 1, 10), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
+    before = session_req(COAT_OP_EPOCHS, 1, 0);
+    REQUIRE_OK(coat_store_run(lane, &before));
+    CHECK(strncmp(server_ask(&servers[0], "md %s", key), "HD", 2) == 0);
+    after = session_req(COAT_OP_EPOCHS, 1, 0);
+    REQUIRE_OK(coat_store_run(lane, &after));
+    CHECK(after.epoch_owner > before.epoch_owner);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 2, 1), COAT_OK);
+    end();
+}
+
+/** The life is lost alone: what was written in it counts for nothing, whoever kept it. */
+static void
+life_evicted(void)
+{
+    static server_bytes kept;
+    coat_store_req all = session_req(COAT_OP_END_ALL, 0, 0);
+    coat_lane *other_lane;
+    coat_store *other;
+    char key[100];
+
+    begin(1);
+    owner_key(1, key);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    kept = *server_get(&servers[0], key);
+    CHECK(kept.len > 0);
+    REQUIRE_OK(coat_store_run(lane, &all));
+    CHECK(strncmp(server_ask(&servers[0], "md t%d:life", prefixes), "HD", 2) == 0);
+    /* A daemon that was started since knows nothing of what has ended. */
+    other = open_store("");
+    REQUIRE_OK(coat_lane_open(other, NULL, &other_lane));
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    server_set(&servers[0], key, kept.bytes, kept.len);
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(sign_in(other_lane, 1, 2, 10), COAT_OK);
+    /* Who has seen that all were ended says so again: rather once more than not at all. */
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_NO_SESSION);
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, 1, 2), COAT_NO_SESSION);
+    CHECK_ERR(sign_in(other_lane, 1, 3, 10), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 3), COAT_OK);
+    coat_lane_close(other_lane);
+    coat_store_close(other);
+    end();
+}
+
+static void
+restarted(void)
+{
+    begin(1);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    server_kill(&servers[0]);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_STORE_DOWN);
+    server_start(&servers[0]);
+    CHECK_ERR(come_back(lane, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_OK);
+    end();
+}
+
+/** 96 MiB of sessions into 64: what is revoked stays so, what is there is right. */
+static void
+pressed_out(void)
+{
+    enum { OWNERS = 24000, REVOKED = 200, BYTES = 4000 };
+    uint64_t live = 0, lost = 0;
+    mc_server small = {.args = {"-m", "64"}}, usual = servers[0];
+
+    server_start(&small);
+    servers[0] = small;
+    begin(1);
+    for (uint64_t owner = 1; owner <= OWNERS; owner++) {
+        coat_err last;
+
+        if (sign_in_many(lane, owner, 1, 2, BYTES, &last) != 1)
+            CHECK_ERR(last, COAT_OK);
+        if (owner <= REVOKED)
+            CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, owner, 0), COAT_OK);
+    }
+    for (uint64_t owner = 1; owner <= OWNERS; owner += 7) {
+        coat_err err = run_op(lane, COAT_OP_LOAD, owner, 1);
+
+        CHECK(err == COAT_OK || err == COAT_NO_SESSION);
+        CHECK(err == COAT_NO_SESSION || owner > REVOKED);
+        live += err == COAT_OK;
+        lost += err != COAT_OK;
+    }
+    CHECK(live > 0);
+    CHECK(lost > REVOKED / 7 + 1); /* the server did evict */
+    end();
+    server_kill(&servers[0]);
+    servers[0] = usual;
+}
+
+/** A server that does not evict has no room: nothing new, but ending goes on. */
+static void
+no_room(void)
+{
+    mc_server strict = {.args = {"-m", "8", "-M"}}, usual = servers[0];
+    coat_err last = COAT_OK;
+    uint64_t owners = 0;
+
+    server_start(&strict);
+    servers[0] = strict;
+    begin(1);
+    while (last == COAT_OK && owners < 20000)
+        (void)sign_in_many(lane, ++owners, 1, 3, 2000, &last);
+    CHECK_ERR(last, COAT_STORE_FULL);
+    CHECK(inside(store)->nodes[0]->full);
+    for (uint64_t owner = 1; owner < owners; owner++) {
+        coat_op op = owner % 2 == 0 ? COAT_OP_REMOVE : COAT_OP_REMOVE_OWNER;
+
+        CHECK_ERR(run_op(lane, op, owner, 1), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_NO_SESSION);
+    }
+    end();
+    server_kill(&servers[0]);
+    servers[0] = usual;
+}
+
+/** More than an item takes: refused before the server sees it, which would delete the item. */
+static void
+too_many_bytes(void)
+{
+    coat_err last = COAT_OK;
+    uint64_t n;
+
+    begin(1);
+    n = sign_in_many(lane, 1, 1, 40, 60000, &last);
+    CHECK_ERR(last, COAT_STORE_FULL);
+    CHECK_INT(n, 17); /* 17 of them are just less than 1 MiB */
+    for (uint64_t serial = 1; serial <= n; serial++)
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, serial), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1, 1), COAT_OK);
+    CHECK_ERR(sign_in(lane, 1, 50, 60000), COAT_OK);
+    end();
+}
+
+/* ---- remembering too much ---- */
+
+static server_bytes old_life, old_box;
+
+static void
+take_snapshot(uint64_t owner)
+{
+    char key[100], life[30];
+
+    owner_key(owner, key);
+    (void)snprintf(life, sizeof life, "t%d:life", prefixes);
+    old_box = *server_get(&servers[0], key);
+    old_life = *server_get(&servers[0], life);
+    CHECK(old_box.len > 0 && old_life.len > 0);
+}
+
+/** The server dies, and comes back as it was then. */
+static void
+restore_snapshot(uint64_t owner)
+{
+    char key[100], life[30];
+
+    owner_key(owner, key);
+    (void)snprintf(life, sizeof life, "t%d:life", prefixes);
+    server_kill(&servers[0]);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_STORE_DOWN);
+    server_start(&servers[0]);
+    server_set(&servers[0], key, old_box.bytes, old_box.len);
+    server_set(&servers[0], life, old_life.bytes, old_life.len);
+}
+
+static void
+old_data(void)
+{
+    static const coat_op ops[] = {COAT_OP_REMOVE, COAT_OP_REMOVE_OWNER, COAT_OP_END_ALL};
+
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        coat_lane *other_lane;
+        coat_store *other;
+
+        begin(1);
+        CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+        CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_OK);
+        take_snapshot(1);
+        CHECK_ERR(run_op(lane, ops[i], 1, 1), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+        restore_snapshot(1);
+        CHECK_ERR(come_back(lane, 1), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+        /* It is in the server again: another daemon sees it too. */
+        other = open_store("");
+        REQUIRE_OK(coat_lane_open(other, NULL, &other_lane));
+        CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+        CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, 1, 2),
+                  ops[i] == COAT_OP_REMOVE ? COAT_OK : COAT_NO_SESSION);
+        coat_lane_close(other_lane);
+        coat_store_close(other);
+        end();
+    }
+}
+
+/** What was spared stays, and what was signed in since. */
+static void
+old_data_spares(void)
+{
+    coat_store_req req = session_req(COAT_OP_REMOVE_OWNER, 1, 0);
+
+    begin(1);
+    for (uint64_t serial = 1; serial <= 3; serial++)
+        CHECK_ERR(sign_in(lane, 1, serial, 10), COAT_OK);
+    take_snapshot(1);
+    req.has_spare = true;
+    req.spare = handle_of(1, 2);
+    REQUIRE_OK(coat_store_run(lane, &req));
+    restore_snapshot(1);
+    CHECK_ERR(come_back(lane, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 3), COAT_NO_SESSION);
+    end();
+}
+
+/* ---- several servers ---- */
+
+enum { USERS = 300 };
+
+static void
+one_of_three_lost(void)
+{
+    uint32_t down = 0, on[3] = {0};
+    size_t lost = 1;
+
+    begin(3);
+    for (uint64_t owner = 1; owner <= USERS; owner++) {
+        CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
+        on[server_of(owner)]++;
+    }
+    for (size_t i = 0; i < 3; i++)
+        CHECK(on[i] > USERS / 5 && on[i] < USERS / 2);
+    server_kill(&servers[lost]);
+    for (uint64_t owner = 1; owner <= USERS; owner++) {
+        coat_err err = run_op(lane, COAT_OP_LOAD, owner, 1);
+
+        CHECK_ERR(err, server_of(owner) == lost ? COAT_STORE_DOWN : COAT_OK);
+        down += err == COAT_STORE_DOWN;
+    }
+    CHECK_INT(down, on[lost]);
+    CHECK(!inside(store)->nodes[0]->remote.breaker.open);
+    CHECK(inside(store)->nodes[lost]->remote.breaker.open);
+    server_start(&servers[lost]);
+    for (uint64_t owner = 1; owner <= USERS; owner++) {
+        CHECK_ERR(come_back(lane, owner), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1),
+                  server_of(owner) == lost ? COAT_NO_SESSION : COAT_OK);
+    }
+    end();
+}
+
+/** With a server away nobody can promise it; once it is back, it holds there too. */
+static void
+end_all_with_one_away(void)
+{
+    coat_store_req all = session_req(COAT_OP_END_ALL, 0, 0);
+
+    begin(3);
+    for (uint64_t owner = 1; owner <= USERS; owner++)
+        CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
+    /* Away, not dead: it keeps what it has. */
+    CHECK(kill(servers[2].pid, SIGSTOP) == 0);
+    all.timeout_ms = 300;
+    CHECK_ERR(coat_store_run(lane, &all), COAT_STORE_DOWN);
+    for (uint64_t owner = 1; owner <= USERS; owner++)
+        if (server_of(owner) != 2)
+            CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_NO_SESSION);
+    CHECK(kill(servers[2].pid, SIGCONT) == 0);
+    for (uint64_t owner = 1; owner <= USERS; owner++) {
+        CHECK_ERR(come_back(lane, owner), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_NO_SESSION);
+    }
+    all = session_req(COAT_OP_END_ALL, 0, 0);
+    CHECK_ERR(coat_store_run(lane, &all), COAT_OK);
+    CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_OK);
+    end();
+}
+
+/** What a server kept from an earlier list of servers never counts again. */
+static void
+list_changed(void)
+{
+    coat_store *other = NULL;
+    coat_lane *other_lane;
+    uint64_t moved = 1;
+    coat_store_stats stats;
+
+    begin(3);
+    while (server_of(moved) != 2)
+        moved++;
+    CHECK_ERR(sign_in(lane, moved, 1, 10), COAT_OK);
+    /* Without a word, the list must be the same. */
+    count = 2;
+    REQUIRE_OK(servers_open(servers, 2, "", &other));
+    REQUIRE_OK(coat_lane_open(other, NULL, &other_lane));
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, moved, 1), COAT_STORE_DOWN);
+    REQUIRE_OK(coat_store_stats_get(other, &stats));
+    CHECK(strstr(stats.notice, "generation=") != NULL);
+    coat_lane_close(other_lane);
+    coat_store_close(other);
+    /* A new generation: the user signs in on another server, and is signed out there. */
+    other = open_store("&generation=1");
+    REQUIRE_OK(coat_lane_open(other, NULL, &other_lane));
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, moved, 1), COAT_NO_SESSION);
+    CHECK_ERR(sign_in(other_lane, moved, 2, 10), COAT_OK);
+    CHECK_ERR(run_op(other_lane, COAT_OP_REMOVE_OWNER, moved, 0), COAT_OK);
+    coat_lane_close(other_lane);
+    coat_store_close(other);
+    /* Back to the first list: what the third one has is older than that. */
+    count = 3;
+    other = open_store("");
+    REQUIRE_OK(coat_lane_open(other, NULL, &other_lane));
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, moved, 1), COAT_STORE_DOWN);
+    coat_lane_close(other_lane);
+    coat_store_close(other);
+    /* The third one again, as it should be. */
+    other = open_store("&generation=2");
+    REQUIRE_OK(coat_lane_open(other, NULL, &other_lane));
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, moved, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(other_lane, COAT_OP_LOAD, moved, 2), COAT_NO_SESSION);
+    CHECK_ERR(sign_in(other_lane, moved, 3, 10), COAT_OK);
+    coat_lane_close(other_lane);
+    coat_store_close(other);
+    /* Who still has the first list is told, and serves nothing. */
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, moved, 1), COAT_STORE_DOWN);
+    end();
+}
+
+/* ---- times and keys ---- */
+
+/** 31 days, in seconds, would be a time in 1970. */
+static void
+long_lives(void)
+{
+    static const int64_t days[] = {29, 31, 400, 365 * 90};
+    const int64_t now_ms = (int64_t)time(NULL) * 1000, day_ms = 24 * 3600 * 1000;
+
+    begin(1);
+    for (uint64_t i = 0; i < sizeof days / sizeof days[0]; i++) {
+        coat_store_req req = session_req(COAT_OP_INSERT, i + 1, 1);
+        coat_store_req get = session_req(COAT_OP_LOAD, i + 1, 1);
+        char key[100];
+        const char *meta;
+        long long ttl;
+
+        req.now_ms = get.now_ms = now_ms;
+        req.expires_ms = now_ms + days[i] * day_ms;
+        REQUIRE_OK(coat_store_run(lane, &req));
+        CHECK_ERR(coat_store_run(lane, &get), COAT_OK);
+        get.now_ms = req.expires_ms;
+        CHECK_ERR(coat_store_run(lane, &get), COAT_NO_SESSION);
+        owner_key(i + 1, key);
+        meta = server_ask(&servers[0], "mg %s t", key);
+        REQUIRE(strncmp(meta, "HD t", 4) == 0);
+        ttl = strtoll(meta + 4, NULL, 10);
+        CHECK(ttl == -1 || (ttl > days[i] * 24 * 3600 && ttl < days[i] * 24 * 3600 + 7300));
+        CHECK((ttl == -1) == (days[i] > 10000));
+    }
+    end();
+}
+
+/** Bytes of ours that look like commands are values, whatever they are. */
+static void
+commands_in_values(void)
+{
+    static const char text[] = "\r\nms x 1\r\ny\r\nflush_all\r\n\0EN\r\nVA 3 c1\r\nabc\r\n";
+    coat_store_req put = session_req(COAT_OP_INSERT, 1, 1);
+    const char *before;
+    char key[100];
+
+    begin(1);
+    put.value = (coat_span){(const uint8_t *)text, sizeof text};
+    REQUIRE_OK(coat_store_run(lane, &put));
+    before = strstr(server_ask(&servers[0], "mg x v"), "EN");
+    CHECK(before != NULL);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_OK);
+    owner_key(1, key);
+    CHECK(memmem(server_get(&servers[0], key)->bytes, server_get(&servers[0], key)->len, text,
+                 sizeof text) != NULL);
+    end();
+}
+
+/** All that is damaged is denied, whichever bit; and keeps nobody out. */
+static void
+damaged(void)
+{
+    static server_bytes whole;
+    char key[100];
+
+    begin(1);
+    owner_key(1, key);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    whole = *server_get(&servers[0], key);
+    for (size_t bit = 0; bit < whole.len * 8; bit++) {
+        coat_err err;
+
+        whole.bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+        server_set(&servers[0], key, whole.bytes, whole.len);
+        whole.bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+        err = run_op(lane, COAT_OP_LOAD, 1, 1);
+        CHECK(err == COAT_MALFORMED || err == COAT_NEWER_FORMAT || err == COAT_TAMPERED);
+        err = run_op(lane, COAT_OP_INSERT, 1, 2);
+        CHECK(err == COAT_MALFORMED || err == COAT_NEWER_FORMAT || err == COAT_TAMPERED);
+    }
+    for (size_t len = 0; len < whole.len; len++) {
+        server_set(&servers[0], key, whole.bytes, len);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_MALFORMED);
+    }
+    CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_OK);
+    /* Another owner's box at this key is not this owner's. */
+    CHECK_ERR(sign_in(lane, 2, 2, 10), COAT_OK);
+    whole = *server_get(&servers[0], key);
+    owner_key(2, key);
+    server_set(&servers[0], key, whole.bytes, whole.len);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 2, 2), COAT_TAMPERED);
+    end();
+}
+
+static const coat_test tests[] = {
+    {"SF-7 RV-4: flush_all means to sign in again, and not before a revocation", flushed},
+    {"SF-7: an owner that is evicted is signed out, and its epochs do not repeat",
+     owner_evicted},
+    {"SF-7 RV-5: what a server's life began with ends with it", life_evicted},
+    {"SF-7: a restart means to sign in again", restarted},
+    {"SF-7: eviction under pressure ends sessions, and revives none", pressed_out},
+    {"a server without eviction and room refuses sessions and goes on ending them", no_room},
+    {"more sessions than fit an item are refused, and cost nobody theirs", too_many_bytes},
+    {"RV-5: a server that comes back with old data hears what was ended", old_data},
+    {"RV-5: but not of what was spared", old_data_spares},
+    {"SF-5: the loss of one of three servers touches its own users only", one_of_three_lost},
+    {"RV-4: ending everybody's sessions holds on a server that was away",
+     end_all_with_one_away},
+    {"RV-5: another list of servers makes no old session live", list_changed},
+    {"ST-7: lives of more than 30 days", long_lives},
+    {"ST-6: values are values", commands_in_values},
+    {"ST-8: what is damaged is denied, and healed by the next sign-in", damaged},
+};
+
+int
+main(int argc, char **argv)
+{
+    int rc = coat_test_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+
+    for (size_t i = 0; i < 3; i++)
+        server_kill(&servers[i]);
+    return rc;
+}
