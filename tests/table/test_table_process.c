@@ -187,6 +187,54 @@ test_read_only(void)
     coat_table_writer_close(w);
 }
 
+enum { NO_MAPPING, DUMPED, KEPT_OUT };
+
+/* What a core file has of the mapping that holds an address: from its flags in smaps. */
+static int
+in_core(const void *address)
+{
+    FILE *in = fopen("/proc/self/smaps", "re");
+    char line[PATH_MAX + 128];
+    int found = NO_MAPPING;
+    bool inside = false;
+
+    REQUIRE(in != NULL);
+    while (found == NO_MAPPING && fgets(line, sizeof line, in) != NULL) {
+        unsigned long from, to;
+
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = (uintptr_t)address >= from && (uintptr_t)address < to;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, " dd") != NULL ? KEPT_OUT : DUMPED;
+    }
+    (void)fclose(in);
+    return found;
+}
+
+/* Tag keys and digests are in it, and a worker of nginx may leave a core. */
+static void
+test_no_core(void)
+{
+    coat_table_conf conf;
+    coat_table_writer *w;
+    coat_table *table;
+    const uint8_t *map;
+
+    fresh_path();
+    kit_conf(&conf, path, 64);
+    w = kit_create(&conf);
+    REQUIRE_OK(coat_table_open(path, &table));
+    map = coat_table_writer_reader(w)->map;
+    CHECK_INT(in_core(map), KEPT_OUT);
+    CHECK_INT(in_core(map + table->map_len - 1), KEPT_OUT);
+    map = table->map;
+    CHECK_INT(in_core(map), KEPT_OUT);
+    CHECK_INT(in_core(map + table->map_len - 1), KEPT_OUT);
+    coat_table_close(table);
+    CHECK_INT(in_core(map), NO_MAPPING); /* and no room stays reserved */
+    coat_table_writer_close(w);
+}
+
 static void
 check_in_a_cage(void *ctx)
 {
@@ -569,6 +617,7 @@ static const coat_test tests[] = {
     {"a second process reads what the first one fills, and notes activity",
      test_second_process},
     {"a reader cannot write to the table", test_read_only},
+    {"HD-6: whoever maps the table, it is in no core file", test_no_core},
     {"a check allocates nothing and makes no system call", test_no_calls},
     {"a restarted daemon takes the table over with all that is in it", test_take_over},
     {"taking over believes no twin, no stray and no half-written slot", test_unbelievable},
