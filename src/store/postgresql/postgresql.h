@@ -42,6 +42,9 @@ enum {
     PG_CONN_PARAMS_MAX = 40,
 };
 
+/* Epochs that may be put back: there must be numbers left above them. */
+#define PG_AGAIN_MAX ((uint64_t)INT64_MAX / 2)
+
 /** X(name): statements.c has their text. */
 #define PG_STATEMENTS(X)                                                                       \
     X(LOAD_SESSION)                                                                            \

@@ -154,6 +154,7 @@ add_remove_owner(params *p, const coat_store_req *req)
         add_address(p, &req->spare);
     else
         add_bytes(p, NULL, 0);
+    add_number(p, req->again);
     return PG_REMOVE_OWNER;
 }
 
@@ -296,6 +297,7 @@ add_operation(params *p, const coat_store_req *req)
         add_bytes(p, req->owner.bytes, COAT_OWNER_BYTES);
         return PG_EPOCHS;
     case COAT_OP_END_ALL:
+        add_number(p, req->again);
         return PG_END_ALL;
     default:
         return add_load(p, req);
@@ -362,6 +364,8 @@ pg_send(remote_link *base, coat_store_req *req)
 {
     pg_link *link = (pg_link *)base;
 
+    if (req->again > PG_AGAIN_MAX)
+        return COAT_INVALID;
     if (req->op == COAT_OP_SWEEP && settle_doubts(link, req) != COAT_OK)
         return COAT_STORE_DOWN;
     pg_ask(link, req);

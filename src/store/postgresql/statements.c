@@ -131,16 +131,14 @@ const pg_text pg_texts[PG_STATEMENT_COUNT] = {
                      " WHERE g.one AND " NOT_EXPIRED("t", "$5") " AND " NOT_ENDED("t"),
                      "$3", "$4", "$6"),
                  "bbiqqq", false},
-    [PG_REMOVE_OWNER] = {"remove_owner", "SELECT $5::bigint, {s}.remove_owner($1, $2, $3, $4)",
-                         "bqqbq", true},
+    [PG_REMOVE_OWNER] = {"remove_owner",
+                         "SELECT $6::bigint, {s}.remove_owner($1, $2, $3, $4, $5)", "bqqbqq",
+                         true},
     [PG_EPOCHS] = {"epochs",
                    "SELECT $2::bigint, coalesce(o.epoch, 0), g.epoch FROM {s}.state g"
                    " LEFT JOIN {s}.owners o ON o.owner = $1 WHERE g.one",
                    "bq", false},
-    [PG_END_ALL] = {"end_all",
-                    "UPDATE {s}.state SET epoch = nextval('{s}.numbers') WHERE one"
-                    " RETURNING $1::bigint, epoch",
-                    "q", true},
+    [PG_END_ALL] = {"end_all", "SELECT $2::bigint, {s}.end_all($1)", "qq", true},
     [PG_SWEEP_EXPIRED] = {"sweep_expired", SWEEP_BY_EXPIRY("sessions"), "qiq", true},
     [PG_SWEEP_META] = {"sweep_meta", SWEEP_BY_EXPIRY("meta"), "qiq", true},
     /* Whoever lifts a spared session over an epoch has judged it live: then it is not among

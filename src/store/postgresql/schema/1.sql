@@ -167,18 +167,40 @@ BEGIN
     answer := 0;
 END $$;
 
+-- An epoch that was put back with `again` counts as given out: from now on only higher ones are.
+-- One at a time, as in hello(); others may take numbers meanwhile, but not a million.
+CREATE FUNCTION {s}.given_out(again bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    last bigint;
+BEGIN
+    SELECT last_value INTO last FROM {s}.numbers;
+    IF last >= again THEN RETURN; END IF;
+    LOCK TABLE {s}.state IN SHARE ROW EXCLUSIVE MODE;
+    SELECT last_value INTO last FROM {s}.numbers;
+    IF last < again THEN
+        PERFORM setval('{s}.numbers', again + 1000000);
+    END IF;
+END $$;
+
 -- REMOVE_OWNER: raises the epoch, whatever the number of sessions; the spared one is lifted over it.
-CREATE FUNCTION {s}.remove_owner(o bytea, key bigint, now_ms bigint, spare bytea) RETURNS bigint
-LANGUAGE plpgsql AS $$
+-- With `again` it becomes that, unless it is as high already: then nothing is changed.
+CREATE FUNCTION {s}.remove_owner(o bytea, key bigint, now_ms bigint, spare bytea, again bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     global bigint;
     before bigint;
-    raised bigint;
+    raised bigint := again;
 BEGIN
     PERFORM pg_advisory_xact_lock(key);
     SELECT g.epoch, coalesce(w.epoch, 0) INTO STRICT global, before
         FROM {s}.state g LEFT JOIN {s}.owners w ON w.owner = o WHERE g.one;
-    raised := nextval('{s}.numbers');
+    IF again = 0 THEN
+        raised := nextval('{s}.numbers');
+    ELSIF before >= again THEN
+        RETURN before;
+    ELSE
+        PERFORM {s}.given_out(again);
+    END IF;
     INSERT INTO {s}.owners AS w VALUES (o, raised, now_ms)
         ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, raised_ms = excluded.raised_ms;
     IF spare IS NOT NULL THEN
@@ -187,4 +209,24 @@ BEGIN
             AND s.epoch_owner >= before AND s.epoch_global >= global;
     END IF;
     RETURN raised;
+END $$;
+
+-- END_ALL, likewise. The lock of given_out() comes before that of the row: two would wait for each
+-- other otherwise.
+CREATE FUNCTION {s}.end_all(again bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    global bigint;
+BEGIN
+    IF again = 0 THEN
+        UPDATE {s}.state SET epoch = nextval('{s}.numbers') WHERE one
+            RETURNING epoch INTO STRICT global;
+        RETURN global;
+    END IF;
+    SELECT epoch INTO STRICT global FROM {s}.state WHERE one;
+    IF global < again THEN
+        PERFORM {s}.given_out(again);
+        UPDATE {s}.state SET epoch = again WHERE one AND epoch < again;
+        SELECT epoch INTO STRICT global FROM {s}.state WHERE one;
+    END IF;
+    RETURN global;
 END $$;
