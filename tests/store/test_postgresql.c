@@ -38,6 +38,8 @@ reopen_postgresql(void *ctx, coat_store **store)
 int
 main(int argc, char **argv)
 {
+    /* Each round makes up to a hundred server processes: few of them unless all are run. */
+    long races = test_scaled(10000, 100);
     int rc;
 
     suite_conf = (coat_suite){.open = open_postgresql,
@@ -47,7 +49,7 @@ main(int argc, char **argv)
                               .seed = 5,
                               .histories = (uint32_t)test_scaled(400, 4),
                               .steps = 300,
-                              .races = (uint32_t)test_scaled(10000, 2)};
+                              .races = races > 100 ? (uint32_t)races : 20};
     rc = run_suite(argc, argv, NULL, 0);
     server_stop(&server);
     return rc;
