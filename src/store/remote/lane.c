@@ -522,6 +522,22 @@ run_once(remote_lane *lane, uv_run_mode mode)
     lane->running = false;
 }
 
+/**
+ * Nobody drives an idle lane of its own loop: see first what has become of its links, and what
+ * a watch has to report. A loop without a referenced handle that is active does not run at all.
+ */
+static void
+look_around(remote_lane *lane)
+{
+    if (!lane->owned || lane->running || lane->closing || lane->outstanding > 0)
+        return;
+    uv_ref((uv_handle_t *)&lane->pace);
+    (void)uv_timer_start(&lane->pace, on_pace, 0, 0);
+    run_once(lane, UV_RUN_NOWAIT);
+    if (lane->outstanding == 0)
+        uv_unref((uv_handle_t *)&lane->pace);
+}
+
 static void
 refuse(coat_store_req *req, coat_err err)
 {
@@ -540,9 +556,7 @@ remote_submit(coat_lane *base, coat_store_req *req)
 
     *remote_pending_of(req) = (remote_pending){0};
     atomic_fetch_add_explicit(&store->operations[req->op], 1, memory_order_relaxed);
-    /* Nobody drives an idle lane of its own loop: see first what has become of its links. */
-    if (lane->owned && lane->outstanding == 0)
-        run_once(lane, UV_RUN_NOWAIT);
+    look_around(lane);
     if (lane->closing || lane->outstanding >= REMOTE_WAITING_MAX) {
         refuse(req, lane->closing ? COAT_CANCELLED : COAT_BUSY);
         return;
