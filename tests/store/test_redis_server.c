@@ -531,8 +531,8 @@ users(void)
     begin();
     end();
     (void)server_ask(&server, "ACL SETUSER door on >s3same ~coat:* &coat:* +@all");
-    (void)server_ask(&server,
-                     "ACL SETUSER narrow on >s3same ~coat:* &coat:* +@all -client|kill -config");
+    (void)server_ask(
+        &server, "ACL SETUSER narrow on >s3same ~coat:* &coat:* +@all -client|kill -config");
     (void)snprintf(secret, sizeof secret, "%s/secret", server.dir);
     write_secret(secret, "wrong\n");
     {

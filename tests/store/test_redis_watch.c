@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Watching a real server: what others do to it, losing it, and changing to another one. */
 
-#include "fault_proxy.h"
 #include "core/out.h"
+#include "fault_proxy.h"
 #include "redis_fixture.h"
 #include "store/redis/watch.h"
 
@@ -172,8 +172,8 @@ by_hand(void)
     CHECK(coat_handle_equal(&saw.last, &handle));
     CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_OK);
     CHECK(strncmp(server_ask(&first, "PEXPIRE %s 1", key_of(1, 2)), ":1", 2) == 0);
-    for (int i = 0; i < 4000 && strncmp(server_ask(&first, "GET %s", key_of(1, 2)), "$-1", 3) != 0;
-         i++)
+    for (int i = 0;
+         i < 4000 && strncmp(server_ask(&first, "GET %s", key_of(1, 2)), "$-1", 3) != 0; i++)
         server_sleep();
     catch_up();
     CHECK_INT(saw.gone, 2);

@@ -218,8 +218,7 @@ check_members(const resp_reply *reply)
     if (reply->count < 2 || reply->count % 2 != 0)
         return false;
     for (size_t i = 2; i < reply->count; i += 2)
-        if (!resp_is(reply, i, RESP_STRING) ||
-            reply->items[i]->text.len != COAT_HANDLE_BYTES ||
+        if (!resp_is(reply, i, RESP_STRING) || reply->items[i]->text.len != COAT_HANDLE_BYTES ||
             !resp_number(reply->items[i + 1], &version))
             return false;
     return true;

@@ -222,9 +222,10 @@ take_format(redis_link *link, const resp_reply *reply)
 
     if (!resp_is(reply, 2, RESP_STRING) || !resp_number(reply->items[1], &format) ||
         !resp_number(reply->items[2], &global)) {
-        redis_fail(link, reply->type == RESP_ERROR ? "it runs no scripts, is full, or the user may "
-                                                     "not PUBLISH"
-                                                   : "it answers strangely");
+        redis_fail(link, reply->type == RESP_ERROR
+                             ? "it runs no scripts, is full, or the user may "
+                               "not PUBLISH"
+                             : "it answers strangely");
         return false;
     }
     if (format != REDIS_FORMAT) {

@@ -157,9 +157,11 @@ redis_channel_to(const redis_store *store, const coat_handle *instance, char *ou
 static void
 name_channels(redis_store *store)
 {
-    (void)snprintf(store->channel, sizeof store->channel, "%s%u:", store->prefix, store->db);
-    store->channel_stem = strlen(store->channel);
-    (void)strcat(store->channel, "changes");
+    static const char name[] = "changes";
+    int len = snprintf(store->channel, sizeof store->channel, "%s%u:%s", store->prefix,
+                       store->db, name);
+
+    store->channel_stem = (size_t)len - strlen(name);
 }
 
 static coat_err

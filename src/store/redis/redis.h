@@ -108,7 +108,7 @@ typedef struct redis_store {
     char channel[REDIS_CHANNEL_MAX]; /* of changes */
     size_t channel_stem;             /* bytes that all our channels begin with */
     uint8_t self[8];                 /* who has changed something: this store */
-    _Atomic uint64_t global; /* the highest global epoch seen */
+    _Atomic uint64_t global;         /* the highest global epoch seen */
     _Atomic uint64_t sessions, accounts;
     _Atomic bool full;
     _Atomic uint64_t era; /* see server.c */
@@ -150,7 +150,7 @@ typedef struct redis_link {
     redis_due *due; /* a ring */
     size_t due_first, due_count, due_cap;
     bool greeted;
-    uint64_t era; /* it was greeted in */
+    uint64_t era;        /* it was greeted in */
     uint64_t connection; /* how many there were before */
     uint64_t number;     /* of the last request; begins at random */
     uint64_t client;

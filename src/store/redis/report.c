@@ -37,7 +37,7 @@ owner_ended(redis_watch *w, coat_span m)
 {
     coat_watch_event event = {.kind = COAT_WATCH_OWNER};
 
-    if (m.len != 17 && m.len != 25)
+    if ((m.len != 17 && m.len != 25) || coat_load64(m.ptr + 9) >= (uint64_t)1 << 53)
         return false;
     memcpy(event.owner.bytes, m.ptr + 1, sizeof event.owner.bytes);
     event.epoch = coat_load64(m.ptr + 9);
@@ -55,7 +55,8 @@ all_ended(redis_watch *w, coat_span m)
 {
     coat_watch_event event = {.kind = COAT_WATCH_ALL};
 
-    if (m.len != 9)
+    /* Epochs are numbers that Lua can count with; a higher one would never be reached. */
+    if (m.len != 9 || coat_load64(m.ptr + 1) >= (uint64_t)1 << 53)
         return false;
     event.epoch = redis_global_seen(w->store, coat_load64(m.ptr + 1));
     tell(w, &event);

@@ -52,9 +52,8 @@ lose(redis_watch *w, const char *why)
     if (was_ready)
         w->sink.event(w->sink.ctx, &lost); /* before anything of another server is used */
     redis_watch_leave(w, why);
-    (void)uv_timer_start(
-        &w->timer, on_timer,
-        (uint64_t)remote_backoff_next(&w->backoff, remote_random(remote)), 0);
+    (void)uv_timer_start(&w->timer, on_timer,
+                         (uint64_t)remote_backoff_next(&w->backoff, remote_random(remote)), 0);
 }
 
 static void
@@ -267,9 +266,9 @@ begin(redis_watch *w)
     w->blind = false;
     atomic_store(&w->told_to_lose, false);
     w->reader = resp_reader_new();
-    if (w->reader == NULL || remote_stream_open(((remote_lane *)w->base.lane)->loop,
-                                                &w->store->address, &owner,
-                                                &w->stream) != COAT_OK) {
+    if (w->reader == NULL ||
+        remote_stream_open(((remote_lane *)w->base.lane)->loop, &w->store->address, &owner,
+                           &w->stream) != COAT_OK) {
         lose(w, "no connection can be begun");
         return;
     }

@@ -32,7 +32,7 @@ typedef struct redis_watch {
     uint8_t due[REDIS_WATCH_DUE];
     size_t due_first, due_count;
     bool subscribed;
-    bool blind;          /* keys that others delete go unnoticed */
+    bool blind; /* keys that others delete go unnoticed */
     remote_backoff backoff;
     char run_id[REDIS_RUN_ID];
 
