@@ -271,6 +271,17 @@ COAT_API coat_err coat_store_register(const struct coat_store_ops *ops) COAT_MUS
 
 /** Open by URL. @retval COAT_INVALID unknown scheme or bad URL; COAT_IO, COAT_NEWER_FORMAT */
 COAT_API coat_err coat_store_open(const coat_store_conf *conf, coat_store **out) COAT_MUST_USE;
+/**
+ * Bring the schema that a store keeps its tables in to the version that this release works on,
+ * or make it. Never done by coat_store_open: daemons of the former release may still be at
+ * work.
+ *
+ * @param from, to  its versions before and now; set on COAT_OK
+ * @retval COAT_UNSUPPORTED  the store has no schema of its own: there is nothing to do
+ * @retval COAT_NEWER_FORMAT  it belongs to a later release; COAT_INVALID bad URL; COAT_IO
+ */
+COAT_API coat_err coat_store_migrate(const coat_store_conf *conf, uint32_t *from,
+                                     uint32_t *to) COAT_MUST_USE;
 COAT_API void coat_store_close(coat_store *store);
 COAT_API uint32_t coat_store_caps_of(const coat_store *store);
 COAT_API coat_err coat_store_stats_get(coat_store *store, coat_store_stats *out) COAT_MUST_USE;

@@ -48,6 +48,11 @@ const coat_command coat_commands[] = {
     {"keys rotate", "", "Make a new key of the installation", "",
      "Nobody is signed out: the former key stays valid until the next rotation.\n",
      coat_cmd_keys_rotate},
+    {"store migrate", "", "Bring the tables of a PostgreSQL store to this version", "--url=URL",
+     "Makes them, the first time. --url is the store as a role that may do so, if that of\n"
+     "store.url may not. What holds locks does so for less than a second; daemons of the\n"
+     "former version go on until they are restarted.\n",
+     coat_cmd_store_migrate},
     {"reload", "", "Read the configuration again", "", NULL, coat_cmd_reload},
     {"status", "", "Show the state of the daemon and its store", "", NULL, coat_cmd_status},
     {"bench", "", "Measure this machine for a few seconds", "",

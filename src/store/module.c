@@ -15,13 +15,17 @@
 static const struct {
     const char *scheme, *name;
 } modules[] = {
-    {"redis", "redis"},         {"rediss", "redis"},         {"redis+unix", "redis"},
-    {"memcached", "memcached"}, {"memcacheds", "memcached"}, {"memcached+unix", "memcached"},
+    {"redis", "redis"},           {"rediss", "redis"},
+    {"redis+unix", "redis"},      {"memcached", "memcached"},
+    {"memcacheds", "memcached"},  {"memcached+unix", "memcached"},
+    {"postgresql", "postgresql"}, {"postgresql+unix", "postgresql"},
 };
 enum { MODULES = sizeof modules / sizeof modules[0] };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static const struct coat_store_ops *loaded[MODULES]; /* under the mutex */
+/* Under the mutex. */
+static const struct coat_store_ops *loaded[MODULES];
+static void *handles[MODULES];
 
 /** Whoever may write the file could run as us. */
 static const char *
@@ -39,7 +43,8 @@ distrust(const char *path)
 }
 
 static coat_err
-load(const coat_store_conf *conf, const char *name, const struct coat_store_ops **out)
+load(const coat_store_conf *conf, const char *name, void **handle,
+     const struct coat_store_ops **out)
 {
     const char *dir = conf->module_dir != NULL ? conf->module_dir : COAT_MODULE_DIR, *wrong;
     const struct coat_store_ops *(*entry)(void);
@@ -65,6 +70,7 @@ load(const coat_store_conf *conf, const char *name, const struct coat_store_ops 
         (void)dlclose(module);
         return COAT_UNSUPPORTED;
     }
+    *handle = module;
     *out = entry();
     return COAT_OK;
 }
@@ -79,11 +85,28 @@ coat_store_module_find(const coat_store_conf *conf, coat_span scheme,
         if (!coat_span_is(scheme, coat_span_of(modules[i].scheme)))
             continue;
         pthread_mutex_lock(&mutex);
-        err = loaded[i] != NULL ? COAT_OK : load(conf, modules[i].name, &loaded[i]);
+        err =
+            loaded[i] != NULL ? COAT_OK : load(conf, modules[i].name, &handles[i], &loaded[i]);
         if (err == COAT_OK)
             *out = loaded[i];
         pthread_mutex_unlock(&mutex);
         break;
     }
     return err;
+}
+
+void *
+coat_store_module_symbol(const coat_store_conf *conf, coat_span scheme, const char *name)
+{
+    const struct coat_store_ops *ops;
+    void *symbol = NULL;
+
+    if (coat_store_module_find(conf, scheme, &ops) != COAT_OK)
+        return NULL;
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < MODULES; i++)
+        if (coat_span_is(scheme, coat_span_of(modules[i].scheme)))
+            symbol = dlsym(handles[i], name);
+    pthread_mutex_unlock(&mutex);
+    return symbol;
 }

@@ -78,10 +78,30 @@ coat_store_open(const coat_store_conf *conf, coat_store **out)
     err = ops != NULL ? COAT_OK : coat_store_module_find(conf, scheme, &ops);
     if (err == COAT_NOT_FOUND) {
         coat_store_message(conf, conf->url, " names no known kind of store; write",
-                           " \"lmdb:/path/of/a/directory\", \"redis://host\" or \"memory:\"");
+                           " \"lmdb:/path/of/a/directory\", \"redis://host\", "
+                           "\"postgresql://host\" or \"memory:\"");
         return COAT_INVALID;
     }
     return err == COAT_OK ? ops->open(conf, out) : err;
+}
+
+coat_err
+coat_store_migrate(const coat_store_conf *conf, uint32_t *from, uint32_t *to)
+{
+    coat_err (*migrate)(const coat_store_conf *conf, uint32_t *from, uint32_t *to);
+    const char *colon;
+    coat_span scheme;
+
+    if (conf == NULL || conf->url == NULL || from == NULL || to == NULL)
+        return COAT_INVALID;
+    if (conf->message != NULL && conf->message_cap > 0)
+        conf->message[0] = '\0';
+    colon = strchr(conf->url, ':');
+    if (colon == NULL)
+        return COAT_INVALID;
+    scheme = (coat_span){(const uint8_t *)conf->url, (size_t)(colon - conf->url)};
+    *(void **)&migrate = coat_store_module_symbol(conf, scheme, "coat_store_module_migrate");
+    return migrate != NULL ? migrate(conf, from, to) : COAT_UNSUPPORTED;
 }
 
 void

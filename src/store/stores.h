@@ -17,5 +17,7 @@ void coat_store_message(const coat_store_conf *conf, const char *a, const char *
  * COAT_UNSUPPORTED  it could not be loaded: the message says why */
 coat_err coat_store_module_find(const coat_store_conf *conf, coat_span scheme,
                                 const struct coat_store_ops **out);
+/** A further function of a scheme's module; NULL: it has none. */
+void *coat_store_module_symbol(const coat_store_conf *conf, coat_span scheme, const char *name);
 
 #endif

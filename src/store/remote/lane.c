@@ -61,22 +61,30 @@ complete(remote_lane *lane, coat_store_req *req, coat_err result)
     req->done(req);
 }
 
+static void on_flush(uv_prepare_t *flush);
+
 void
 remote_answer(coat_store_req *req)
 {
     remote_link *link = remote_pending_of(req)->link;
 
     remote_list_remove(&link->flight, req);
+    /* There is room on this link now. All that this turn makes room for is sent at its end. */
+    if (link->lane->waiting.count > 0)
+        (void)uv_prepare_start(&link->lane->flush, on_flush);
     complete(link->lane, req, req->result);
 }
 
 /* ---- sending ---- */
+
+static void send_waiting(remote_lane *lane);
 
 static void
 on_flush(uv_prepare_t *flush)
 {
     remote_lane *lane = flush->data;
 
+    send_waiting(lane);
     (void)uv_prepare_stop(flush);
     for (uint32_t i = 0; i < store_of(lane)->links; i++) {
         remote_link *link = lane->links[i];

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** What is asked before the first request: who the server is, and whether the schema is ours.
+ */
+
+#include "store/postgresql/postgresql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ASK_SERVER, ASK_FORMAT, ASK_HELLO };
+
+static bool
+expect(pg_link *link, uint8_t what)
+{
+    pg_due due = {.kind = PG_DUE_HELLO, .what = what};
+
+    return pg_expect(link, &due) == COAT_OK;
+}
+
+/** Queue a question without or with one number as its parameter. */
+static bool
+ask(pg_link *link, uint8_t what, const char *sql, const int64_t *number)
+{
+    static const Oid types[] = {PG_OID_INT8};
+    static const int lengths[] = {8}, formats[] = {1};
+    char *text = pg_with_schema(sql, pg_store_of(link)->schema);
+    uint8_t bytes[8];
+    const char *values[1] = {(const char *)bytes};
+    bool sent;
+
+    if (number != NULL)
+        coat_store64be(bytes, (uint64_t)*number);
+    sent = text != NULL && expect(link, what) &&
+           PQsendQueryParams(link->conn, text, number != NULL ? 1 : 0, types, values, lengths,
+                             formats, 1) == 1;
+    free(text);
+    return sent;
+}
+
+/** The end of what was queued; or the end of the link. */
+static bool
+go(pg_link *link, bool sent)
+{
+    uint64_t connection = link->connection;
+
+    if (!sent) {
+        pg_fail(link, PQerrorMessage(link->conn));
+        return false;
+    }
+    pg_sync(link);
+    pg_flush(&link->base);
+    return link->connection == connection;
+}
+
+void
+pg_hello(pg_link *link)
+{
+    (void)go(link, ask(link, ASK_SERVER,
+                       "SELECT current_setting('server_version_num')::int4,"
+                       " pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,"
+                       " current_setting('synchronous_commit') IN ('off'),"
+                       " current_setting('fsync')::bool AND"
+                       " current_setting('full_page_writes')::bool, a.pid,"
+                       " (extract(epoch FROM a.backend_start) * 1000000)::int8,"
+                       " to_regclass('{s}.versions') IS NOT NULL"
+                       " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()",
+                       NULL));
+}
+
+/* ---- what it is ---- */
+
+bool
+pg_format_trouble(const pg_store *store, int32_t format, char *out, size_t cap)
+{
+    if (format == PG_FORMAT)
+        return false;
+    if (format == 0)
+        (void)snprintf(out, cap,
+                       "the database has no schema \"%s\" of ours; make it with "
+                       "\"coatcheck store migrate\"",
+                       store->schema);
+    else if (format < PG_FORMAT)
+        (void)snprintf(out, cap,
+                       "the schema \"%s\" is of version %d, and this coatcheck works on "
+                       "version %d; run \"coatcheck store migrate\"",
+                       store->schema, (int)format, PG_FORMAT);
+    else
+        (void)snprintf(out, cap,
+                       "the schema \"%s\" is of version %d; this coatcheck knows only "
+                       "version %d: it is too old",
+                       store->schema, (int)format, PG_FORMAT);
+    return true;
+}
+
+static bool
+wrong_format(pg_link *link, int32_t format)
+{
+    pg_store *store = pg_store_of(link);
+    char why[200];
+
+    atomic_store(&store->format, format);
+    if (!pg_format_trouble(store, format, why, sizeof why))
+        return false;
+    pg_fail(link, why);
+    return true;
+}
+
+static void
+note_settings(pg_store *store, bool asynchronous, bool synced)
+{
+    atomic_store(&store->durable, !asynchronous && synced);
+    pthread_mutex_lock(&store->remote.mutex);
+    (void)snprintf(store->notice, sizeof store->notice, "%s%s",
+                   asynchronous ? "synchronous_commit is off: a crash of the server loses the "
+                                  "last sign-ins and sign-outs"
+                                : "",
+                   synced ? ""
+                          : "; fsync or full_page_writes is off: a crash of the machine "
+                            "may lose everything");
+    if (store->notice[0] == ';')
+        memmove(store->notice, store->notice + 2, strlen(store->notice + 2) + 1);
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+static bool
+take_server(pg_link *link, const PGresult *result)
+{
+    pg_store *store = pg_store_of(link);
+    bool read_only, asynchronous, synced, has_schema;
+    int32_t version, pid;
+    int64_t started;
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        pg_fail(link, PQresultErrorMessage(result));
+        return false;
+    }
+    if (!pg_is_row(result, 0, 7) || !pg_small(result, 0, 0, &version) ||
+        !pg_bool(result, 0, 1, &read_only) || !pg_bool(result, 0, 2, &asynchronous) ||
+        !pg_bool(result, 0, 3, &synced) || !pg_small(result, 0, 4, &pid) ||
+        !pg_signed(result, 0, 5, &started) || !pg_bool(result, 0, 6, &has_schema)) {
+        pg_fail(link, "an answer that does not fit what was asked");
+        return false;
+    }
+    if (version < PG_SERVER_LEAST || read_only) {
+        pg_fail(link, read_only ? "the server is a standby, or read-only"
+                                : "the server is older than PostgreSQL 14");
+        return false;
+    }
+    link->pid = pid;
+    link->started_us = started;
+    note_settings(store, asynchronous, synced);
+    if (!has_schema)
+        return !wrong_format(link, 0);
+    return go(link, ask(link, ASK_FORMAT, "SELECT coalesce(max(version), 0) FROM {s}.versions",
+                        NULL));
+}
+
+static bool
+take_format(pg_link *link, const PGresult *result)
+{
+    pg_store *store = pg_store_of(link);
+    int64_t seen = (int64_t)atomic_load(&store->global);
+    int32_t format;
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        pg_fail(link, PQresultErrorMessage(result));
+        return false;
+    }
+    if (!pg_is_row(result, 0, 1) || !pg_small(result, 0, 0, &format)) {
+        pg_fail(link, "an answer that does not fit what was asked");
+        return false;
+    }
+    if (wrong_format(link, format))
+        return false;
+    return go(link, ask(link, ASK_HELLO, "SELECT {s}.hello($1)", &seen));
+}
+
+bool
+pg_hello_result(pg_link *link, const pg_due *due, const PGresult *result)
+{
+    uint64_t global;
+
+    switch (due->what) {
+    case ASK_SERVER:
+        return take_server(link, result);
+    case ASK_FORMAT:
+        return take_format(link, result);
+    default:
+        if (PQresultStatus(result) != PGRES_TUPLES_OK || !pg_is_row(result, 0, 1) ||
+            !pg_number(result, 0, 0, &global)) {
+            pg_fail(link, PQresultErrorMessage(result));
+            return false;
+        }
+        (void)pg_global_seen(pg_store_of(link), global);
+        return true;
+    }
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * A connection. Results come in the order of questions; one that does not fit what is due, or
+ * comes when nothing is, drops the connection with all that is in flight on it.
+ */
+
+#include "store/postgresql/postgresql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+coat_err
+pg_expect(pg_link *link, const pg_due *due)
+{
+    if (link->due_count == link->due_cap) {
+        size_t cap = link->due_cap == 0 ? 64 : link->due_cap * 2;
+        pg_due *grown = reallocarray(NULL, cap, sizeof *grown);
+
+        if (grown == NULL)
+            return COAT_NO_MEMORY;
+        for (size_t i = 0; i < link->due_count; i++)
+            grown[i] = link->due[(link->due_first + i) % link->due_cap];
+        free(link->due);
+        link->due = grown;
+        link->due_first = 0;
+        link->due_cap = cap;
+    }
+    link->due[(link->due_first + link->due_count++) % link->due_cap] = *due;
+    return COAT_OK;
+}
+
+void
+pg_fail(pg_link *link, const char *why)
+{
+    pg_store *store = pg_store_of(link);
+    char line[sizeof store->trouble];
+
+    (void)snprintf(line, sizeof line, "%s", why);
+    /* A server's words, shown to operators: nothing that a terminal would obey. */
+    for (char *c = line; *c != '\0'; c++)
+        if (*c < 0x20 || *c >= 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
+    for (size_t len = strlen(line); len > 0 && line[len - 1] == ' '; len--)
+        line[len - 1] = '\0';
+    pthread_mutex_lock(&store->remote.mutex);
+    if (line[0] != '\0')
+        memcpy(store->trouble, line, sizeof line);
+    pthread_mutex_unlock(&store->remote.mutex);
+    remote_link_failed(&link->base);
+}
+
+void
+pg_sync(pg_link *link)
+{
+    pg_due due = {.kind = PG_DUE_SYNC};
+    bool sent = pg_expect(link, &due) == COAT_OK;
+
+#ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
+    sent = sent && PQsendPipelineSync(link->conn) == 1; /* leaves with the rest */
+#else
+    sent = sent && PQpipelineSync(link->conn) == 1;
+#endif
+    link->open = false;
+    link->broken = link->broken || !sent;
+}
+
+void
+pg_flush(remote_link *base)
+{
+    pg_link *link = (pg_link *)base;
+    int left = 0;
+
+    if (link->open)
+        pg_sync(link);
+    if (!link->broken)
+        left = PQflush(link->conn);
+    if (link->broken || left < 0)
+        pg_fail(link, PQerrorMessage(link->conn));
+    else
+        pg_watch(link, left > 0);
+}
+
+/* ---- results ---- */
+
+/** What an error says about this request, and about this connection. */
+typedef enum verdict {
+    VERDICT_AGAIN, /* serialization failure, deadlock: nothing has happened */
+    VERDICT_DOWN,  /* refused or too slow: others may succeed */
+    VERDICT_DROP,  /* this server, or this connection to it, is of no use */
+    VERDICT_FULL,
+    VERDICT_ODD, /* understood and not done */
+} verdict;
+
+static verdict
+judge(const char *state)
+{
+    static const struct {
+        const char *begin;
+        verdict verdict;
+    } rows[] = {
+        {"40001", VERDICT_AGAIN}, /* serialization_failure */
+        {"40P01", VERDICT_AGAIN}, /* deadlock_detected */
+        {"23505", VERDICT_AGAIN}, /* unique_violation: somebody was faster */
+        {"25006", VERDICT_DROP},  /* read_only_sql_transaction: a standby by now */
+        {"26", VERDICT_DROP},     /* our statements are gone: a pooler has mixed us up */
+        {"25", VERDICT_DROP},     /* transaction states that we cannot be in */
+        {"57014", VERDICT_DOWN},  /* query_canceled: statement_timeout */
+        {"57", VERDICT_DROP},     /* shut down */
+        {"08", VERDICT_DROP},     /* protocol */
+        {"28", VERDICT_DROP},     /* authorization */
+        {"0A000", VERDICT_DROP},  /* "cached plan must not change result type": migrated */
+        {"42501", VERDICT_DOWN},  /* insufficient_privilege */
+        {"42", VERDICT_DROP},     /* no such table or function: the schema has changed */
+        {"3F", VERDICT_DROP},     /* no such schema */
+        {"55", VERDICT_DOWN},     /* locked */
+        {"53100", VERDICT_FULL},  /* disk_full */
+        {"53", VERDICT_DOWN},     /* out of something else */
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strncmp(state, rows[i].begin, strlen(rows[i].begin)) == 0)
+            return rows[i].verdict;
+    return VERDICT_ODD;
+}
+
+bool
+pg_may_retry(coat_store_req *req)
+{
+    enum { SHIFT = 56 }; /* below are the numbers of doubts */
+    remote_pending *p = remote_pending_of(req);
+
+    if (p->mark >> SHIFT >= PG_RETRIES_MAX)
+        return false;
+    p->mark += (uint64_t)1 << SHIFT;
+    return true;
+}
+
+static void
+answer_error(pg_link *link, coat_store_req *req, const PGresult *result)
+{
+    pg_store *store = pg_store_of(link);
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    char why[160];
+
+    (void)snprintf(why, sizeof why, "the server says: %.120s",
+                   PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) != NULL
+                       ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)
+                       : "nothing");
+    switch (state != NULL ? judge(state) : VERDICT_DROP) {
+    case VERDICT_AGAIN:
+        if (pg_may_retry(req)) {
+            pg_ask(link, req);
+            return;
+        }
+        pg_finish(link, req, COAT_STORE_DOWN);
+        break;
+    case VERDICT_DOWN:
+        remote_note_bad(&store->remote);
+        req->result = COAT_STORE_DOWN;
+        remote_answer(req);
+        break;
+    case VERDICT_DROP:
+        pg_fail(link, why);
+        break;
+    case VERDICT_FULL:
+        atomic_store(&store->full, true);
+        pg_finish(link, req, COAT_STORE_FULL);
+        break;
+    case VERDICT_ODD:
+        pg_finish(link, req, COAT_IO);
+        break;
+    }
+}
+
+static bool
+has_number(const PGresult *result, uint64_t number)
+{
+    uint64_t got;
+
+    for (int row = 0; row < PQntuples(result); row++)
+        if (!pg_number(result, row, 0, &got) || got != number)
+            return false;
+    return PQntuples(result) > 0;
+}
+
+/** The doubted connection is gone, or was; otherwise SWEEP can promise nothing. */
+static void
+take_aside(pg_link *link, const pg_due *due, const PGresult *result)
+{
+    bool gone = false;
+
+    if (due->what == PG_TIMEOUT && !has_number(result, due->number))
+        pg_fail(link, "an answer to another question");
+    if (due->what == PG_SETTLE &&
+        (!has_number(result, due->number) || !pg_bool(result, 0, 1, &gone) || !gone))
+        remote_pending_of(due->req)->step = 2;
+}
+
+static void
+take_answer(pg_link *link, const pg_due *due, PGresult *result)
+{
+    if (!has_number(result, due->number)) {
+        PQclear(result);
+        pg_fail(link, "an answer to another question");
+        return;
+    }
+    if (pg_texts[due->what].writes) {
+        link->held = due->req; /* done when its transaction is */
+        link->held_result = result;
+        return;
+    }
+    pg_answer(link, due->req, result);
+    PQclear(result);
+}
+
+static void
+take_sync(pg_link *link)
+{
+    coat_store_req *req = link->held;
+    PGresult *result = link->held_result;
+
+    link->held = NULL;
+    link->held_result = NULL;
+    if (req != NULL) {
+        pg_answer(link, req, result);
+    } else if (!link->greeted && link->due_count == 0) {
+        link->greeted = true;
+        remote_link_ready(&link->base);
+    }
+    PQclear(result);
+}
+
+static void
+take_prepared(pg_link *link, const PGresult *result)
+{
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        pg_fail(link, PQresultErrorMessage(result));
+}
+
+void
+pg_take_result(pg_link *link, PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    pg_due due;
+
+    if (link->due_count == 0) {
+        PQclear(result);
+        pg_fail(link, "a result that nobody has asked for");
+        return;
+    }
+    due = link->due[link->due_first];
+    link->due_first = (link->due_first + 1) % link->due_cap;
+    link->due_count--;
+    if ((due.kind == PG_DUE_SYNC) != (status == PGRES_PIPELINE_SYNC)) {
+        char why[160];
+
+        (void)snprintf(why, sizeof why, "%.150s",
+                       status == PGRES_FATAL_ERROR ? PQresultErrorMessage(result)
+                                                   : "a result that does not fit");
+        PQclear(result);
+        pg_fail(link, why);
+        return;
+    }
+    if (due.kind == PG_DUE_REQUEST && status == PGRES_TUPLES_OK) {
+        take_answer(link, &due, result);
+        return;
+    }
+    if (due.kind == PG_DUE_SYNC)
+        take_sync(link);
+    else if (due.kind == PG_DUE_HELLO)
+        (void)pg_hello_result(link, &due, result);
+    else if (due.kind == PG_DUE_ASIDE)
+        take_aside(link, &due, result);
+    else if (due.kind == PG_DUE_PREPARE)
+        take_prepared(link, result);
+    else if (status == PGRES_PIPELINE_ABORTED)
+        pg_ask(link, due.req); /* for what came before it in its segment */
+    else if (status == PGRES_FATAL_ERROR)
+        answer_error(link, due.req, result);
+    else
+        pg_fail(link, "a result that does not fit");
+    PQclear(result);
+}
+
+void
+pg_readable(pg_link *link)
+{
+    uint64_t connection = link->connection;
+    bool fine = PQconsumeInput(link->conn) == 1;
+    uint32_t nothing = 0;
+
+    /* A result may drop the link, and a callback may have it begin anew. */
+    while (link->connection == connection && link->due_count > 0 && nothing < 2 &&
+           PQisBusy(link->conn) == 0) {
+        PGresult *result = PQgetResult(link->conn);
+
+        /* Between the results of two questions there is one nothing. */
+        nothing = result == NULL ? nothing + 1 : 0;
+        if (result != NULL)
+            pg_take_result(link, result);
+    }
+    if (link->connection != connection)
+        return;
+    if (!fine || nothing >= 2 || PQstatus(link->conn) != CONNECTION_OK ||
+        (link->due_count == 0 && PQisBusy(link->conn) != 0))
+        pg_fail(link, PQerrorMessage(link->conn));
+}
+
+/* ---- for the lane ---- */
+
+static void
+note_doubt(pg_link *link)
+{
+    pg_store *store = pg_store_of(link);
+    coat_store_req *req = link->base.flight.head;
+
+    while (req != NULL && remote_reads(req->op))
+        req = remote_pending_of(req)->next;
+    if (req == NULL || link->pid == 0)
+        return;
+    pthread_mutex_lock(&store->remote.mutex);
+    store->doubt_number++;
+    if (store->doubt_count == PG_DOUBTS_MAX)
+        store->doubts_lost = true;
+    else
+        store->doubts[store->doubt_count++] =
+            (pg_doubt){store->doubt_number, link->pid, link->started_us};
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+static void
+stop(remote_link *base)
+{
+    pg_link *link = (pg_link *)base;
+
+    note_doubt(link);
+    link->connection++;
+    pg_close_connection(link);
+    PQclear(link->held_result);
+    link->held = NULL;
+    link->held_result = NULL;
+    free(link->due);
+    link->due = NULL;
+    link->due_first = link->due_count = link->due_cap = 0;
+}
+
+const struct remote_kind pg_kind = {
+    .link_bytes = sizeof(pg_link),
+    .start = pg_start,
+    .send = pg_send,
+    .flush = pg_flush,
+    .stop = stop,
+};

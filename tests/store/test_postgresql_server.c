@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** What a real server does beside answering: failing, being slow, dying, being away. */
+
+#include "fault_proxy.h"
+#include "pg_kit.h"
+
+static long
+stumbled(void)
+{
+    return strtol(sql("SELECT last_value FROM failures"), NULL, 10);
+}
+
+static void
+retried(void)
+{
+    static const char *const states[] = {"40001", "40P01"};
+
+    begin();
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t owner = i + 1;
+
+        test_case(states[i]);
+        CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
+        fail_next(states[i], 3);
+        CHECK_ERR(replace(owner, 1, 20), COAT_OK); /* at the fourth time */
+        CHECK_INT(stumbled(), 4);
+        fail_next(states[i], 3);
+        CHECK_ERR(sign_in(lane, owner, 2, 10), COAT_OK);
+        fail_next(states[i], 3);
+        CHECK_ERR(run_op(lane, COAT_OP_REMOVE, owner, 2), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 2), COAT_NO_SESSION);
+        /* No more than three times again; then nothing has happened, neither half nor whole. */
+        fail_next(states[i], 1000);
+        CHECK_ERR(replace(owner, 1, 30), COAT_STORE_DOWN);
+        CHECK_INT(stumbled(), 4);
+        CHECK_ERR(sign_in(lane, owner, 3, 10), COAT_STORE_DOWN);
+        CHECK_ERR(run_op(lane, COAT_OP_REMOVE, owner, 1), COAT_STORE_DOWN);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 3), COAT_NO_SESSION);
+        CHECK(strcmp(sql("SELECT octet_length(value) FROM sessions"), "20") == 0);
+        fail_next(states[i], 0);
+    }
+    test_case(NULL);
+    end();
+}
+
+/** A superseding sign-in that fails in its last step leaves what was there. */
+static void
+never_half(void)
+{
+    coat_store_req in, epochs;
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    (void)sql("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE "
+              "EXCEPTION 'no' USING ERRCODE = '40001'; END $$; CREATE TRIGGER no BEFORE INSERT "
+              "ON sessions FOR EACH ROW EXECUTE FUNCTION no()");
+    epochs = session_req(COAT_OP_EPOCHS, 1, 0);
+    REQUIRE_OK(coat_store_run(lane, &epochs));
+    in = session_req(COAT_OP_INSERT, 1, 2);
+    in.has_superseded = true;
+    in.superseded = handle_of(1, 1);
+    in.epoch_owner = epochs.epoch_owner;
+    in.epoch_global = epochs.epoch_global;
+    in.owner_max = 1;
+    in.owner_evict = true;
+    CHECK_ERR(coat_store_run(lane, &in), COAT_STORE_DOWN);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_NO_SESSION);
+    (void)sql("DROP TRIGGER no ON sessions");
+    CHECK_ERR(coat_store_run(lane, &in), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_OK);
+    end();
+}
+
+/** A change that the server says nothing about, and does not make, is not asked for for ever.
+ */
+static void
+swallowed(void)
+{
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    (void)sql(
+        "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; "
+        "END $$; CREATE TRIGGER quiet BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE "
+        "FUNCTION quiet()");
+    CHECK_ERR(replace(1, 1, 20), COAT_STORE_DOWN);
+    (void)sql("DROP TRIGGER quiet ON sessions");
+    CHECK_ERR(replace(1, 1, 20), COAT_OK);
+    end();
+}
+
+/** A connection of the test's own that holds a lock. */
+static PGconn *
+hold(const char *statement)
+{
+    char info[300];
+    PGconn *conn;
+
+    (void)snprintf(info, sizeof info,
+                   "host=%s port=%d user=postgres dbname=coatcheck sslmode=disable "
+                   "options='-c search_path=t%d'",
+                   server.dir, SERVER_PORT, server.schema);
+    conn = PQconnectdb(info);
+    PQclear(PQexec(conn, "BEGIN"));
+    PQclear(PQexec(conn, statement));
+    return conn;
+}
+
+/** Every statement has a timeout below its request's, by the server's clock. */
+static void
+timed_out(void)
+{
+    static const struct {
+        const char *state;
+        coat_err want;
+    } others[] = {{"53100", COAT_STORE_FULL}, {"42501", COAT_STORE_DOWN}, {"22000", COAT_IO}};
+    coat_store_stats stats;
+    PGconn *holder;
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    holder = hold("SELECT FROM sessions FOR UPDATE");
+    /* Our own clock stands still: only the server can end it. */
+    atomic_store(&stopped_ms, test_monotonic(NULL));
+    CHECK_ERR(replace_with(1, 1, 20, 200), COAT_STORE_DOWN);
+    atomic_store(&stopped_ms, 0);
+    CHECK_INT(inside()->doubt_count, 0); /* its connection is fine, nothing is in doubt */
+    PQfinish(holder);
+    CHECK_ERR(replace(1, 1, 20), COAT_OK);
+    for (size_t i = 0; i < 3; i++) {
+        test_case(others[i].state);
+        fail_next(others[i].state, 1);
+        CHECK_ERR(replace(1, 1, 30), others[i].want);
+        REQUIRE_OK(coat_store_stats_get(store, &stats));
+        CHECK(stats.full == (others[i].want == COAT_STORE_FULL));
+        CHECK_ERR(sign_in(lane, 9, i + 1, 10), COAT_OK);
+    }
+    test_case(NULL);
+    end();
+}
+
+/** Reads that share a segment with one that fails are asked again. */
+static void
+company(void)
+{
+    enum { READS = 40 };
+    static coat_store_req reqs[READS + 1];
+    PGconn *holder;
+
+    begin();
+    for (uint64_t i = 1; i <= READS; i++)
+        CHECK_ERR(sign_in(lane, i, i, 10), COAT_OK);
+    /* Nobody may even read the owners' epochs; so the first of them runs into its timeout. */
+    holder = hold("LOCK TABLE owners");
+    for (uint64_t i = 0; i < READS; i++) {
+        reqs[i] = session_req(COAT_OP_LOAD, i + 1, i + 1);
+        reqs[i].timeout_ms = i == 0 ? 100 : 101; /* the others may take longer */
+        coat_store_submit(lane, &reqs[i]);
+    }
+    turn(40);
+    PQfinish(holder);
+    for (uint64_t i = 0; i < READS; i++) {
+        lane->store->ops->wait(lane, &reqs[i]);
+        CHECK(reqs[i].result == COAT_OK || reqs[i].result == COAT_STORE_DOWN);
+    }
+    CHECK_ERR(come_back(), COAT_OK);
+    for (uint64_t i = 1; i <= READS; i++)
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, i, i), COAT_OK);
+    end();
+}
+
+/* ---- connections ---- */
+
+/** What a pooler does when it restarts, or an administrator. */
+static void
+cut_off(void)
+{
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    for (int round = 0; round < 4; round++) {
+        (void)server_sql(&server, "SELECT count(pg_terminate_backend(pid, 1000)) FROM "
+                                  "pg_stat_activity WHERE usename = 'coatcheck'");
+        if (round % 2 != 0)
+            turn(3);
+        CHECK_ERR(come_back(), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_OK);
+        CHECK_ERR(replace(1, 1, 10 + (size_t)round), COAT_OK);
+    }
+    end();
+}
+
+/** A pooler that hands us another's connection: our statements are not there. */
+static void
+mixed_up(void)
+{
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    for (uint32_t i = 0; i < inside()->remote.links; i++) {
+        pg_link *link = (pg_link *)((remote_lane *)lane)->links[i];
+
+        link->prepared = ~(uint64_t)0;
+    }
+    (void)run_op(lane, COAT_OP_LIST_OWNER, 1, 0);
+    CHECK_ERR(run_op(lane, COAT_OP_END_ALL, 0, 0), COAT_STORE_DOWN);
+    CHECK_ERR(come_back(), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_END_ALL, 0, 0), COAT_OK);
+    end();
+}
+
+static void
+killed(void)
+{
+    enum { ROUNDS = 2, EACH = 40 };
+    static coat_store_req reqs[EACH];
+    static pg_server durable; /* as it comes: fsync and synchronous_commit on */
+    long rounds = test_scaled(200, ROUNDS);
+
+    begin_on(&durable);
+    CHECK((coat_store_caps_of(store) & COAT_CAP_DURABLE) != 0);
+    for (long round = 0; round < rounds; round++) {
+        uint64_t owner = (uint64_t)round + 1;
+        coat_err err;
+
+        CHECK_INT(sign_in_many(lane, owner, 1, EACH + 1, 50, &err), EACH);
+        /* Sign-outs in flight when it dies. */
+        for (uint64_t i = 0; i < EACH; i++) {
+            reqs[i] = session_req(i % 2 == 0 ? COAT_OP_REMOVE : COAT_OP_LOAD, owner, i + 1);
+            coat_store_submit(lane, &reqs[i]);
+        }
+        turn((int)(round % 3));
+        server_kill(&durable, SIGKILL);
+        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
+        for (uint64_t i = 0; i < EACH; i++) {
+            lane->store->ops->wait(lane, &reqs[i]);
+            CHECK(reqs[i].result == COAT_OK || reqs[i].result == COAT_STORE_DOWN);
+        }
+        server_start(&durable);
+        CHECK_ERR(come_back(), COAT_OK);
+        for (uint64_t i = 0; i < EACH; i++) {
+            err = run_op(lane, COAT_OP_LOAD, owner, i + 1);
+            if (i % 2 != 0)
+                CHECK_ERR(err, COAT_OK);
+            else if (reqs[i].result == COAT_OK)
+                CHECK_ERR(err, COAT_NO_SESSION);
+        }
+    }
+    end();
+    server_stop(&durable);
+}
+
+static void
+started_later(void)
+{
+    char url[200], message[300] = "?";
+    coat_store_conf conf = {.url = url, .message = message, .message_cap = sizeof message};
+    coat_store_stats stats;
+
+    begin();
+    end();
+    server_stop(&server);
+    server_url(&server, url, sizeof url, "");
+    REQUIRE_OK(coat_postgresql_ops.open(&conf, &store));
+    CHECK(strstr(message, "not ready") != NULL);
+    CHECK((coat_store_caps_of(store) & COAT_CAP_DURABLE) == 0);
+    inside()->remote.monotonic = test_monotonic;
+    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    for (int i = 0; i < 8; i++) {
+        coat_store_req req = session_req(COAT_OP_LOAD, 1, 1);
+
+        coat_store_submit(lane, &req);
+        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
+        lane->store->ops->wait(lane, &req);
+        CHECK_ERR(req.result, COAT_STORE_DOWN);
+    }
+    REQUIRE_OK(coat_store_stats_get(store, &stats));
+    CHECK(stats.away && stats.notice[0] != '\0');
+    server_start(&server);
+    CHECK_ERR(come_back(), COAT_OK);
+    REQUIRE_OK(coat_store_stats_get(store, &stats));
+    CHECK(!stats.away);
+    end();
+}
+
+/**
+ * A sign-in and a sign-out whose bytes are under way when their time is over, or that wait for
+ * a lock in the server: once a SWEEP has been answered they must not happen any more.
+ */
+static void
+sweep_decides(void)
+{
+    static pg_server tcp = {.args = {"fsync=off", "full_page_writes=off"}};
+    fault_proxy proxy = {0};
+    coat_store_req in, out;
+    char url[200], message[300] = "?";
+    coat_store_conf conf = {.url = url, .message = message, .message_cap = sizeof message};
+
+    begin_on(&tcp);
+    end();
+    memcpy(proxy.upstream_path, tcp.socket, strlen(tcp.socket) + 1);
+    proxy_start(&proxy, 2);
+    (void)snprintf(url, sizeof url, "postgresql://127.0.0.1:%d?schema=t%d", proxy.port,
+                   tcp.schema);
+    REQUIRE_OK(server_open_url(&conf, &store));
+    inside()->remote.monotonic = test_monotonic;
+    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    for (int round = 0; round < 3; round++) {
+        uint64_t owner = (uint64_t)round + 1;
+        pg_conninfo *info = &inside()->conninfo;
+
+        CHECK_ERR(come_back(), COAT_OK);
+        CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
+        in = session_req(COAT_OP_INSERT, owner, 2);
+        out = session_req(COAT_OP_REMOVE_OWNER, owner, 0);
+        proxy_set(&proxy, FAULT_HOLD, FAULT_NONE, 0);
+        coat_store_submit(lane, &in);
+        coat_store_submit(lane, &out);
+        turn(10);
+        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
+        lane->store->ops->wait(lane, &in);
+        lane->store->ops->wait(lane, &out);
+        CHECK_ERR(in.result, COAT_STORE_DOWN);
+        CHECK_ERR(out.result, COAT_STORE_DOWN);
+        CHECK(inside()->doubt_count > 0);
+        /* New connections pass by; the bytes of the old one are still held. */
+        inside()->host = NULL;
+        info->values[0] = tcp.dir;
+        (void)snprintf(info->port, sizeof info->port, "%d", SERVER_PORT);
+        CHECK_ERR(come_back(), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+        CHECK_INT(inside()->doubt_count, 0);
+        proxy_set(&proxy, FAULT_NONE, FAULT_NONE, 0);
+        turn(20);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 2), COAT_NO_SESSION);
+        /* Through the proxy again. */
+        inside()->host = inside()->url.host;
+        info->values[0] = inside()->host;
+        (void)snprintf(info->port, sizeof info->port, "%d", proxy.port);
+        (void)server_sql(&tcp, "SELECT count(pg_terminate_backend(pid, 1000)) FROM "
+                               "pg_stat_activity WHERE usename = 'coatcheck'");
+        turn(4);
+    }
+    end();
+    proxy_stop(&proxy);
+    server_stop(&tcp);
+}
+
+static void
+refused_urls(void)
+{
+    static const struct {
+        const char *url, *said;
+    } cases[] = {
+        {"postgresql://db.example?plaintext=yes", "only be"},
+        {"postgresql://db.example?plaintext=allowed&tls=yes", "contradicts"},
+        {"postgresql://db.example?plaintext=allowed&ca-file=/x", "contradicts"},
+        {"postgresql://127.0.0.1?tls=no", "only be"},
+        {"postgresql://127.0.0.1?colour=red", "no parameter"},
+        {"postgresql://127.0.0.1?sslmode=disable", "no parameter"},
+        {"postgresql://127.0.0.1?schema=a-b", "schema"},
+        {"postgresql://127.0.0.1?schema=a;b", "schema"},
+        {"postgresql://127.0.0.1?schema=Pg", "schema"},
+        {"postgresql://127.0.0.1?schema=pg_x", "schema"},
+        {"postgresql://127.0.0.1?schema=", "schema"},
+        {"postgresql://127.0.0.1?connections=9", "1 to 8"},
+        {"postgresql://127.0.0.1?connections=0", "1 to 8"},
+        {"postgresql://127.0.0.1?port=5", "Unix sockets"},
+        {"postgresql://127.0.0.1?user=x", "//user@host"},
+        {"postgresql://127.0.0.1/host=evil", "not well-formed"},
+        {"postgresql://127.0.0.1?migrate=no", "only be"},
+        {"postgresql://door:secret@127.0.0.1", "no place in a URL"},
+        {"postgresql://127.0.0.1?password-file=/nonexistent", "cannot be opened"},
+        {"postgresql://127.0.0.1?ca-file=/nonexistent", "cannot be read"},
+        {"postgresql://127.0.0.1?tls=yes&cert-file=/x", "belong together"},
+        {"postgresql+unix://host/x", "directory"},
+        {"postgresql+unix:/x?tls=yes", "no TLS"},
+        {"postgresql:/x", "socket"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char message[400] = "";
+        coat_store_conf conf = {
+            .url = cases[i].url, .message = message, .message_cap = sizeof message};
+        coat_store *none = NULL;
+
+        test_case(cases[i].url);
+        CHECK_ERR(coat_postgresql_ops.open(&conf, &none), COAT_INVALID);
+        CHECK(none == NULL);
+        CHECK(strstr(message, cases[i].said) != NULL);
+        CHECK(strstr(message, "secret@") == NULL);
+        coat_store_close(none);
+    }
+    test_case(NULL);
+}
+
+/** Nothing of the environment leads us elsewhere, or gives a password away. */
+static void
+environment(void)
+{
+    static const char *const set[][2] = {
+        {"PGHOST", "10.255.255.1"},
+        {"PGPORT", "1"},
+        {"PGDATABASE", "other"},
+        {"PGUSER", "other"},
+        {"PGPASSWORD", "leaked"},
+        {"PGOPTIONS", "-c fsync=x"},
+        {"PGSSLMODE", "require"},
+        {"PGPASSFILE", "/x"},
+        {"PGTARGETSESSIONATTRS", "standby"},
+        {"PGREQUIRESSL", "1"},
+        {"PGAPPNAME", "other"},
+    };
+    static const char *const refused[] = {"PGSERVICE", "PGHOSTADDR"};
+
+    if (server.pid == 0)
+        server_start(&server);
+    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++)
+        (void)setenv(set[i][0], set[i][1], 1);
+    REQUIRE_OK(server_open(&server, &store));
+    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    end();
+    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++)
+        (void)unsetenv(set[i][0]);
+    for (size_t i = 0; i < 2; i++) {
+        (void)setenv(refused[i], "x", 1);
+        CHECK_ERR(server_open(&server, &store), COAT_INVALID);
+        (void)unsetenv(refused[i]);
+    }
+}
+
+static const coat_test tests[] = {
+    {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
+     refused_urls},
+    {"ST-4 ST-5: libpq's environment variables decide nothing", environment},
+    {"SF-9: serialization failures and deadlocks are tried again, three times", retried},
+    {"SF-9: a rotation that fails is not half done", never_half},
+    {"SF-9: a change that is swallowed is not tried for ever", swallowed},
+    {"SF-9: every statement has a timeout, and what an error means", timed_out},
+    {"SF-1: reads that a failure takes along are answered all the same", company},
+    {"SF-9: cut connections are made anew without a restart", cut_off},
+    {"SF-9: a connection that lacks our statements is left", mixed_up},
+    {"SF-3: what was acknowledged survives kill -9 of the server", killed},
+    {"SF-11: a store that comes later is connected to without a restart", started_later},
+    {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
+};
+
+int
+main(int argc, char **argv)
+{
+    int rc = coat_test_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+
+    server_stop(&server);
+    return rc;
+}
