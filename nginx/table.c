@@ -11,7 +11,7 @@ enum {
 int64_t
 coat_ngx_now_ms(void)
 {
-    const ngx_time_t *now = ngx_timeofday();
+    const volatile ngx_time_t *now = ngx_cached_time;
 
     return (int64_t)now->sec * 1000 + (int64_t)now->msec;
 }

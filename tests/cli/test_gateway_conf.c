@@ -251,8 +251,8 @@ inject(coat_gateway_conf *c, size_t where, const char *value, coat_config *confi
 static void
 try_value(size_t where, const char *value, reading *harmless, reading *read)
 {
-    static const char *const flags[] = {tls_flags[0], "--cors.origins=https://spa.example",
-                                        "--cors.exposed=x"};
+    const char *const flags[] = {tls_flags[0], "--cors.origins=https://spa.example",
+                                 "--cors.exposed=x"};
     coat_config *config = config_of(flags, 3);
     coat_gateway_conf c;
     const char *found = NULL;

@@ -1,50 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two machines on one Redis: a real redis-server, started here, and daemons in folders of their own.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Daemon, Jar, build, run, until } from './lib.mjs';
+import { Daemon, Jar, run, until } from './lib.mjs';
+import { Redis, only, sameKeys, usable } from './redis.mjs';
 import { status } from './routes.mjs';
-
-const modules = path.join(build, 'src/store');
-const usable = existsSync(path.join(modules, 'store-redis.so')) &&
-  spawnSync('redis-server', ['--version']).status === 0;
-const only = usable ? {} : { skip: 'no redis-server, or built without hiredis' };
-
-class Redis {
-  constructor() {
-    this.dir = mkdtempSync(path.join(tmpdir(), 'coat-redis-'));
-    this.socket = path.join(this.dir, 's');
-  }
-
-  async up() {
-    this.child = spawn('redis-server', ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir,
-      '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'], { stdio: 'ignore' });
-    await until('redis answers', () => new Promise((resolve) => {
-      const socket = net.connect(this.socket, () => socket.write('PING\r\n'));
-      socket.on('data', (data) => { socket.destroy(); resolve(data.toString().startsWith('+PONG')); });
-      socket.on('error', () => resolve(false));
-    }));
-  }
-
-  down(signal = 'SIGKILL') {
-    return new Promise((resolve) => {
-      if (!this.child) return resolve();
-      this.child.on('exit', resolve);
-      this.child.kill(signal);
-      this.child = null;
-      rmSync(this.socket, { force: true });
-    });
-  }
-
-  config() {
-    return `store:\n  url: redis+unix:${this.socket}\n  modules: ${modules}\n`;
-  }
-}
 
 const redis = new Redis();
 let a, b;
@@ -56,15 +18,13 @@ before(async () => {
   // The second machine has the keys of the first: one installation.
   b = new Daemon({ config: redis.config() });
   await b.prepare();
-  copyFileSync(path.join(a.dir, 'data/keys'), path.join(b.dir, 'data/keys'));
-  chmodSync(path.join(b.dir, 'data/keys'), 0o600);
+  sameKeys(a, b);
   await b.up();
 });
 after(async () => {
   await a?.stop();
   await b?.stop();
-  await redis.down();
-  rmSync(redis.dir, { recursive: true, force: true });
+  await redis.gone();
 });
 
 const signedIn = async (daemon) => {

@@ -79,7 +79,7 @@ static const char greeting[] =
     "noeviction\r\n"
     "cluster:0\r\n\r\n:7\r\n:0\r\n*2\r\n$11\r\nappendfsync\r\n$6\r\nalways\r\n*2\r\n$"
     "4\r\nsave\r\n$0\r\n\r\n"
-    "+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n"
+    "+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n"
     "*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n";
 
 static struct remote_kind kind;
@@ -124,7 +124,7 @@ converse(const uint8_t *data, size_t size)
     if (first >= 128)
         FUZZ_CHECK(link->base.state == REMOTE_READY);
     for (size_t i = 0; i < REQUESTS; i++) {
-        coat_op op = (coat_op)(COAT_OP_INSERT + (data[1] + i) % COAT_OP_SWEEP);
+        coat_op op = (coat_op)(COAT_OP_INSERT + (data[1] + i) % COAT_OP_LEAVE);
 
         reqs[i] = (coat_store_req){.op = op,
                                    .space = (coat_space)(COAT_SPACE_SESSION + first % 3),

@@ -87,7 +87,7 @@ server_say(const mc_server *s, const void *bytes, size_t len, const char *end)
 }
 
 /** One command of one line. @return what it was answered */
-static inline const char *
+static inline __attribute__((format(printf, 2, 3))) const char *
 server_ask(const mc_server *s, const char *format, ...)
 {
     char line[600];

@@ -55,7 +55,7 @@ server_connect(const redis_server *s)
 }
 
 /** One inline command, as the first user without a password. @return the first reply's bytes */
-static inline const char *
+static inline __attribute__((format(printf, 2, 3))) const char *
 server_ask(const redis_server *s, const char *format, ...)
 {
     static char reply[65536];

@@ -354,6 +354,48 @@ old_data_spares(void)
     end();
 }
 
+static coat_err
+sign_in_under(uint64_t owner, uint64_t serial, uint64_t epoch)
+{
+    coat_store_req req = session_req(COAT_OP_INSERT, owner, serial);
+
+    req.epoch_owner = epoch;
+    return coat_store_run(lane, &req);
+}
+
+/** An emptied server is told an epoch: sign-ins from before it are refused, later ones are
+ * not. Then that too is ended again on a server with old data, and nothing since. */
+static void
+put_back(void)
+{
+    coat_store_req before = session_req(COAT_OP_EPOCHS, 1, 0);
+    coat_store_req ends = session_req(COAT_OP_REMOVE_OWNER, 1, 0);
+
+    begin(1);
+    REQUIRE_OK(coat_store_run(lane, &before));
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    take_snapshot(1);
+    server_kill(&servers[0]);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_STORE_DOWN);
+    server_start(&servers[0]);
+    CHECK_ERR(come_back(lane, 2), COAT_OK);
+    ends.again = before.epoch_owner + 1;
+    for (int round = 0; round < 2; round++) {
+        REQUIRE_OK(coat_store_run(lane, &ends));
+        CHECK(ends.epoch_owner == ends.again);
+    }
+    CHECK_ERR(sign_in_under(1, 2, before.epoch_owner), COAT_REVOKED);
+    CHECK_ERR(sign_in_under(1, 2, 0), COAT_REVOKED);
+    CHECK_ERR(sign_in_under(1, 3, ends.again), COAT_OK);
+    REQUIRE_OK(coat_store_run(lane, &ends));
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 3), COAT_OK);
+    restore_snapshot(1);
+    CHECK_ERR(come_back(lane, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(sign_in_under(1, 4, ends.again), COAT_OK);
+    end();
+}
+
 /* ---- several servers ---- */
 
 enum { USERS = 300 };
@@ -571,6 +613,7 @@ static const coat_test tests[] = {
     {"more sessions than fit an item are refused, and cost nobody theirs", too_many_bytes},
     {"RV-5: a server that comes back with old data hears what was ended", old_data},
     {"RV-5: but not of what was spared", old_data_spares},
+    {"RV-5: an epoch is put back to a server that has lost it", put_back},
     {"SF-5: the loss of one of three servers touches its own users only", one_of_three_lost},
     {"RV-4: ending everybody's sessions holds on a server that was away",
      end_all_with_one_away},

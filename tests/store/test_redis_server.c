@@ -530,9 +530,9 @@ users(void)
 
     begin();
     end();
-    (void)server_ask(&server, "ACL SETUSER door on >s3same ~coat:* +@all");
-    (void)server_ask(&server,
-                     "ACL SETUSER narrow on >s3same ~coat:* +@all -client|kill -config");
+    (void)server_ask(&server, "ACL SETUSER door on >s3same ~coat:* &coat:* +@all");
+    (void)server_ask(
+        &server, "ACL SETUSER narrow on >s3same ~coat:* &coat:* +@all -client|kill -config");
     (void)snprintf(secret, sizeof secret, "%s/secret", server.dir);
     write_secret(secret, "wrong\n");
     {
@@ -575,9 +575,11 @@ users(void)
         CHECK(strstr(message, "CLIENT KILL") != NULL);
         coat_store_close(store);
         /* The rights of docs/stores.md, and none beyond. */
-        (void)server_ask(&server, "ACL SETUSER coatcheck on >s3same ~coat:* +@read +@write "
-                                  "+@scripting +@connection +client|id +client|kill +info "
-                                  "+time +config|get +select");
+        (void)server_ask(&server, "ACL SETUSER coatcheck on >s3same ~coat:* &coat:* "
+                                  "&__keyevent@*__:* &__redis__:invalidate +@read +@write "
+                                  "+@scripting +@connection +client|id +client|kill "
+                                  "+client|tracking +info +time +config|get +select "
+                                  "+publish +subscribe");
         (void)snprintf(url, sizeof url, "redis://coatcheck@127.0.0.1:%d/2?password-file=%s",
                        proxy.port, secret);
         REQUIRE_OK(coat_redis_ops.open(&conf, &store));

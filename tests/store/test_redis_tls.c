@@ -57,7 +57,7 @@ start_server(const char *certificate, const char *more, const char *value)
             server.args[i] = args[i];
     }
     server_start(&server);
-    (void)server_ask(&server, "ACL SETUSER door on >s3same ~* +@all");
+    (void)server_ask(&server, "ACL SETUSER door on >s3same ~* &* +@all");
 }
 
 static coat_err

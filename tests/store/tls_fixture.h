@@ -19,8 +19,7 @@
 
 static char dir[90];
 
-static void
-shell(const char *format, ...)
+static void __attribute__((format(printf, 1, 2))) shell(const char *format, ...)
 {
     char line[2000];
     va_list args;

@@ -294,18 +294,29 @@ apply_list(coat_store_req *req, const mc_sight *sight)
     return COAT_OK;
 }
 
+/**
+ * A replay gives the epoch itself, and ends whatever is of a lower one. An owner without a box
+ * gets one: the sign-ins that have asked for this epoch go on, those of before are refused.
+ */
 static coat_err
 apply_remove_owner(coat_store_req *req, const mc_sight *sight, mc_change *out)
 {
+    uint64_t epoch = req->again != 0 ? req->again : sight->number;
     rewrite w = {.sight = sight,
                  .now_ms = req->now_ms,
                  .drops_all = true,
                  .only = req->has_spare ? &req->spare : NULL,
-                 .epoch = sight->number};
+                 .epoch = epoch};
     mc_place place = mc_place_of(req);
 
+    out->number = sight->number;
+    out->epoch = epoch;
+    req->epoch_owner = epoch;
+    if (req->again != 0 && sight->has_box && sight->box.epoch >= epoch) {
+        req->epoch_owner = sight->box.epoch;
+        return COAT_OK;
+    }
     write_box(&w, &place, out);
-    req->epoch_owner = sight->number;
     return COAT_OK;
 }
 
@@ -376,8 +387,8 @@ mc_apply_ended(const mc_ended *ended, const mc_sight *sight, mc_change *out)
     if (ended->is_owner) {
         w.drops_all = true;
         w.only = ended->has_spare ? &ended->handle : NULL;
-        w.epoch = ended->number;
-        if (sight->box.epoch < ended->number)
+        w.epoch = ended->epoch;
+        if (sight->box.epoch < ended->epoch)
             write_box(&w, &place, out);
         return;
     }

@@ -142,7 +142,7 @@ submit_all(mc_lane *lane, coat_store_req *req)
     all->lane = lane;
     all->left = count;
     if (req->op == COAT_OP_END_ALL)
-        req->epoch_global = mc_number_next(store);
+        req->epoch_global = req->again != 0 ? req->again : mc_number_next(store);
     for (uint32_t i = 0; i < count; i++) {
         part *p = &all->parts[i];
 
@@ -176,6 +176,8 @@ mc_submit(coat_lane *base, coat_store_req *req)
         submit_all(lane, req);
         return;
     }
+    if (req->op == COAT_OP_REMOVE_OWNER)
+        mc_number_seen(store, req->again);
     place = mc_place_of(req);
     node = mc_node_of(store, &place);
     for (uint32_t i = 0; i < store->node_count; i++)

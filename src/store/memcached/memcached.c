@@ -33,6 +33,15 @@ mc_number_next(mc_store *store)
     return next;
 }
 
+void
+mc_number_seen(mc_store *store, uint64_t number)
+{
+    uint64_t before = atomic_load(&store->number);
+
+    while (number > before && !atomic_compare_exchange_weak(&store->number, &before, number)) {
+    }
+}
+
 /* ---- open and close ---- */
 
 static void

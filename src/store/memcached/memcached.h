@@ -62,6 +62,7 @@ typedef struct mc_ended {
     bool is_owner, has_spare;
     coat_handle handle; /* the session; is_owner: the spared one, and whose they were */
     uint64_t number;    /* whatever was written up to this one was ended */
+    uint64_t epoch;     /* is_owner: that it raised the owner's to */
     int64_t when_ms;    /* monotonic */
 } mc_ended;
 
@@ -142,6 +143,7 @@ typedef struct mc_change {
     bool is_forever;
     int64_t until_ms; /* when the last of its entries expires */
     uint64_t number;  /* given out with it */
+    uint64_t epoch;   /* REMOVE_OWNER: that what it ends is below */
 } mc_change;
 
 /**
@@ -291,5 +293,7 @@ extern const struct coat_store_ops coat_memcached_ops;
 uint64_t mc_global_seen(mc_store *store, uint64_t epoch);
 /** A number higher than all before: of this process, and by the clock of all. */
 uint64_t mc_number_next(mc_store *store);
+/** Note a number that was given out elsewhere, or before: from here on only higher ones are. */
+void mc_number_seen(mc_store *store, uint64_t number);
 
 #endif

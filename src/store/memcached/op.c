@@ -366,6 +366,7 @@ note_ended(mc_link *link, const mc_op *op)
 
     if (req->op == COAT_OP_REMOVE_OWNER) {
         ended.is_owner = true;
+        ended.epoch = op->change.epoch;
         ended.has_spare = req->has_spare;
         ended.handle = req->spare;
         memcpy(ended.handle.bytes + 8, req->owner.bytes, sizeof req->owner.bytes);

@@ -208,6 +208,39 @@ answer_epoch(redis_link *link, coat_store_req *req, const resp_reply *reply)
     finish(link, req, COAT_OK);
 }
 
+/* ---- SAY ---- */
+
+static bool
+check_members(const resp_reply *reply)
+{
+    uint64_t version;
+
+    if (reply->count < 2 || reply->count % 2 != 0)
+        return false;
+    for (size_t i = 2; i < reply->count; i += 2)
+        if (!resp_is(reply, i, RESP_STRING) || reply->items[i]->text.len != COAT_HANDLE_BYTES ||
+            !resp_number(reply->items[i + 1], &version))
+            return false;
+    return true;
+}
+
+static void
+answer_say(redis_link *link, coat_store_req *req, const resp_reply *reply)
+{
+    if (!check_members(reply) || !resp_number(reply->items[1], &req->found_version)) {
+        strange(link);
+        return;
+    }
+    for (size_t i = 2; i < reply->count && req->item != NULL; i += 2) {
+        coat_store_item item = {0};
+
+        memcpy(item.address.bytes, reply->items[i]->text.ptr, sizeof item.address.bytes);
+        (void)resp_number(reply->items[i + 1], &item.version);
+        req->item(req, &item);
+    }
+    finish(link, req, COAT_OK);
+}
+
 /* ---- LIST_OWNER, SCAN ---- */
 
 static bool
@@ -437,7 +470,11 @@ redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply)
     case COAT_OP_REPLACE:
         answer_written(link, req, reply);
         break;
+    case COAT_OP_SAY:
+        answer_say(link, req, reply);
+        break;
     case COAT_OP_REMOVE:
+    case COAT_OP_LEAVE:
         finish(link, req, COAT_OK);
         break;
     case COAT_OP_LIST_OWNER:

@@ -52,7 +52,7 @@ say_format(redis_link *link)
     redis_store *store = redis_store_of(link);
     coat_span body = redis_script_body(SCRIPT_HELLO);
 
-    resp_begin(&link->out, 8);
+    resp_begin(&link->out, 10);
     resp_arg_str(&link->out, "EVAL");
     resp_arg(&link->out, body.ptr, body.len);
     resp_arg_uint(&link->out, 2);
@@ -60,7 +60,7 @@ say_format(redis_link *link)
     say_key(link, "global");
     resp_arg_uint(&link->out, REDIS_FORMAT);
     resp_arg_uint(&link->out, atomic_load(&store->global));
-    resp_arg_uint(&link->out, link->number);
+    redis_last_args(link);
     if (redis_expect(link, NULL, HELLO_FORMAT, SCRIPT_COUNT) != COAT_OK)
         link->out.failed = true;
 }
@@ -148,8 +148,8 @@ is_recent(coat_span version)
            (major > 6 || (major == 6 && minor >= 2));
 }
 
-static bool
-take_info(redis_link *link, coat_span info)
+const char *
+redis_info_wrong(coat_span info, char *run_id_out)
 {
     coat_span run_id = info_field(info, "run_id");
     const char *wrong = NULL;
@@ -164,11 +164,20 @@ take_info(redis_link *link, coat_span info)
         wrong = "it is a node of a cluster, which this version does not support";
     else if (coat_span_is(info_field(info, "loading"), COAT_LIT("1")))
         wrong = "it is still loading its data";
+    if (wrong == NULL)
+        memcpy(run_id_out, run_id.ptr, REDIS_RUN_ID);
+    return wrong;
+}
+
+static bool
+take_info(redis_link *link, coat_span info)
+{
+    const char *wrong = redis_info_wrong(info, link->run_id);
+
     if (wrong != NULL) {
         redis_fail(link, wrong);
         return false;
     }
-    memcpy(link->run_id, run_id.ptr, REDIS_RUN_ID);
     copy_text(link->policy, sizeof link->policy, info_field(info, "maxmemory_policy"));
     link->aof = coat_span_is(info_field(info, "aof_enabled"), COAT_LIT("1"));
     return true;
@@ -213,8 +222,10 @@ take_format(redis_link *link, const resp_reply *reply)
 
     if (!resp_is(reply, 2, RESP_STRING) || !resp_number(reply->items[1], &format) ||
         !resp_number(reply->items[2], &global)) {
-        redis_fail(link, reply->type == RESP_ERROR ? "it runs no scripts, or is full"
-                                                   : "it answers strangely");
+        redis_fail(link, reply->type == RESP_ERROR
+                             ? "it runs no scripts, is full, or the user may "
+                               "not PUBLISH"
+                             : "it answers strangely");
         return false;
     }
     if (format != REDIS_FORMAT) {

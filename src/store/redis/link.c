@@ -117,6 +117,8 @@ answer_error(redis_link *link, const redis_due *due, coat_span text)
     }
     (void)snprintf(why, sizeof why, "the server says: %.*s",
                    text.len < 120 ? (int)text.len : 120, (const char *)text.ptr);
+    if (is_unable(text))
+        redis_unfit(link);
     if (is_unable(text) || due->what == DUE_IGNORE) {
         redis_fail(link, why);
         return;
@@ -149,6 +151,16 @@ cut_number(const redis_due *due, resp_reply *reply)
     return true;
 }
 
+/** It is used once no watch is ready on another server. */
+static void
+look(remote_link *base)
+{
+    redis_link *link = (redis_link *)base;
+
+    if (link->greeted && redis_admit(link))
+        remote_link_ready(base);
+}
+
 static void
 take_reply(redis_link *link, resp_reply *reply)
 {
@@ -165,7 +177,7 @@ take_reply(redis_link *link, resp_reply *reply)
         if (redis_hello_reply(link, &due, reply) && link->due_count == 0 && !link->greeted) {
             link->greeted = true;
             redis_journal_replayed(link);
-            remote_link_ready(&link->base);
+            look(&link->base);
         }
     } else if (reply->type == RESP_ERROR) {
         answer_error(link, &due, reply->text);
@@ -289,4 +301,6 @@ const struct remote_kind redis_kind = {
     .send = redis_send,
     .flush = flush,
     .stop = stop,
+    .fit = redis_fit,
+    .look = look,
 };

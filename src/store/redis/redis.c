@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/redis/redis.h"
 
+#include "core/out.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +142,28 @@ take_password(redis_store *store, const coat_store_conf *conf)
     return COAT_OK;
 }
 
+void
+redis_channel_to(const redis_store *store, const coat_handle *instance, char *out)
+{
+    coat_out to = coat_out_init(out, REDIS_CHANNEL_MAX);
+
+    coat_out_bytes(&to, (const uint8_t *)store->channel, store->channel_stem);
+    coat_out_str(&to, "to:");
+    coat_out_hex(&to, instance->bytes, sizeof instance->bytes);
+    (void)coat_out_end(&to);
+}
+
+/** Channels are not of one database, so they bear its number. */
+static void
+name_channels(redis_store *store)
+{
+    static const char name[] = "changes";
+    int len = snprintf(store->channel, sizeof store->channel, "%s%u:%s", store->prefix,
+                       store->db, name);
+
+    store->channel_stem = (size_t)len - strlen(name);
+}
+
 static coat_err
 take_url(redis_store *store, const coat_store_conf *conf)
 {
@@ -165,6 +189,7 @@ take_url(redis_store *store, const coat_store_conf *conf)
         return refuse(conf, "", "the database is not a number");
     if (take_password(store, conf) != COAT_OK)
         return COAT_INVALID;
+    name_channels(store);
     store->address.host = url->host;
     store->address.path = socket ? url->path : NULL;
     store->address.port = url->port != 0 ? url->port : DEFAULT_PORT;
@@ -238,7 +263,9 @@ redis_open(const coat_store_conf *conf, coat_store **out)
         free(store);
         return err;
     }
-    err = take_url(store, conf);
+    err = store->remote.rng(store->remote.rng_ctx, store->self, sizeof store->self);
+    if (err == COAT_OK)
+        err = take_url(store, conf);
     if (err != COAT_OK) {
         redis_close(&store->remote.base);
         return err;
@@ -259,13 +286,18 @@ redis_stats(coat_store *base, coat_store_stats *out)
         .unreadable = atomic_load(&store->remote.unreadable),
         .away = atomic_load(&store->remote.ready) == 0,
     };
+    coat_out notice = coat_out_init(stats.notice, sizeof stats.notice);
 
     for (int op = 0; op < 16; op++)
         stats.operations[op] = atomic_load(&store->remote.operations[op]);
     pthread_mutex_lock(&store->remote.mutex);
-    (void)snprintf(stats.notice, sizeof stats.notice, "%s",
-                   stats.away ? store->trouble : store->notice);
+    coat_out_str(&notice, stats.away ? store->trouble : store->notice);
+    if (!stats.away && store->watching[0] != '\0') {
+        coat_out_str(&notice, notice.len > 0 ? "; " : "");
+        coat_out_str(&notice, store->watching);
+    }
     pthread_mutex_unlock(&store->remote.mutex);
+    (void)coat_out_end(&notice);
     *out = stats;
     return COAT_OK;
 }
@@ -273,7 +305,7 @@ redis_stats(coat_store *base, coat_store_stats *out)
 /* No COAT_CAP_DURABLE: what an acknowledgment is worth is the server's setting, see notice. */
 const struct coat_store_ops coat_redis_ops = {
     .abi = COAT_STORE_ABI,
-    .caps = COAT_CAP_SHARED | COAT_CAP_ACCOUNTS,
+    .caps = COAT_CAP_SHARED | COAT_CAP_ACCOUNTS | COAT_CAP_WATCH,
     .name = "redis",
     .open = redis_open,
     .close = redis_close,
@@ -282,4 +314,6 @@ const struct coat_store_ops coat_redis_ops = {
     .submit = remote_submit,
     .wait = remote_wait,
     .stats = redis_stats,
+    .watch_open = redis_watch_open,
+    .watch_close = redis_watch_close,
 };

@@ -10,6 +10,8 @@
  *  hello.c     what is said and checked before the first request
  *  request.c   requests to commands
  *  answer.c    replies to answers
+ *  server.c    one server at a time
+ *  watch.c, report.c  changes, as they are reported
  *  journal.c   what was ended lately, for a server that has forgotten it
  *  resp.c      the wire format
  *  scripts/    what runs in the server, compiled in
@@ -20,6 +22,8 @@
  *   {ADDRESS}:a, :m   an account, meta data
  *   sessions, accounts, meta, owners         addresses in order, for SCAN and SWEEP
  *   global, epochs, versions, format         global epoch, counters
+ *   members           who has said something, and the version of it
+ * Channels: PREFIX DB:changes, and PREFIX DB:to:INSTANCE
  */
 
 #include "store/redis/resp.h"
@@ -30,6 +34,7 @@
 enum {
     REDIS_FORMAT = 1,
     REDIS_PREFIX_MAX = 64,
+    REDIS_CHANNEL_MAX = REDIS_PREFIX_MAX + 56,
     REDIS_DOUBTS_MAX = 1024,
     REDIS_RUN_ID = 40,
     REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
@@ -45,11 +50,13 @@ typedef enum redis_script {
     SCRIPT_END_ALL,
     SCRIPT_EPOCHS,
     SCRIPT_INSERT,
+    SCRIPT_LEAVE,
     SCRIPT_LIST,
     SCRIPT_LOAD,
     SCRIPT_REMOVE,
     SCRIPT_REMOVE_OWNER,
     SCRIPT_REPLACE,
+    SCRIPT_SAY,
     SCRIPT_SCAN,
     SCRIPT_SWEEP,
     SCRIPT_COUNT,
@@ -98,9 +105,13 @@ typedef struct redis_store {
     char prefix[REDIS_PREFIX_MAX + 2]; /* with the colon */
     char password[REMOTE_SECRET_MAX + 1];
     uint32_t db;
-    _Atomic uint64_t global; /* the highest global epoch seen */
+    char channel[REDIS_CHANNEL_MAX]; /* of changes */
+    size_t channel_stem;             /* bytes that all our channels begin with */
+    uint8_t self[8];                 /* who has changed something: this store */
+    _Atomic uint64_t global;         /* the highest global epoch seen */
     _Atomic uint64_t sessions, accounts;
     _Atomic bool full;
+    _Atomic uint64_t era; /* see server.c */
 
     /* Under remote.mutex. */
     redis_doubt doubts[REDIS_DOUBTS_MAX];
@@ -113,6 +124,9 @@ typedef struct redis_store {
     char run_id[REDIS_RUN_ID];   /* of the server that notice is about */
     char notice[256];            /* what is unsuitable about it */
     char trouble[200];           /* why there is no connection */
+    char serving[REDIS_RUN_ID];  /* the current server */
+    struct redis_watch *watches;
+    char watching[120]; /* what is wrong with watching it */
 } redis_store;
 
 /** What a reply that is due belongs to. */
@@ -136,6 +150,7 @@ typedef struct redis_link {
     redis_due *due; /* a ring */
     size_t due_first, due_count, due_cap;
     bool greeted;
+    uint64_t era;        /* it was greeted in */
     uint64_t connection; /* how many there were before */
     uint64_t number;     /* of the last request; begins at random */
     uint64_t client;
@@ -169,6 +184,18 @@ void redis_hello(redis_link *link); /* queue it */
 enum { HELLO_REPLAY = 100 }; /* `what` of a reply to redis_say_ended() */
 bool redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *reply);
 
+/** What a server's INFO says against it, or NULL; and which one it is. */
+const char *redis_info_wrong(coat_span info, char *run_id);
+
+/* server.c */
+bool redis_admit(redis_link *link); /* may it be used now? */
+bool redis_fit(const remote_link *link);
+void redis_unfit(redis_link *link); /* its server serves no more */
+
+/* watch.c */
+coat_err redis_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out);
+void redis_watch_close(coat_watch *watch);
+
 /* scripts/, compiled in by scripts/embed-lua */
 coat_span redis_script_body(redis_script script);
 
@@ -189,6 +216,10 @@ enum { REDIS_LOAD_AGAIN = 1 };
  * with the script's body. */
 coat_err redis_request(redis_link *link, coat_store_req *req, bool with_body);
 enum { REDIS_PHASES = 4 };
+/** The arguments that every script has last. */
+void redis_last_args(redis_link *link);
+/** The channel of messages to one instance: REDIS_CHANNEL_MAX bytes. */
+void redis_channel_to(const redis_store *store, const coat_handle *instance, char *out);
 
 /* answer.c */
 void redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply);

@@ -219,6 +219,7 @@ add_replace(command *c, const coat_store_req *req)
     add(c, value_follows.ptr, value_follows.len);
     add_ttl(c, req);
     add_global_seen(c);
+    add_str(c, req->space == COAT_SPACE_SESSION && !req->quiet ? "1" : "0");
 }
 
 static void
@@ -246,7 +247,7 @@ add_list(command *c, const coat_store_req *req)
 }
 
 static void
-add_remove_owner(command *c, coat_store_req *req)
+add_remove_owner(command *c, const coat_store_req *req)
 {
     add_owners(c, req->owner.bytes, "i");
     add_owners(c, req->owner.bytes, "e");
@@ -269,6 +270,38 @@ add_end_all(command *c, const coat_store_req *req)
     add_key(c, "nothing");
     add_global_seen(c);
     add_uint(c, req->again);
+}
+
+static void
+add_say(command *c, const coat_store_req *req)
+{
+    char to[REDIS_CHANNEL_MAX];
+    size_t from;
+
+    add_key(c, "members");
+    add_key(c, "versions");
+    add_key(c, "nothing");
+    add(c, req->address.bytes, COAT_HANDLE_BYTES);
+    add(c, value_follows.ptr, value_follows.len);
+    from = c->out.len;
+    if (req->has_to) {
+        redis_channel_to(c->store, &req->to, to);
+        coat_out_str(&c->out, to);
+    }
+    add_since(c, from);
+    add_str(c, req->item != NULL ? "1" : "0");
+    add_uint(c, COAT_STORE_LIST_MAX);
+}
+
+static void
+add_leave(command *c, const coat_store_req *req)
+{
+    add_key(c, "members");
+    add(c, req->address.bytes, COAT_HANDLE_BYTES);
+    if (req->version != 0)
+        add_uint(c, req->version);
+    else
+        add_str(c, "");
 }
 
 static void
@@ -360,6 +393,12 @@ add_operation(command *c, coat_store_req *req)
     case COAT_OP_SWEEP:
         add_sweep(c, req);
         return SCRIPT_SWEEP;
+    case COAT_OP_SAY:
+        add_say(c, req);
+        return SCRIPT_SAY;
+    case COAT_OP_LEAVE:
+        add_leave(c, req);
+        return SCRIPT_LEAVE;
     default: /* LOAD is the commonest, and the server's own commands are its fastest */
         script = remote_pending_of(req)->count == REDIS_LOAD_AGAIN ? SCRIPT_LOAD : SCRIPT_COUNT;
         if (script == SCRIPT_COUNT)
@@ -382,7 +421,8 @@ count_keys(redis_script script, coat_space space)
         [SCRIPT_ADD] = 3,    [SCRIPT_LOAD] = 1,         [SCRIPT_END_ALL] = 3,
         [SCRIPT_EPOCHS] = 2, [SCRIPT_INSERT] = 6,       [SCRIPT_LIST] = 3,
         [SCRIPT_REMOVE] = 2, [SCRIPT_REMOVE_OWNER] = 5, [SCRIPT_REPLACE] = 2,
-        [SCRIPT_SCAN] = 2,   [SCRIPT_SWEEP] = 4,
+        [SCRIPT_SCAN] = 2,   [SCRIPT_SWEEP] = 4,        [SCRIPT_SAY] = 3,
+        [SCRIPT_LEAVE] = 1,
     };
     size_t n = keys[script];
 
@@ -427,7 +467,7 @@ write_command(const command *c, const coat_store_req *req, redis_script script, 
     } else {
         coat_span body = redis_script_body(script);
 
-        resp_begin(out, args + 4);
+        resp_begin(out, args + 6);
         resp_arg_str(out, with_body ? "EVAL" : "EVALSHA");
         if (with_body)
             resp_arg(out, body.ptr, body.len);
@@ -437,8 +477,18 @@ write_command(const command *c, const coat_store_req *req, redis_script script, 
     }
     write_args(c, req->value);
     if (script != SCRIPT_COUNT)
-        resp_arg_uint(out, c->link->number);
+        redis_last_args(c->link);
     return COAT_OK;
+}
+
+void
+redis_last_args(redis_link *link)
+{
+    const redis_store *store = redis_store_of(link);
+
+    resp_arg(&link->out, store->self, sizeof store->self);
+    resp_arg_str(&link->out, store->channel);
+    resp_arg_uint(&link->out, link->number);
 }
 
 static coat_err

@@ -128,6 +128,14 @@ send_on(remote_link *link, coat_store_req *req)
     complete(lane, req, err);
 }
 
+static bool
+is_fit(const remote_link *link)
+{
+    const struct remote_kind *kind = remote_store_of(link)->kind;
+
+    return kind->fit == NULL || kind->fit(link);
+}
+
 /** The first ready link with room, so that a turn's requests leave together. */
 static remote_link *
 ready_link(const remote_lane *lane)
@@ -135,7 +143,8 @@ ready_link(const remote_lane *lane)
     for (uint32_t i = 0; i < store_of(lane)->links; i++) {
         remote_link *link = lane->links[i];
 
-        if (link->state == REMOTE_READY && link->flight.count < store_of(lane)->flight_max)
+        if (link->state == REMOTE_READY && link->flight.count < store_of(lane)->flight_max &&
+            is_fit(link))
             return link;
     }
     return NULL;
@@ -329,6 +338,14 @@ remote_link_failed(remote_link *link)
     pace(lane);
 }
 
+static void
+drop_unfit(remote_lane *lane)
+{
+    for (uint32_t i = 0; i < store_of(lane)->links; i++)
+        if (lane->links[i]->state == REMOTE_READY && !is_fit(lane->links[i]))
+            remote_link_failed(lane->links[i]);
+}
+
 /* ---- time ---- */
 
 static bool
@@ -387,7 +404,10 @@ tick(remote_lane *lane)
         if (link->state == REMOTE_CONNECTING ? link->next_ms <= now_ms
                                              : has_late(&link->flight, now_ms))
             remote_link_failed(link);
+        else if (link->state == REMOTE_CONNECTING && store_of(lane)->kind->look != NULL)
+            store_of(lane)->kind->look(link);
     }
+    drop_unfit(lane);
     look_for_closing(lane, now_ms);
     connect_links(lane, now_ms);
     if (is_open(store_of(lane)))
@@ -510,6 +530,22 @@ run_once(remote_lane *lane, uv_run_mode mode)
     lane->running = false;
 }
 
+/**
+ * Nobody drives an idle lane of its own loop: see first what has become of its links, and what
+ * a watch has to report. A loop without a referenced handle that is active does not run at all.
+ */
+static void
+look_around(remote_lane *lane)
+{
+    if (!lane->owned || lane->running || lane->closing || lane->outstanding > 0)
+        return;
+    uv_ref((uv_handle_t *)&lane->pace);
+    (void)uv_timer_start(&lane->pace, on_pace, 0, 0);
+    run_once(lane, UV_RUN_NOWAIT);
+    if (lane->outstanding == 0)
+        uv_unref((uv_handle_t *)&lane->pace);
+}
+
 static void
 refuse(coat_store_req *req, coat_err err)
 {
@@ -528,9 +564,7 @@ remote_submit(coat_lane *base, coat_store_req *req)
 
     *remote_pending_of(req) = (remote_pending){0};
     atomic_fetch_add_explicit(&store->operations[req->op], 1, memory_order_relaxed);
-    /* Nobody drives an idle lane of its own loop: see first what has become of its links. */
-    if (lane->owned && lane->outstanding == 0)
-        run_once(lane, UV_RUN_NOWAIT);
+    look_around(lane);
     if (lane->closing || lane->outstanding >= REMOTE_WAITING_MAX) {
         refuse(req, lane->closing ? COAT_CANCELLED : COAT_BUSY);
         return;
@@ -544,6 +578,7 @@ remote_submit(coat_lane *base, coat_store_req *req)
         uv_ref((uv_handle_t *)&lane->pace);
         pace(lane);
     }
+    drop_unfit(lane);
     link = lane->waiting.count == 0 ? ready_link(lane) : NULL;
     if (link != NULL) {
         send_on(link, req);

@@ -74,6 +74,10 @@ struct remote_kind {
     /* Drop the connection, if there is one; nothing of it may come any more. What is in flight
      * is still in link->flight, so that writes of unknown outcome can be noted. */
     void (*stop)(remote_link *link);
+    /* May be NULL: may a request still be sent on it? If not it is dropped. Cheap. */
+    bool (*fit)(const remote_link *link);
+    /* May be NULL: called now and then while it connects. */
+    void (*look)(remote_link *link);
 };
 
 typedef enum remote_state {
@@ -116,6 +120,7 @@ struct remote_lane {
     uv_loop_t *loop;
     uv_loop_t own; /* if opened without one */
     bool owned, running, closing;
+    bool watched; /* has a watch: the kind's own */
     remote_list waiting;
     uint32_t outstanding;
     uint64_t closings; /* of the breaker, as last seen */

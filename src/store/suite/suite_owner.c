@@ -401,15 +401,18 @@ replayed_with_spare(suite_run *run)
                           .owner = suite_owner(3),
                           .has_spare = true,
                           .spare = suite_handle(3, 2),
-                          .again = 5000,
                           .now_ms = NOW,
                           .timeout_ms = 60000};
+    uint64_t owner, global;
 
     for (uint64_t serial = 1; serial <= 3; serial++)
         EXPECT_ERR(run,
                    suite_insert(run->lane, NULL, COAT_SPACE_SESSION, suite_handle(3, serial),
                                 "v", 0, NOW),
                    COAT_OK);
+    /* Higher than it has: that of a cache is not 0 before it was raised. */
+    EXPECT_ERR(run, suite_epochs(run->lane, 3, &owner, &global), COAT_OK);
+    req.again = owner + 5000;
     EXPECT_ERR(run, coat_store_run(run->lane, &req), COAT_OK);
     for (uint64_t serial = 1; serial <= 3; serial++)
         EXPECT_ERR(run, suite_load(run->lane, COAT_SPACE_SESSION, suite_handle(3, serial), NOW),

@@ -242,6 +242,7 @@ export class Gate {
     const daemon = (this.daemon = new GateDaemon({ ...options, dir: this.dir }));
     if (this.clock) daemon.options.env = { LD_PRELOAD: preloaded(this.clock).join(' '), COAT_TEST_CLOCK: this.clock.file, ...(options.env ?? {}) };
     await daemon.prepare();
+    options.prepared?.(daemon);
     await daemon.up();
     this.cookie = daemon.cookie;
   }

@@ -15,11 +15,21 @@ local function next_number(key, above)
     redis.call('SET', key, text(number))
     return number
 end
+-- Tell who watches. Before what it tells of: where it is refused, nothing has changed. It is read
+-- when the script is at its end. The last arguments of every script are: who asks, the channel,
+-- the request's number.
+local function tell(message)
+    redis.call('PUBLISH', ARGV[#ARGV - 1], message)
+end
+local function tell_address(address, gone)
+    tell('a' .. ARGV[#ARGV - 2] .. address .. gone)
+end
 -- The global epoch; one that a caller has seen before and is lost here is put back (RV-5).
 local function global_epoch(key, seen)
     local now = redis.call('GET', key) or '0'
     if tonumber(now) < tonumber(seen) then
         now = seen
+        tell('g' .. struct.pack('<I8', tonumber(now)))
         redis.call('SET', key, now)
     end
     return now

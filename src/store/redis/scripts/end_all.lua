@@ -6,5 +6,6 @@ local now, given = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[2]
 if given > 0 and now >= given then return {0, text(now)} end
 local epoch = next_number(KEYS[2], math.max(now, tonumber(ARGV[1]), given) + 1)
 if given > 0 then epoch = given end
+tell('g' .. struct.pack('<I8', epoch))
 redis.call('SET', KEYS[1], text(epoch))
 return {0, text(epoch)}

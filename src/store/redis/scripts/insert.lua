@@ -23,6 +23,7 @@ if superseded ~= '' then
     if old ~= 'live' then return {1} end
     if ARGV[12] ~= '' and ARGV[12] ~= string.sub(head, 9, 16) then return {2} end
 end
+if superseded ~= '' then tell_address(superseded .. owner, '1') end
 -- The first write: on a full server it fails, before anything has changed.
 local version = next_number(KEYS[6], 1)
 local crowd, surplus, erased, most = {}, 0, 0, tonumber(ARGV[8])
@@ -45,6 +46,7 @@ put(KEYS[1], ARGV[5] .. struct.pack('<I8', version) .. ARGV[6], ARGV[7])
 if superseded ~= '' then erase(superseded) end
 local answer = {0, text(version)}
 for i = 1, surplus do
+    tell_address(crowd[i] .. owner, '1')
     erase(crowd[i])
     answer[i + 2] = crowd[i]
 end

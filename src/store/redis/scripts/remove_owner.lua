@@ -10,11 +10,13 @@ if spare ~= '' then
     value = redis.call('GET', key)
     state = look(value, tonumber(ARGV[1]), before, global)
 end
--- All that is listed has ended: the list goes as a whole, whatever its length. It is also the
--- first write, which a full server allows, and with it those that follow.
-redis.call('UNLINK', KEYS[1])
+-- The first write is one that a full server allows, and with it those that follow.
+redis.call('PERSIST', KEYS[2])
 local epoch = next_number(KEYS[4], math.max(tonumber(before), tonumber(global), given) + 1)
 if given > 0 then epoch = given end
+tell('o' .. ARGV[2] .. struct.pack('<I8', epoch) .. spare)
+-- All that is listed has ended: the list goes as a whole, whatever its length.
+redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], text(epoch) .. ' ' .. ARGV[1])
 redis.call('ZADD', KEYS[3], 0, ARGV[2])
 if state == 'live' then

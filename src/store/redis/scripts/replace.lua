@@ -1,6 +1,6 @@
 -- KEYS value, versions, and of a session: owner's epoch, global epoch
 -- ARGV now, version (8 bytes), value up to the version, expiry (8 bytes), value behind the epochs,
---      ttl, seen global
+--      ttl, seen global, 1: others have to hear of it
 local epoch, global = '0', '0'
 if KEYS[3] then
     epoch = owner_epoch(KEYS[3])
@@ -16,6 +16,7 @@ if string.sub(head, 9, 16) ~= ARGV[2] then return {2} end
 if #ARGV[5] <= redis.call('STRLEN', KEYS[1]) - HEAD + 16 + 1024 then
     redis.call('PERSIST', KEYS[1])
 end
+if ARGV[8] == '1' then tell_address(string.sub(ARGV[5], 1, 16), '0') end
 local version = next_number(KEYS[2], version_of(head) + 1)
 put(KEYS[1], ARGV[3] .. struct.pack('<I8', version) .. ARGV[4] .. string.sub(head, 25, 40) .. ARGV[5], ARGV[6])
 return {0, text(version)}

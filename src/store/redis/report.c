@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * Messages to events. Ours, as common.lua writes them:
+ *   a TELLER(8) ADDRESS(16) gone(0|1)   o OWNER(8) EPOCH(8) [SPARE'S SERIAL(8)]
+ *   g EPOCH(8)                          s INSTANCE(16) bytes
+ * Redis's own name keys that were deleted, have expired or were evicted, by whomever; or say,
+ * by an invalidation without keys, that everything was flushed.
+ */
+
+#include "store/redis/watch.h"
+
+static void
+tell(redis_watch *w, const coat_watch_event *event)
+{
+    if (w->ready)
+        w->sink.event(w->sink.ctx, event);
+}
+
+/* ---- what the scripts say ---- */
+
+static bool
+address_changed(redis_watch *w, coat_span m)
+{
+    coat_watch_event event = {.kind = COAT_WATCH_ADDRESS};
+
+    if (m.len != 26 || (m.ptr[25] != '0' && m.ptr[25] != '1'))
+        return false;
+    event.own = memcmp(m.ptr + 1, w->store->self, sizeof w->store->self) == 0;
+    memcpy(event.address.bytes, m.ptr + 9, sizeof event.address.bytes);
+    event.gone = m.ptr[25] == '1';
+    tell(w, &event);
+    return true;
+}
+
+static bool
+owner_ended(redis_watch *w, coat_span m)
+{
+    coat_watch_event event = {.kind = COAT_WATCH_OWNER};
+
+    if ((m.len != 17 && m.len != 25) || coat_load64(m.ptr + 9) >= (uint64_t)1 << 53)
+        return false;
+    memcpy(event.owner.bytes, m.ptr + 1, sizeof event.owner.bytes);
+    event.epoch = coat_load64(m.ptr + 9);
+    event.has_spare = m.len == 25;
+    if (event.has_spare) {
+        memcpy(event.spare.bytes, m.ptr + 17, 8);
+        memcpy(event.spare.bytes + 8, event.owner.bytes, sizeof event.owner.bytes);
+    }
+    tell(w, &event);
+    return true;
+}
+
+static bool
+all_ended(redis_watch *w, coat_span m)
+{
+    coat_watch_event event = {.kind = COAT_WATCH_ALL};
+
+    /* Epochs are numbers that Lua can count with; a higher one would never be reached. */
+    if (m.len != 9 || coat_load64(m.ptr + 1) >= (uint64_t)1 << 53)
+        return false;
+    event.epoch = redis_global_seen(w->store, coat_load64(m.ptr + 1));
+    tell(w, &event);
+    return true;
+}
+
+static bool
+was_said(redis_watch *w, coat_span m)
+{
+    coat_watch_event event = {.kind = COAT_WATCH_SAID};
+
+    if (m.len <= 17 || m.len > 17 + COAT_SAY_MAX)
+        return false;
+    memcpy(event.address.bytes, m.ptr + 1, sizeof event.address.bytes);
+    event.message = (coat_span){m.ptr + 17, m.len - 17};
+    tell(w, &event);
+    return true;
+}
+
+static bool
+ours(redis_watch *w, coat_span m)
+{
+    if (m.len == 0)
+        return true; /* a connection asks whether it may */
+    switch (m.ptr[0]) {
+    case 'a':
+        return address_changed(w, m);
+    case 'o':
+        return owner_ended(w, m);
+    case 'g':
+        return all_ended(w, m);
+    case 's':
+        return was_said(w, m);
+    default:
+        return false;
+    }
+}
+
+/* ---- what Redis says ---- */
+
+static bool
+unhex(coat_span text, uint8_t *out)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        uint8_t v = (uint8_t)(c >= '0' && c <= '9'   ? c - '0'
+                              : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                     : 16);
+
+        if (v == 16)
+            return false;
+        out[i / 2] = (uint8_t)(out[i / 2] << 4 | v);
+    }
+    return true;
+}
+
+/** {OWNER}:s:SERIAL; an owner's or the global epoch; all else is nothing that is watched. */
+static void
+key_gone(redis_watch *w, coat_span key)
+{
+    size_t prefix = strlen(w->store->prefix);
+    coat_watch_event event = {.kind = COAT_WATCH_ADDRESS, .gone = true};
+
+    if (key.len < prefix || memcmp(key.ptr, w->store->prefix, prefix) != 0)
+        return;
+    key = (coat_span){key.ptr + prefix, key.len - prefix};
+    if (coat_span_is(key, COAT_LIT("global"))) {
+        event.kind = COAT_WATCH_ALL;
+        tell(w, &event);
+        return;
+    }
+    if (key.len < 20 || key.ptr[0] != '{' || memcmp(key.ptr + 17, "}:", 2) != 0 ||
+        !unhex((coat_span){key.ptr + 1, 16}, event.owner.bytes))
+        return;
+    if (key.len == 20 && key.ptr[19] == 'e') {
+        event.kind = COAT_WATCH_OWNER;
+        tell(w, &event);
+        return;
+    }
+    if (key.len != 37 || memcmp(key.ptr + 19, "s:", 2) != 0 ||
+        !unhex((coat_span){key.ptr + 21, 16}, event.address.bytes))
+        return;
+    memcpy(event.address.bytes + 8, event.owner.bytes, sizeof event.owner.bytes);
+    tell(w, &event);
+}
+
+bool
+redis_report(redis_watch *w, coat_span channel, const resp_reply *message)
+{
+    coat_span stem = {(const uint8_t *)w->store->channel, w->store->channel_stem};
+    coat_watch_event flushed = {.kind = COAT_WATCH_ALL};
+
+    if (channel.len > stem.len && memcmp(channel.ptr, stem.ptr, stem.len) == 0)
+        return message->type == RESP_STRING && ours(w, message->text);
+    if (message->type == RESP_STRING)
+        key_gone(w, message->text);
+    else
+        tell(w, &flushed);
+    return true;
+}

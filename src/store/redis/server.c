@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * One server at a time (store.h, watching, rule 3). A store has a current server, known by its
+ * run id, and counts its eras: a connection is used in the era that it was greeted in. While a
+ * watch is ready on another server a new connection waits: the watch reports LOST first, on its
+ * own thread. A watch becomes ready in an era of its server, so that no connection to another
+ * one takes a request from then on.
+ */
+
+#include "store/redis/watch.h"
+
+#include <stdio.h>
+
+/** Under the mutex. Is one of them ready elsewhere? It is told to go. */
+static bool
+held_elsewhere(redis_store *store, const char *run_id)
+{
+    bool held = false;
+
+    for (redis_watch *w = store->watches; w != NULL; w = w->next) {
+        if (!w->ready || (run_id != NULL && memcmp(w->run_id, run_id, REDIS_RUN_ID) == 0))
+            continue;
+        held = true;
+        atomic_store(&w->told_to_lose, true);
+        (void)uv_async_send(&w->async);
+    }
+    return held;
+}
+
+/** Under the mutex. @return false: not yet */
+static bool
+turn_to(redis_store *store, const char *run_id)
+{
+    if (held_elsewhere(store, run_id))
+        return false;
+    if (memcmp(store->serving, run_id, REDIS_RUN_ID) != 0) {
+        memcpy(store->serving, run_id, REDIS_RUN_ID);
+        atomic_fetch_add(&store->era, 1);
+    }
+    return true;
+}
+
+bool
+redis_admit(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+    bool admitted;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    admitted = turn_to(store, link->run_id);
+    link->era = atomic_load(&store->era);
+    pthread_mutex_unlock(&store->remote.mutex);
+    return admitted;
+}
+
+bool
+redis_fit(const remote_link *base)
+{
+    const redis_link *link = (const redis_link *)base;
+
+    return link->era == atomic_load(&redis_store_of(link)->era);
+}
+
+void
+redis_unfit(redis_link *link)
+{
+    redis_store *store = redis_store_of(link);
+
+    pthread_mutex_lock(&store->remote.mutex);
+    if (link->era == atomic_load(&store->era)) {
+        memset(store->serving, 0, sizeof store->serving);
+        atomic_fetch_add(&store->era, 1);
+        (void)held_elsewhere(store, NULL);
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+bool
+redis_watch_admit(redis_watch *w)
+{
+    redis_store *store = w->store;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    w->ready = turn_to(store, w->run_id);
+    if (w->ready)
+        (void)snprintf(store->watching, sizeof store->watching, "%s",
+                       w->blind ? "notify-keyspace-events without Egxe: what others delete or "
+                                  "evict goes unnoticed"
+                                : "");
+    pthread_mutex_unlock(&store->remote.mutex);
+    return w->ready;
+}
+
+void
+redis_watch_leave(redis_watch *w, const char *why)
+{
+    redis_store *store = w->store;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    w->ready = false;
+    if (why != NULL) {
+        size_t len = (size_t)snprintf(store->watching, sizeof store->watching,
+                                      "changes are not heard of: %s", why);
+
+        if (len >= sizeof store->watching)
+            len = sizeof store->watching - 1;
+        redis_printable(store->watching, (const uint8_t *)store->watching, len);
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+void
+redis_watch_enter(redis_watch *w)
+{
+    redis_store *store = w->store;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    w->next = store->watches;
+    store->watches = w;
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+void
+redis_watch_exit(redis_watch *w)
+{
+    redis_store *store = w->store;
+    redis_watch **at = &store->watches;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    while (*at != NULL && *at != w)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = w->next;
+    w->ready = false;
+    store->watching[0] = '\0';
+    pthread_mutex_unlock(&store->remote.mutex);
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Three instances over one real Redis, each with a node table of its own: what is served from memory,
+// and that nothing is which another instance has ended.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Daemon, build, sleep, until } from './lib.mjs';
+import { Clock, Gate, clockPath, missing } from './module/nginx.mjs';
+import { Redis, only, sameKeys, usable } from './redis.mjs';
+import { metrics, plant, sanitized, status, storeOps } from './routes.mjs';
+
+const scale = Number(process.env.COAT_TEST_SCALE ?? 1);
+const redis = new Redis();
+const clocked = usable && existsSync(clockPath) && !sanitized;
+let clock, all, a, b, c;
+
+async function another(first, options = {}) {
+  const d = new Daemon({ config: redis.config(), level: 'info', ...options });
+  await d.prepare();
+  if (first) sameKeys(first, d);
+  await d.up();
+  return d;
+}
+
+const everywhere = (jar) => Promise.all(all.map((d) => status(d, jar)));
+const count = async (d, name) => (await metrics(d)).get(name) ?? 0;
+const hits = (d) => count(d, 'coatcheck_table_answers_total{answer="live"}');
+const end = (d, handle) => d.ask('POST', `/v1/sessions/${handle}/end`);
+
+/** Until this instance answers from its table: looked at by what the store is asked for. */
+const served = (d, jar) => until('the table answers', async () => {
+  const from = await hits(d);
+  return (await status(d, jar)) === 200 && (await hits(d)) > from;
+});
+
+before(async () => {
+  if (!usable) return;
+  await redis.up();
+  clock = new Clock(redis.dir);
+  const env = clocked ? { LD_PRELOAD: clockPath, COAT_TEST_CLOCK: clock.file } : {};
+  a = await another(null, { env });
+  await a.addUser();
+  b = await another(a, { env });
+  c = await another(a, { env });
+  all = [a, b, c];
+});
+after(async () => {
+  for (const d of all ?? []) await d.stop();
+  await redis.gone();
+});
+
+test('under the lease checks are answered from the table, on every instance, without the store', only, async () => {
+  const { jar } = await plant(a);
+  for (const d of all) await served(d, jar);
+  for (const d of all) {
+    const from = await hits(d), asked = await storeOps(d, ['load']);
+    for (let i = 0; i < 200; i++) assert.equal(await status(d, jar), 200);
+    const told = (await hits(d)) - from, loads = (await storeOps(d, ['load'])) - asked;
+    assert.ok(told >= 190 && loads <= 10, `${told} from the table, ${loads} from the store`);
+  }
+});
+
+/**
+ * A session that all have in their tables is ended on one of them; meanwhile others ask without pause.
+ * No check that begins after the acknowledgment is accepted, anywhere.
+ */
+async function race(n, finish) {
+  const here = all[n % 3];
+  const { jar, handle, json } = await plant(here, { user: `user${n}` });
+  for (const d of all) for (let i = 0; i < 2; i++) assert.equal(await status(d, jar), 200);
+  let acknowledged = false, late = 0;
+  const asking = all.map(async (d) => {
+    for (let after = 0; after < 2;) {
+      const is_after = acknowledged;
+      const got = await status(d, jar.clone());
+      if (is_after) {
+        after++;
+        if (got !== 401) late++;
+      }
+    }
+  });
+  const res = await finish(here, { handle, jar, json, user: `user${n}` });
+  acknowledged = true;
+  await Promise.all(asking);
+  assert.ok(res.status === 204 || res.status === 200, `${res.status} ${res.body}`);
+  assert.equal(late, 0, `race ${n}: accepted after its end was acknowledged`);
+}
+
+test('RV-1: what one instance has ended, and said so, is accepted on none: races', only, async () => {
+  const turns = Math.round(300 * scale);
+  const before = await Promise.all(all.map((d) => count(d, 'coatcheck_table_answers_total{answer="live"}')));
+  for (let n = 0; n < turns; n++)
+    await race(n, (d, s) => (n % 10 === 9 ? d.ask('POST', `/v1/users/${s.user}/end-sessions`)
+      : n % 50 === 25 ? d.ask('POST', '/v1/end-all') : end(d, s.handle)));
+  /* These were races with tables that answered. */
+  for (const [i, d] of all.entries()) assert.ok((await hits(d)) - before[i] > turns / 2);
+});
+
+test('RV-1 RV-2: deleted or flushed in Redis by hand: gone from every table', only, async () => {
+  for (const how of ['del', 'flush']) {
+    const { jar } = await plant(b);
+    for (const d of all) await served(d, jar);
+    if (how === 'flush') {
+      await redis.ask('FLUSHALL');
+      await a.addUser();
+    } else {
+      const keys = (await redis.ask('KEYS coat:{*}:s:*')).split('\r\n').filter((k) => k.startsWith('coat:'));
+      for (const key of keys) await redis.ask(`DEL ${key}`);
+    }
+    for (const d of all) await until('it is gone', async () => (await status(d, jar)) === 401);
+  }
+});
+
+test('RV-2: whose subscription is cut does not trust its table until it hears again', only, async () => {
+  const { jar } = await plant(a);
+  for (const d of all) await served(d, jar);
+  await redis.ask('ACL SETUSER default -subscribe');
+  await redis.ask('CLIENT KILL TYPE pubsub');
+  for (const d of all) await until('every check asks the store', async () => {
+    const from = await hits(d);
+    return (await status(d, jar)) === 200 && (await hits(d)) === from;
+  });
+  for (const d of all) {
+    const from = await hits(d);
+    for (let i = 0; i < 20; i++) assert.equal(await status(d, jar), 200);
+    assert.equal(await hits(d), from, 'nothing is answered from the table');
+    await until('it says why', async () => /changes are not heard of: .*SUBSCRIBE/.test((await d.ask('GET', '/v1/status')).json().store.notice));
+  }
+  for (let n = 0; n < 5; n++) await race(1000 + n, (d, s) => end(d, s.handle));
+  await redis.ask('ACL SETUSER default +subscribe');
+  for (const d of all) await served(d, jar);
+  for (let n = 0; n < 10; n++) {
+    /* Cut while the races go on. */
+    const cut = redis.ask('CLIENT KILL TYPE pubsub');
+    await race(2000 + n, (d, s) => end(d, s.handle));
+    await cut;
+  }
+  assert.deepEqual(await everywhere(jar), [200, 200, 200]);
+});
+
+test('SF-1 RV-3: Redis stops or dies: 503 when the lease is over, nobody is signed out', only, async () => {
+  for (const how of ['SIGSTOP', 'SIGKILL']) {
+    const { jar } = await plant(a);
+    for (const d of all) await served(d, jar);
+    if (how === 'SIGSTOP') redis.child.kill('SIGSTOP');
+    else await redis.down();
+    const since = performance.now();
+    for (const d of all) await until('503', async () => {
+      const late = performance.now() - since > 1500; /* a lease is of 1 s */
+      const res = await d.get('/auth/verify', { jar });
+      assert.ok(res.status === 503 || (res.status === 200 && !late), `${how}: ${res.status}`);
+      assert.equal(res.cookies.length, 0);
+      return res.status === 503;
+    });
+    if (how === 'SIGSTOP') redis.child.kill('SIGCONT');
+    else await redis.up();
+    for (const d of all) {
+      await until('it is back', async () => {
+        const got = await status(d, jar);
+        assert.notEqual(got, 401, 'nobody was signed out');
+        return got === 200;
+      });
+      await served(d, jar);
+    }
+  }
+});
+
+test('SF-4: a sign-out during an outage is denied at once and replayed, also after kill -9', only, async () => {
+  for (const how of ['lives', 'dies']) {
+    const { jar, handle } = await plant(a);
+    for (const d of all) await served(d, jar);
+    await redis.down();
+    assert.equal((await end(a, handle)).status, 503);
+    for (let i = 0; i < 5; i++) assert.ok([401, 503].includes(await status(a, jar)));
+    if (how === 'dies') await a.down('SIGKILL');
+    await redis.up();
+    if (how === 'dies') await a.up();
+    for (let i = 0; i < 5; i++) assert.ok([401, 503].includes(await status(a, jar)), 'denied where it was ended');
+    for (const d of all) await until('it is replayed', async () => (await status(d, jar)) === 401);
+    for (let n = 0; n < 3; n++) assert.deepEqual(await everywhere(jar), [401, 401, 401]);
+  }
+});
+
+test('LC-10: 50 sign-ins at once over three instances leave exactly 10 sessions', only, async () => {
+  for (let round = 0; round < 3 * scale; round++) {
+    const user = `crowd${round}`;
+    const made = await Promise.all(Array.from({ length: 50 }, (_, i) => plant(all[i % 3], { user })));
+    for (const d of all) {
+      const now = await Promise.all(made.map(({ jar }) => status(d, jar)));
+      assert.equal(now.filter((s) => s === 200).length, 10);
+      assert.equal(now.filter((s) => s === 401).length, 40);
+    }
+  }
+});
+
+describe('the nginx module in front of one instance', { skip: !usable ? only.skip : missing }, () => {
+  let g;
+  before(async () => {
+    g = await Gate.start({ daemon: { config: redis.config(), prepared: (d) => sameKeys(a, d) } });
+  });
+  after(async () => g?.stop());
+
+  test('RV-1: serves from the table under the lease, and refuses what another instance has ended', async () => {
+    for (let n = 0; n < 30 * scale; n++) {
+      const { jar, handle } = await plant(g.daemon, { user: `gate${n}` });
+      await until('it lets him in', async () => (await g.get('/', { jar })).status === 200);
+      for (let i = 0; i < 3; i++) assert.equal((await g.get('/', { jar })).status, 200);
+      assert.ok((await end(all[n % 3], handle)).status < 300);
+      assert.equal((await g.get('/', { jar })).status, 401);
+    }
+  });
+
+  test('SF-1: without Redis it says 503 when the lease is over', async () => {
+    const { jar } = await plant(g.daemon);
+    await until('it lets him in', async () => (await g.get('/', { jar })).status === 200);
+    await redis.down();
+    await sleep(1500); /* longer than a lease: from now on never */
+    for (let i = 0; i < 5; i++) assert.equal((await g.get('/', { jar })).status, 503);
+    await redis.up();
+    await until('it is back', async () => (await g.get('/', { jar })).status === 200);
+  });
+});
+
+/* The last: it puts the clock of these instances forward, far from that of others. */
+test('LC-5: when rotation is due, of 60 requests to three instances exactly one carries the successor', clocked ? {} : { skip: 'no clock to put forward' }, async () => {
+  for (let round = 0; round < 10 * scale; round++) {
+    const { jar } = await plant(all[round % 3], { user: `turn${round}` });
+    for (const d of all) assert.equal(await status(d, jar), 200);
+    clock.forward(15 * 60 * 1000 + 1000);
+    const got = await Promise.all(Array.from({ length: 60 }, (_, i) => all[i % 3].get('/auth/verify', { jar: jar.clone() })));
+    for (const res of got) assert.equal(res.status, 200);
+    const carrying = got.filter((res) => res.cookies.length > 0);
+    assert.equal(carrying.length, 1, 'one successor');
+    const next = jar.clone();
+    next.take(carrying[0]);
+    for (const d of all) assert.equal(await status(d, next), 200);
+  }
+});
