@@ -219,6 +219,8 @@ describe('the nginx module in front of one instance', { skip: !usable ? only.ski
     for (let i = 0; i < 5; i++) assert.equal((await g.get('/', { jar })).status, 503);
     await redis.up();
     await until('it is back', async () => (await g.get('/', { jar })).status === 200);
+    /* And so are the others, before what comes next. */
+    for (const d of all) await until('it is back', async () => (await d.ask('GET', '/v1/ready')).status === 200);
   });
 });
 
