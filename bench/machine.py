@@ -19,8 +19,10 @@ Both sides of a row ran in the same run, in turn, on the same core; figures are 
 rounds. "CPU per request" is user and system time of the server and its children (`/proc`), divided
 by the answers that were counted. The load came from another core over keep-alive connections.
 "ratio" is ours to theirs, the median of the rounds' ratios, unless it says how many times cheaper
-we are. A goal that is missed is
-said here and fails nothing: speed depends on machine and hour.
+we are. "CPU added" is the median of the rounds'
+differences: one process of nginx has the page with and without, and several such processes follow
+one another. A goal that is missed is said here and fails nothing: speed depends on machine and
+hour. A session that is accepted after its sign-out does fail the run.
 
 {table}
 
