@@ -97,7 +97,7 @@ server_port(const pg_server *s)
 }
 
 /** One statement as the superuser. @return its first field, or the error */
-static inline const char *
+static inline __attribute__((format(printf, 2, 3))) const char *
 server_sql(const pg_server *s, const char *format, ...)
 {
     static char answer[4096];

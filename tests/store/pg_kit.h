@@ -56,7 +56,7 @@ end(void)
     store = NULL;
 }
 
-static inline const char *
+static inline __attribute__((format(printf, 1, 2))) const char *
 sql(const char *format, ...)
 {
     char text[2000], whole[2200];
