@@ -64,33 +64,41 @@ sign(algorithm *a)
     return ok;
 }
 
-static bool
-open_algorithm(algorithm *a)
+/* Makes the key pair, or takes the shared secret; returns the length of what signs. */
+static int
+make_keys(algorithm *a, unsigned char secret[static PEM_MAX])
 {
-    unsigned char secret[PEM_MAX] = "0123456789abcdef0123456789abcdef";
-    int secret_len = 32;
-    jwt_t *jwt = NULL;
-    bool ok = true;
+    static const char shared[] = "0123456789abcdef0123456789abcdef";
 
     if (a->alg == JWT_ALG_RS256)
         a->pkey = EVP_RSA_gen(2048);
     if (a->alg == JWT_ALG_ES256)
         a->pkey = EVP_EC_gen("P-256");
     if (a->pkey != NULL) {
-        secret_len = pem(a->pkey, true, secret);
         a->key_len = pem(a->pkey, false, a->key);
-    } else {
-        a->key_len = secret_len;
-        memcpy(a->key, secret, (size_t)secret_len);
+        return pem(a->pkey, true, secret);
     }
-    ok = secret_len > 0 && a->key_len > 0 && jwt_new(&jwt) == 0 &&
-         jwt_add_grant(jwt, "sub", "alice@example.com") == 0 &&
-         jwt_add_grant(jwt, "roles", "user editor") == 0 &&
-         jwt_add_grant(jwt, "amr", "pwd") == 0 &&
-         jwt_add_grant_int(jwt, "iat", 1700000000) == 0 &&
-         jwt_add_grant_int(jwt, "exp", 1700043200) == 0 &&
-         jwt_set_alg(jwt, a->alg, secret, secret_len) == 0 &&
-         (a->text = jwt_encode_str(jwt)) != NULL;
+    a->key_len = (int)sizeof shared - 1;
+    memcpy(a->key, shared, sizeof shared - 1);
+    memcpy(secret, shared, sizeof shared - 1);
+    return a->key_len;
+}
+
+static bool
+open_algorithm(algorithm *a)
+{
+    unsigned char secret[PEM_MAX];
+    int secret_len = make_keys(a, secret);
+    jwt_t *jwt = NULL;
+    bool ok = secret_len > 0 && a->key_len > 0 && jwt_new(&jwt) == 0 &&
+              jwt_add_grant(jwt, "sub", "alice@example.com") == 0 &&
+              jwt_add_grant(jwt, "roles", "user editor") == 0 &&
+              jwt_add_grant(jwt, "amr", "pwd") == 0 &&
+              jwt_add_grant_int(jwt, "iat", 1700000000) == 0 &&
+              jwt_add_grant_int(jwt, "exp", 1700043200) == 0 &&
+              jwt_set_alg(jwt, a->alg, secret, secret_len) == 0 &&
+              (a->text = jwt_encode_str(jwt)) != NULL;
+
     if (jwt != NULL)
         jwt_free(jwt);
     if (!ok)
