@@ -291,8 +291,9 @@ void coat_ngx_filter_install(void);
 
 /* ---- watch.c ---- */
 
-/** Close this connection within two seconds of its session's end. */
-void coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
+/** Close this connection within two seconds of its session's end. @return NGX_ERROR: nobody
+ * would: the response must not begin */
+ngx_int_t coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
 void coat_ngx_unwatch(coat_ngx_ctx *ctx);
 ngx_int_t coat_ngx_watch_init(ngx_cycle_t *cycle);
 
