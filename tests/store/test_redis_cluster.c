@@ -45,8 +45,8 @@ main(int argc, char **argv)
                               .ctx = &nodes,
                               .seed = 5,
                               .histories = (uint32_t)test_scaled(200, 2),
-                              .steps = 200,
-                              .races = (uint32_t)test_scaled(5000, 5)};
+                              .steps = 150,
+                              .races = (uint32_t)test_scaled(5000, 2)};
     rc = run_suite(argc, argv, NULL, 0);
     nodes_stop(&nodes);
     return rc;

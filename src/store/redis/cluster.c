@@ -117,10 +117,11 @@ write_notice(const redis_cluster *cluster, coat_out *out)
         if (!seat->named && !seat->seed)
             continue;
         pthread_mutex_lock(&store->remote.mutex);
-        if (atomic_load(&store->remote.ready) > 0)
-            text = store->notice;
-        else /* one of the URL that is no primary need not be there */
-            text = seat->named || cluster->epoch == 0 ? store->trouble : "";
+        text = store->notice; /* of when it was last greeted */
+        if (atomic_load(&store->remote.ready) == 0 && store->trouble[0] != '\0')
+            text = store->trouble;
+        if (!seat->named && cluster->epoch != 0)
+            text = ""; /* one of the URL that is no primary need not be there */
         if (text[0] != '\0') {
             coat_out_str(out, out->len > 0 ? "; " : "");
             coat_out_str(out, seat->name);
@@ -180,15 +181,25 @@ static const struct coat_store_ops cluster_ops = {
     .stats = cluster_stats,
 };
 
-/** Ask once, so that it can be said what was found: what is away is connected to when it comes
- * (SF-11). */
+static void
+item_nothing(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+}
+
+/** Ask all nodes once, so that it can be said what was found: what is away is connected to when
+ * it comes (SF-11). */
 static void
 look_once(redis_cluster *cluster, const coat_store_conf *conf)
 {
     redis_store *home = &cluster->home;
     coat_store_stats stats;
 
-    redis_look_once(home, conf);
+    redis_look_once(
+        home, conf,
+        &(coat_store_req){
+            .op = COAT_OP_SCAN, .space = COAT_SPACE_META, .limit = 1, .item = item_nothing});
     if (conf->message == NULL || conf->message_cap == 0)
         return;
     (void)cluster_stats(&home->remote.base, &stats);

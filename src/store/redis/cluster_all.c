@@ -22,7 +22,9 @@ struct all_op {
     coat_store_req *req;
     cluster_lane *lane;
     int64_t deadline_ms, began_ms;
-    uint32_t left; /* parts that have not ended, and one while they are being sent */
+    int64_t until_ms; /* for what is asked now: one who does not answer must not keep END_ALL
+                       * from the others */
+    uint32_t left;    /* parts that have not ended, and one while they are being sent */
     coat_err result;
     void (*next)(all_op *all); /* when they all have */
     uint64_t epoch;            /* of END_ALL, as it is put into all */
@@ -52,6 +54,7 @@ all_new(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms)
     all->req = req;
     all->lane = lane;
     all->deadline_ms = deadline_ms;
+    all->until_ms = deadline_ms;
     all->began_ms = remote_now_ms(home_of(all));
     return all;
 }
@@ -93,7 +96,7 @@ part_at(all_op *all, uint32_t i, coat_op op)
 
     *part = (cluster_part){.lane = all->lane,
                            .bucket = (uint16_t)i,
-                           .deadline_ms = all->deadline_ms,
+                           .deadline_ms = all->until_ms,
                            .ended = part_ended,
                            .ctx = all};
     part->req.op = op;
@@ -143,6 +146,7 @@ raised(all_op *all)
         return;
     }
     all->epoch = all->parts[all->answered].req.epoch_global;
+    all->until_ms = all->deadline_ms;
     ask_all(all, COAT_OP_END_ALL, end_all_done);
 }
 
@@ -156,6 +160,7 @@ epochs_read(all_op *all)
         end_all_done(all);
         return;
     }
+    all->until_ms = all->began_ms + (all->deadline_ms - all->began_ms) * 2 / 3;
     all->next = raised;
     all->left = 1;
     all->answered = CLUSTER_BUCKETS;
@@ -170,10 +175,12 @@ cluster_end_all(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms)
     if (all == NULL)
         return;
     all->epoch = req->again;
-    if (req->again != 0)
+    if (req->again != 0) {
         ask_all(all, COAT_OP_END_ALL, end_all_done);
-    else
-        ask_all(all, COAT_OP_EPOCHS, epochs_read);
+        return;
+    }
+    all->until_ms = all->began_ms + (deadline_ms - all->began_ms) / 3;
+    ask_all(all, COAT_OP_EPOCHS, epochs_read);
 }
 
 /* ---- SWEEP ---- */

@@ -236,9 +236,9 @@ redis_close(coat_store *base)
  * as well: the operator may mend it.
  */
 void
-redis_look_once(redis_store *store, const coat_store_conf *conf)
+redis_look_once(redis_store *store, const coat_store_conf *conf, const coat_store_req *question)
 {
-    coat_store_req req = {.op = COAT_OP_EPOCHS, .timeout_ms = OPEN_PATIENCE_MS};
+    coat_store_req req = *question;
     coat_lane *lane;
     const struct coat_store_ops *ops = store->remote.base.ops;
     coat_err err = ops->lane_open(&store->remote.base, NULL, &lane);
@@ -248,6 +248,7 @@ redis_look_once(redis_store *store, const coat_store_conf *conf)
             ops->lane_close(lane);
         return;
     }
+    req.timeout_ms = OPEN_PATIENCE_MS;
     req.done = done_nothing;
     ops->submit(lane, &req);
     ops->wait(lane, &req);
@@ -292,7 +293,7 @@ redis_open(const coat_store_conf *conf, coat_store **out)
         redis_close(&store->remote.base);
         return err;
     }
-    redis_look_once(store, conf);
+    redis_look_once(store, conf, &(coat_store_req){.op = COAT_OP_EPOCHS});
     *out = &store->remote.base;
     return COAT_OK;
 }

@@ -294,8 +294,9 @@ uint64_t redis_global_seen(redis_store *store, uint64_t epoch);
 void redis_given_seen(redis_store *store, uint64_t epoch);
 /** Fill in a store by its URL, from conf->url. */
 coat_err redis_take_url(redis_store *store, const coat_store_conf *conf);
-/** Look once, and say in conf->message what was found. */
-void redis_look_once(redis_store *store, const coat_store_conf *conf);
+/** Ask once, and say in conf->message what was found. */
+void redis_look_once(redis_store *store, const coat_store_conf *conf,
+                     const coat_store_req *question);
 /* cluster.c */
 coat_err redis_cluster_open(const coat_store_conf *conf, coat_store **out);
 
