@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* What is notified, by whomever: events of one kind, of bounded size and number, with an epoch
- * that the server could have given out; none of what is not understood, and none while the watch
- * is not ready.
+ * that the server could have given out; none of what is not understood, and none while the
+ * watch is not ready.
  *
  * Input: the payload. libpq ends it at the first NUL. */
 
@@ -36,8 +36,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static pg_store store;
-    remote_watch watch = {
-        .store = &store.remote, .sink = {.event = on_event}, .ready = true};
+    remote_watch watch = {.store = &store.remote, .sink = {.event = on_event}, .ready = true};
     char *payload = malloc(size + 1);
 
     FUZZ_CHECK(payload != NULL);

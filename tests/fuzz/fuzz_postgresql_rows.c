@@ -48,13 +48,18 @@ start(remote_link *base)
 static pg_statement
 statement_of(coat_op op, coat_space space)
 {
-    static const pg_statement by_op[] = {
-        [COAT_OP_INSERT] = PG_INSERT_SESSION,   [COAT_OP_LOAD] = PG_LOAD_SESSION,
-        [COAT_OP_REPLACE] = PG_REPLACE_SESSION, [COAT_OP_REMOVE] = PG_REMOVE_SESSION,
-        [COAT_OP_LIST_OWNER] = PG_LIST,         [COAT_OP_REMOVE_OWNER] = PG_REMOVE_OWNER,
-        [COAT_OP_EPOCHS] = PG_EPOCHS,           [COAT_OP_END_ALL] = PG_END_ALL,
-        [COAT_OP_SCAN] = PG_SCAN_SESSIONS,      [COAT_OP_SWEEP] = PG_SWEEP_EXPIRED,
-        [COAT_OP_SAY] = PG_SAY,                 [COAT_OP_LEAVE] = PG_LEAVE};
+    static const pg_statement by_op[] = {[COAT_OP_INSERT] = PG_INSERT_SESSION,
+                                         [COAT_OP_LOAD] = PG_LOAD_SESSION,
+                                         [COAT_OP_REPLACE] = PG_REPLACE_SESSION,
+                                         [COAT_OP_REMOVE] = PG_REMOVE_SESSION,
+                                         [COAT_OP_LIST_OWNER] = PG_LIST,
+                                         [COAT_OP_REMOVE_OWNER] = PG_REMOVE_OWNER,
+                                         [COAT_OP_EPOCHS] = PG_EPOCHS,
+                                         [COAT_OP_END_ALL] = PG_END_ALL,
+                                         [COAT_OP_SCAN] = PG_SCAN_SESSIONS,
+                                         [COAT_OP_SWEEP] = PG_SWEEP_EXPIRED,
+                                         [COAT_OP_SAY] = PG_SAY,
+                                         [COAT_OP_LEAVE] = PG_LEAVE};
     bool spaced = op == COAT_OP_INSERT || op == COAT_OP_LOAD || op == COAT_OP_REPLACE ||
                   op == COAT_OP_REMOVE || op == COAT_OP_SCAN;
 
