@@ -311,3 +311,12 @@ function sanitizerEnv() {
 export function run(args, options = {}) {
   return spawnSync(binary, args, { encoding: 'utf8', ...options });
 }
+
+/** Process ids of a server and of those it has started. */
+export function family(pid) {
+  let children = '';
+  try {
+    children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  } catch { /* it has just ended */ }
+  return [pid, ...children.split(' ').filter(Boolean).map(Number)];
+}

@@ -28,6 +28,14 @@ export class Redis {
     }));
   }
 
+  make() {
+    return this.up();
+  }
+
+  processes() {
+    return [this.child.pid];
+  }
+
   /** One inline command. @return the first bytes of what it answers */
   ask(command) {
     return new Promise((resolve, reject) => {

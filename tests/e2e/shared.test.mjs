@@ -2,18 +2,16 @@
 // Three instances over one real Redis, each with a node table of its own: what is served from memory,
 // and that nothing is which another instance has ended.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Daemon, build, sleep, until } from './lib.mjs';
-import { Clock, Gate, clockPath, missing } from './module/nginx.mjs';
+import { race } from './instances.mjs';
+import { Daemon, sleep, until } from './lib.mjs';
+import { Gate, missing } from './module/nginx.mjs';
 import { Redis, only, sameKeys, usable } from './redis.mjs';
-import { metrics, plant, sanitized, status, storeOps } from './routes.mjs';
+import { metrics, plant, status, storeOps } from './routes.mjs';
 
 const scale = Number(process.env.COAT_TEST_SCALE ?? 1);
 const redis = new Redis();
-const clocked = usable && existsSync(clockPath) && !sanitized;
-let clock, all, a, b, c;
+let all, a, b, c;
 
 async function another(first, options = {}) {
   const d = new Daemon({ config: redis.config(), level: 'info', ...options });
@@ -37,12 +35,10 @@ const served = (d, jar) => until('the table answers', async () => {
 before(async () => {
   if (!usable) return;
   await redis.up();
-  clock = new Clock(redis.dir);
-  const env = clocked ? { LD_PRELOAD: clockPath, COAT_TEST_CLOCK: clock.file } : {};
-  a = await another(null, { env });
+  a = await another(null);
   await a.addUser();
-  b = await another(a, { env });
-  c = await another(a, { env });
+  b = await another(a);
+  c = await another(a);
   all = [a, b, c];
 });
 after(async () => {
@@ -61,37 +57,11 @@ test('under the lease checks are answered from the table, on every instance, wit
   }
 });
 
-/**
- * A session that all have in their tables is ended on one of them; meanwhile others ask without pause.
- * No check that begins after the acknowledgment is accepted, anywhere.
- */
-async function race(n, finish) {
-  const here = all[n % 3];
-  const { jar, handle, json } = await plant(here, { user: `user${n}` });
-  for (const d of all) for (let i = 0; i < 2; i++) assert.equal(await status(d, jar), 200);
-  let acknowledged = false, late = 0;
-  const asking = all.map(async (d) => {
-    for (let after = 0; after < 2;) {
-      const is_after = acknowledged;
-      const got = await status(d, jar.clone());
-      if (is_after) {
-        after++;
-        if (got !== 401) late++;
-      }
-    }
-  });
-  const res = await finish(here, { handle, jar, json, user: `user${n}` });
-  acknowledged = true;
-  await Promise.all(asking);
-  assert.ok(res.status === 204 || res.status === 200, `${res.status} ${res.body}`);
-  assert.equal(late, 0, `race ${n}: accepted after its end was acknowledged`);
-}
-
 test('RV-1: what one instance has ended, and said so, is accepted on none: races', only, async () => {
   const turns = Math.round(300 * scale);
   const before = await Promise.all(all.map((d) => count(d, 'coatcheck_table_answers_total{answer="live"}')));
   for (let n = 0; n < turns; n++)
-    await race(n, (d, s) => (n % 10 === 9 ? d.ask('POST', `/v1/users/${s.user}/end-sessions`)
+    await race(all, n, (d, s) => (n % 10 === 9 ? d.ask('POST', `/v1/users/${s.user}/end-sessions`)
       : n % 50 === 25 ? d.ask('POST', '/v1/end-all') : end(d, s.handle)));
   /* These were races with tables that answered. */
   for (const [i, d] of all.entries()) assert.ok((await hits(d)) - before[i] > turns / 2);
@@ -127,13 +97,13 @@ test('RV-2: whose subscription is cut does not trust its table until it hears ag
     assert.equal(await hits(d), from, 'nothing is answered from the table');
     await until('it says why', async () => /changes are not heard of: .*SUBSCRIBE/.test((await d.ask('GET', '/v1/status')).json().store.notice));
   }
-  for (let n = 0; n < 5; n++) await race(1000 + n, (d, s) => end(d, s.handle));
+  for (let n = 0; n < 5; n++) await race(all, 1000 + n, (d, s) => end(d, s.handle));
   await redis.ask('ACL SETUSER default +subscribe');
   for (const d of all) await served(d, jar);
   for (let n = 0; n < 10; n++) {
     /* Cut while the races go on. */
     const cut = redis.ask('CLIENT KILL TYPE pubsub');
-    await race(2000 + n, (d, s) => end(d, s.handle));
+    await race(all, 2000 + n, (d, s) => end(d, s.handle));
     await cut;
   }
   assert.deepEqual(await everywhere(jar), [200, 200, 200]);
@@ -182,18 +152,6 @@ test('SF-4: a sign-out during an outage is denied at once and replayed, also aft
   }
 });
 
-test('LC-10: 50 sign-ins at once over three instances leave exactly 10 sessions', only, async () => {
-  for (let round = 0; round < 3 * scale; round++) {
-    const user = `crowd${round}`;
-    const made = await Promise.all(Array.from({ length: 50 }, (_, i) => plant(all[i % 3], { user })));
-    for (const d of all) {
-      const now = await Promise.all(made.map(({ jar }) => status(d, jar)));
-      assert.equal(now.filter((s) => s === 200).length, 10);
-      assert.equal(now.filter((s) => s === 401).length, 40);
-    }
-  }
-});
-
 describe('the nginx module in front of one instance', { skip: !usable ? only.skip : missing }, () => {
   let g;
   before(async () => {
@@ -222,20 +180,4 @@ describe('the nginx module in front of one instance', { skip: !usable ? only.ski
     /* And so are the others, before what comes next. */
     for (const d of all) await until('it is back', async () => (await d.ask('GET', '/v1/ready')).status === 200);
   });
-});
-
-/* The last: it puts the clock of these instances forward, far from that of others. */
-test('LC-5: when rotation is due, of 60 requests to three instances exactly one carries the successor', clocked ? {} : { skip: 'no clock to put forward' }, async () => {
-  for (let round = 0; round < 10 * scale; round++) {
-    const { jar } = await plant(all[round % 3], { user: `turn${round}` });
-    for (const d of all) assert.equal(await status(d, jar), 200);
-    clock.forward(15 * 60 * 1000 + 1000);
-    const got = await Promise.all(Array.from({ length: 60 }, (_, i) => all[i % 3].get('/auth/verify', { jar: jar.clone() })));
-    for (const res of got) assert.equal(res.status, 200);
-    const carrying = got.filter((res) => res.cookies.length > 0);
-    assert.equal(carrying.length, 1, 'one successor');
-    const next = jar.clone();
-    next.take(carrying[0]);
-    for (const d of all) assert.equal(await status(d, next), 200);
-  }
 });
