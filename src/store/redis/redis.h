@@ -138,9 +138,9 @@ typedef struct redis_store {
 } redis_store;
 
 static inline redis_store *
-redis_home(redis_store *store)
+redis_home(redis_store *part)
 {
-    return store->home != NULL ? store->home : store;
+    return part->home != NULL ? part->home : part;
 }
 
 /** What a node of a cluster says of itself. */
