@@ -41,7 +41,7 @@ export async function race(all, n, finish) {
       }
     }
   });
-  const res = await finish(here, session);
+  const res = await patient(() => finish(here, session));
   acknowledged = true;
   await Promise.all(asking);
   assert.ok(res.status === 204 || res.status === 200, `${res.status} ${res.body}`);

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { Daemon, Jar, run, until } from './lib.mjs';
 import { Server, bin, only, usable } from './postgresql.mjs';
 import { sameKeys } from './redis.mjs';
-import { status } from './routes.mjs';
+import { patient, status } from './routes.mjs';
 
 const server = new Server();
 let a, b;
@@ -20,9 +20,10 @@ before(async () => {
   await b.prepare();
 });
 after(async () => {
-  await a?.stop();
-  await b?.stop();
+  // Whatever becomes of the daemons: a server that is left would keep the test from ending.
+  const ended = await Promise.allSettled([a?.stop(), b?.stop()]);
   await server.gone();
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
 });
 
 test('a daemon does not start on tables that are not there, and does not make them', only, () => {
@@ -50,24 +51,26 @@ test('store migrate makes the tables, once', only, async () => {
 
 const signedIn = async (daemon) => {
   const jar = new Jar();
-  assert.equal((await daemon.signIn(jar)).status, 200);
+  assert.equal((await patient(() => daemon.signIn(jar))).status, 200);
   return jar;
 };
+// A busy machine may miss a deadline: 503 is no verdict.
+const verdict = async (daemon, jar) => (await patient(() => daemon.get('/auth/verify', { jar }))).status;
 
 test('RV-1 RV-4: what one machine signs in or ends holds on the other with the next request', only, async () => {
   for (const [here, there] of [[a, b], [b, a]]) {
     const jar = await signedIn(here);
-    assert.equal(await status(there, jar), 200);
+    assert.equal(await verdict(there, jar), 200);
     const out = await there.postJson('/auth/logout', { csrf: await there.csrf(jar) }, { jar: jar.clone() });
     assert.equal(out.status, 200, out.body);
-    assert.equal(await status(here, jar), 401);
+    assert.equal(await verdict(here, jar), 401);
   }
   const one = await signedIn(a), two = await signedIn(b);
-  assert.equal((await b.ask('POST', '/v1/users/mara/end-sessions')).status, 204);
-  for (const jar of [one, two]) for (const d of [a, b]) assert.equal(await status(d, jar), 401);
+  assert.equal((await patient(() => b.ask('POST', '/v1/users/mara/end-sessions'))).status, 204);
+  for (const jar of [one, two]) for (const d of [a, b]) assert.equal(await verdict(d, jar), 401);
   const three = await signedIn(b);
-  assert.equal((await a.ask('POST', '/v1/end-all')).status, 204);
-  for (const d of [a, b]) assert.equal(await status(d, three), 401);
+  assert.equal((await patient(() => a.ask('POST', '/v1/end-all'))).status, 204);
+  for (const d of [a, b]) assert.equal(await verdict(d, three), 401);
 });
 
 test('SF-1 SF-11: without its store a daemon says 503, and nobody is signed out by it', only, async () => {

@@ -82,7 +82,7 @@ never_twice(void)
 
     begin(6);
     warm_up(20);
-    for (uint64_t i = 0; i < 10; i++) {
+    for (uint64_t i = 0; i < (uint64_t)test_scaled(100, 4); i++) {
         coat_store_req req = session_req(COAT_OP_REMOVE_OWNER, 50 + i, 0);
         char count[24];
 

@@ -4,6 +4,7 @@
 #include "coat_test.h"
 #include "core/bytes.h"
 #include "store/remote/backoff.h"
+#include "store/remote/remote.h"
 #include "store/remote/url.h"
 #include "store/remote/value.h"
 
@@ -97,6 +98,103 @@ breaker_opens(void)
     remote_breaker_good(&b);
     CHECK(remote_breaker_admits(&b, 102001, 0));
     CHECK_INT(b.closings, 1);
+}
+
+/* ---- a lane, with a store that needs a few turns of the loop to be connected to ---- */
+
+enum { TURNS_TO_CONNECT = 3 };
+static int64_t clock_ms;
+static int turns, starts;
+
+static int64_t
+set_clock(void *ctx)
+{
+    (void)ctx;
+    return clock_ms;
+}
+
+static void
+slow_start(remote_link *link)
+{
+    (void)link;
+    turns = 0;
+    starts++;
+}
+
+static void
+slow_look(remote_link *link)
+{
+    if (++turns == TURNS_TO_CONNECT)
+        remote_link_ready(link);
+}
+
+static coat_err
+slow_send(remote_link *link, coat_store_req *req)
+{
+    (void)link;
+    (void)req;
+    return COAT_OK;
+}
+
+static void
+slow_flush(remote_link *link)
+{
+    while (link->flight.head != NULL) {
+        link->flight.head->result = COAT_OK;
+        remote_answer(link->flight.head);
+    }
+}
+
+static void
+slow_stop(remote_link *link)
+{
+    (void)link;
+}
+
+static void
+done_nothing(coat_store_req *req)
+{
+    (void)req;
+}
+
+/** Nobody drives such a lane between two calls, and its connection has a second by the clock:
+ * so the one probe must be a request's, which drives it. */
+static void
+seldom_used(void)
+{
+    static const struct coat_store_ops ops = {.abi = COAT_STORE_ABI,
+                                              .name = "slow",
+                                              .lane_open = remote_lane_open,
+                                              .lane_close = remote_lane_close,
+                                              .submit = remote_submit,
+                                              .wait = remote_wait};
+    static const struct remote_kind kind = {.link_bytes = sizeof(remote_link),
+                                            .start = slow_start,
+                                            .send = slow_send,
+                                            .flush = slow_flush,
+                                            .stop = slow_stop,
+                                            .look = slow_look};
+    remote_store store = {.kind = NULL};
+    coat_store_req req = {.op = COAT_OP_EPOCHS, .done = done_nothing};
+    coat_lane *lane;
+
+    clock_ms = 1000;
+    starts = 0;
+    REQUIRE_OK(remote_store_init(&store, &ops, &kind));
+    store.monotonic = set_clock;
+    store.links = 1;
+    REQUIRE_OK(coat_lane_open(&store.base, NULL, &lane));
+    clock_ms += REMOTE_CONNECT_MS;
+    for (uint32_t i = 0; i < REMOTE_BREAKER_FAILURES; i++)
+        remote_note_bad(&store);
+    CHECK_ERR(coat_store_run(lane, &req), COAT_STORE_DOWN); /* and the first attempt is over */
+    CHECK_INT(starts, 1);
+    clock_ms += REMOTE_PROBE_LEAST_MS + REMOTE_PROBE_SPREAD_MS;
+    CHECK_ERR(coat_store_run(lane, &req), COAT_OK);
+    CHECK_INT(starts, 2);
+    CHECK(!store.breaker.open);
+    coat_lane_close(lane);
+    remote_store_fini(&store);
 }
 
 static void
@@ -333,6 +431,7 @@ static const coat_test tests[] = {
     {"SF-11: back-off is random within bounds that double up to 5 s", backoff_bounds},
     {"SF-11: of 1,000 clients at most 200 connect within any 50 ms", no_burst},
     {"SF-2: five failures in a row open the breaker, one probe a second", breaker_opens},
+    {"SF-2 SF-11: a lane that is seldom used comes back after an outage", seldom_used},
     {"store URLs are taken apart, or refused saying why", urls},
     {"parameters of URLs, once each", url_parameters},
     {"ST-5: which hosts are this machine", local_hosts},

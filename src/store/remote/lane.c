@@ -229,14 +229,16 @@ static void
 connect_links(remote_lane *lane, int64_t now_ms)
 {
     remote_store *store = store_of(lane);
+    bool undriven = lane->owned && lane->outstanding == 0;
 
     for (uint32_t i = 0; i < store->links && !lane->closing; i++) {
         remote_link *link = lane->links[i];
 
         if (link->state != REMOTE_IDLE)
             continue;
-        /* The probe is once a second, however far the back-off has come. */
-        if (is_open(store) ? admits(store, now_ms) : link->next_ms <= now_ms)
+        /* The probe is once a second, however far the back-off has come. Where nobody drives
+         * the loop it would not come through: a request is it, which waits and so drives it. */
+        if (is_open(store) ? !undriven && admits(store, now_ms) : link->next_ms <= now_ms)
             start_link(link, now_ms);
     }
 }
