@@ -146,6 +146,7 @@ look(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, coat_spa
         .max_age_ms = (int64_t)lcf->max_age_s * 1000,
         .from = &who.context,
         .background = !lcf->activity,
+        .memo = coat_ngx_memo(),
     };
     coat_table_check(table, &query, &answer);
     if (answer.verdict == COAT_TABLE_REFUSE)
@@ -263,6 +264,7 @@ coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     ngx_str_t question;
     ngx_int_t rc;
 
+    coat_ngx_facts(r, ctx);
     rc = ctx->refused != NULL ? coat_ngx_question_refused(r, lcf, ctx, &question)
                               : coat_ngx_question_verify(r, lcf, ctx, &question);
     if (buf.data == NULL || rc != NGX_OK)

@@ -197,6 +197,7 @@ answer(ngx_http_request_t *r, ngx_uint_t status, const char *code, coat_span id)
     body.data = ngx_pnalloc(r->pool, sizeof page + 400 + id.len);
     if (body.data == NULL)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    coat_ngx_facts(r, ctx);
     if (coat_is_navigation(&ctx->facts)) {
         body.len = (size_t)(ngx_sprintf(body.data, page, title, title, text) - body.data);
         return reply_with(r, status, COAT_NGX_STR("text/html; charset=utf-8"), body);

@@ -40,11 +40,14 @@ cookies(ngx_http_request_t *r, coat_ngx_ctx *ctx)
     return ctx->set_cookie_count > 0 ? no_store(r) : NGX_OK;
 }
 
+/* A WebSocket or an event stream of somebody's. */
 static bool
-is_long_lived(const ngx_http_request_t *r)
+ends_with_session(const ngx_http_request_t *r, const coat_ngx_loc *lcf, const coat_ngx_ctx *ctx)
 {
     coat_span type = coat_ngx_span(r->headers_out.content_type);
 
+    if (!lcf->watch || !ctx->decided || ctx->values[COAT_NGX_SESSION].len == 0)
+        return false;
     return r->headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS ||
            coat_span_is_nocase(coat_ngx_cut(type, 17), COAT_LIT("text/event-stream"));
 }
@@ -67,8 +70,8 @@ filter(ngx_http_request_t *r)
         return NGX_ERROR;
     if (ctx->set_cookie_count > 0 && cookies(r, ctx) != NGX_OK)
         return NGX_ERROR;
-    if (lcf->watch && ctx->decided && ctx->values[COAT_NGX_SESSION].len > 0 && is_long_lived(r))
-        coat_ngx_watch(r, lcf, ctx);
+    if (ends_with_session(r, lcf, ctx) && coat_ngx_watch(r, lcf, ctx) != NGX_OK)
+        return NGX_ERROR;
     return next_filter(r);
 }
 

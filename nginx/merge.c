@@ -209,6 +209,7 @@ settle(ngx_conf_t *cf, coat_ngx_loc *conf)
     coat_ngx_srv *scf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_coatcheck_module);
 
     scf->used = 1;
+    scf->cross |= conf->csrf != COAT_NGX_CSRF_OFF || conf->cors->count > 0;
     if (conf->assertion.len > 0)
         coat_ngx_main_conf(cf)->assertions = 1;
     if (conf->table == NULL)

@@ -95,8 +95,7 @@ init_process(ngx_cycle_t *cycle)
     conf = main_of(cycle);
     if (conf == NULL)
         return NGX_OK; /* no http block */
-    for (ngx_uint_t i = 0; i < conf->tables.nelts; i++)
-        (void)coat_ngx_table_of(((coat_ngx_table **)conf->tables.elts)[i], cycle->log);
+    coat_ngx_tables_open(conf, cycle->log);
     if (conf->assertions && coat_ngx_assertions_init() != NGX_OK)
         return NGX_ERROR;
     return coat_ngx_watch_init(cycle);

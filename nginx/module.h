@@ -97,6 +97,7 @@ typedef struct coat_ngx_main {
 
 typedef struct coat_ngx_srv {
     ngx_flag_t used;       /* some location of this server does something */
+    ngx_flag_t cross;      /* some location decides by where requests come from */
     ngx_uint_t name_count; /* identity headers to be taken out of each request */
     coat_ngx_name names[COAT_NGX_NAMES_MAX];
     uint64_t lengths;  /* bit n: a name of n bytes is among them */
@@ -146,6 +147,7 @@ struct coat_ngx_ctx {
     ngx_http_request_t *r;
     /* From scan.c, for as long as the request lives. */
     coat_site_facts facts;
+    ngx_flag_t facts_noted;
     coat_span agent, language, cors_method, cors_headers;
     coat_ngx_line lines[COAT_NGX_COOKIE_LINES];
     ngx_uint_t line_count;
@@ -203,6 +205,8 @@ char *coat_ngx_merge_loc(ngx_conf_t *cf, void *parent, void *child);
 coat_ngx_ctx *coat_ngx_ctx_of(ngx_http_request_t *r);
 /** POST_READ: makes the context, reads the header, takes out what only we may say (FA-3). */
 ngx_int_t coat_ngx_post_read(ngx_http_request_t *r);
+/** Note what questions, CSRF and CORS need beside; once, since few requests need it. */
+void coat_ngx_facts(ngx_http_request_t *r, coat_ngx_ctx *ctx);
 /** Take out the identity headers once more: those that we set ourselves before a redirect. */
 ngx_int_t coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf);
 /** Add a field for upstream. */
@@ -235,7 +239,11 @@ ngx_int_t coat_ngx_variables(ngx_conf_t *cf);
 coat_table *coat_ngx_table_of(coat_ngx_table *table, ngx_log_t *log);
 /** The daemon has answered: then it also writes its table. */
 void coat_ngx_table_heard(coat_ngx_table *table);
+/** When a worker begins, and when it ends. */
+void coat_ngx_tables_open(coat_ngx_main *main, ngx_log_t *log);
 void coat_ngx_tables_close(coat_ngx_main *main);
+/** What this worker has computed lately; or NULL. */
+coat_table_memo *coat_ngx_memo(void);
 /** Wall clock of this turn of the loop. */
 int64_t coat_ngx_now_ms(void);
 
@@ -291,8 +299,9 @@ void coat_ngx_filter_install(void);
 
 /* ---- watch.c ---- */
 
-/** Close this connection within two seconds of its session's end. */
-void coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
+/** Close this connection within two seconds of its session's end. @return NGX_ERROR: nobody
+ * would: the response must not begin */
+ngx_int_t coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
 void coat_ngx_unwatch(coat_ngx_ctx *ctx);
 ngx_int_t coat_ngx_watch_init(ngx_cycle_t *cycle);
 

@@ -67,11 +67,8 @@ fold(u_char c)
 }
 
 static bool
-is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
+is_listed(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
 {
-    if (h->key.len >= 64 || (scf->lengths >> h->key.len & 1) == 0 ||
-        (scf->initials >> (fold(h->key.data[0]) & 31) & 1) == 0)
-        return false;
     for (ngx_uint_t i = 0; i < scf->name_count; i++) {
         const coat_ngx_name *name = &scf->names[i];
         size_t at = 0;
@@ -84,6 +81,14 @@ is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
             return true;
     }
     return false;
+}
+
+/* Nearly no field has the length and the first letter of one of ours. */
+static inline bool
+is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
+{
+    return h->key.len < 64 && (scf->lengths >> h->key.len & 1) != 0 &&
+           (scf->initials >> (fold(h->key.data[0]) & 31) & 1) != 0 && is_listed(scf, h);
 }
 
 /* ---- lists ---- */
@@ -257,42 +262,24 @@ note_fetch(coat_ngx_ctx *ctx, const ngx_table_elt_t *h)
         note(ctx, &ctx->facts.fetch_dest, h, true);
 }
 
+/* What only questions, CSRF and CORS need. */
 static void
-note_short(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
-{
-    if (NAMED(h, "cookie"))
-        note_cookie(ctx, h);
-    else if (NAMED(h, "accept"))
-        note(ctx, &ctx->facts.accept, h, false);
-    else if (NAMED(h, "origin"))
-        note(ctx, &ctx->facts.origin, h, true);
-}
-
-/* By length first: a request has a dozen fields, most of which are none of these. */
-static void
-note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
+note_fact(coat_ngx_ctx *ctx, const ngx_table_elt_t *h)
 {
     switch (h->key.len) {
     case 6:
-        note_short(ctx, h);
+        if (NAMED(h, "accept"))
+            note(ctx, &ctx->facts.accept, h, false);
+        else if (NAMED(h, "origin"))
+            note(ctx, &ctx->facts.origin, h, true);
         return;
     case 7:
         if (NAMED(h, "referer"))
             note(ctx, &ctx->facts.referer, h, true);
         return;
-    case 10:
-        if (NAMED(h, "user-agent"))
-            note(ctx, &ctx->agent, h, false);
-        else if (NAMED(h, "connection"))
-            tame_connection(h);
-        return;
     case 12:
         if (NAMED(h, "content-type"))
             note(ctx, &ctx->facts.content_type, h, false);
-        return;
-    case 15:
-        if (NAMED(h, "accept-language"))
-            note(ctx, &ctx->language, h, false);
         return;
     case 29:
         if (NAMED(h, "access-control-request-method"))
@@ -305,6 +292,41 @@ note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
     }
     if (h->key.len > 10 && h->lowcase_key[0] == 's')
         note_fetch(ctx, h);
+}
+
+void
+coat_ngx_facts(ngx_http_request_t *r, coat_ngx_ctx *ctx)
+{
+    walk w = walk_begin(r);
+    ngx_table_elt_t *h;
+
+    if (ctx->facts_noted)
+        return;
+    ctx->facts_noted = 1;
+    for (; (h = walk_here(&w)) != NULL; w.at++)
+        note_fact(ctx, h);
+}
+
+/* What each request needs. By length first: most of its dozen fields are none of these. */
+static inline void
+note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
+{
+    switch (h->key.len) {
+    case 6:
+        if (NAMED(h, "cookie"))
+            note_cookie(ctx, h);
+        return;
+    case 10:
+        if (NAMED(h, "user-agent"))
+            note(ctx, &ctx->agent, h, false);
+        else if (NAMED(h, "connection"))
+            tame_connection(h);
+        return;
+    case 15:
+        if (NAMED(h, "accept-language"))
+            note(ctx, &ctx->language, h, false);
+        return;
+    }
 }
 
 /* ---- the walk ---- */
@@ -358,6 +380,8 @@ coat_ngx_post_read(ngx_http_request_t *r)
         w.at++;
     }
     walk_end(&w);
+    if (scf->cross) /* before anybody else can change what is decided by */
+        coat_ngx_facts(r, ctx);
     if (ctx->too_many_lines) /* which one counts nobody can tell */
         return NGX_HTTP_BAD_REQUEST;
     return NGX_DECLINED;
@@ -395,32 +419,46 @@ unlist(ngx_http_request_t *r, const ngx_table_elt_t *element)
     return rc;
 }
 
+/* This is what goes on of the line; of an empty one nothing does. */
 static ngx_int_t
-hide_in(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_line *line)
+show(ngx_http_request_t *r, coat_ngx_line *line, ngx_str_t value)
 {
-    coat_span text = coat_ngx_span(line->original);
-    u_char *buf;
-    size_t len;
-
-    if (text.len == 0)
-        return NGX_OK;
-    buf = ngx_pnalloc(r->pool, text.len);
-    if (buf == NULL)
-        return NGX_ERROR;
-    len = coat_cookie_strip(text, lcf->cookie_names, 3, (char *)buf);
-    if (len == text.len)
-        return NGX_OK;
-    line->known->value = (ngx_str_t){.len = len, .data = buf};
+    line->known->value = value;
     if (line->listed == NULL)
         return NGX_OK;
-    if (len > 0) {
-        line->listed->value = line->known->value;
+    if (value.len > 0) {
+        line->listed->value = value;
         return NGX_OK;
     }
     if (unlist(r, line->listed) != NGX_OK)
         return NGX_ERROR;
     line->listed = NULL;
     return NGX_OK;
+}
+
+static ngx_int_t
+hide_in(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_line *line)
+{
+    coat_span text = coat_ngx_span(line->original), rest = {NULL, 0};
+    bool whole;
+    u_char *buf;
+    size_t len;
+
+    whole = coat_cookie_rest(text, lcf->cookie_names, 3, &rest);
+    if (whole && rest.len == text.len)
+        return NGX_OK;
+    /* Our cookie came first: the others are the end of what nginx has, with its NUL. */
+    if (whole && (rest.len == 0 || rest.ptr + rest.len == text.ptr + text.len))
+        return show(r, line, coat_ngx_text(rest));
+    /* Else a copy, so that whoever goes by the NUL does not come to ours. */
+    buf = ngx_pnalloc(r->pool, text.len + 1);
+    if (buf == NULL)
+        return NGX_ERROR;
+    len = whole ? rest.len : coat_cookie_strip(text, lcf->cookie_names, 3, (char *)buf);
+    if (whole)
+        ngx_memcpy(buf, rest.ptr, len);
+    buf[len] = '\0';
+    return show(r, line, (ngx_str_t){.len = len, .data = buf});
 }
 
 ngx_int_t

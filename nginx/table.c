@@ -8,6 +8,16 @@ enum {
     STILL_MS = 3000, /* the daemon writes the time into its table once a second */
 };
 
+/* One for all tables: a worker is one thread. Where there is no memory for it, all is slower.
+ */
+static coat_table_memo *memo;
+
+coat_table_memo *
+coat_ngx_memo(void)
+{
+    return memo;
+}
+
 int64_t
 coat_ngx_now_ms(void)
 {
@@ -138,6 +148,17 @@ coat_ngx_table_heard(coat_ngx_table *at)
 }
 
 void
+coat_ngx_tables_open(coat_ngx_main *conf, ngx_log_t *log)
+{
+    coat_ngx_table **list = conf->tables.elts;
+
+    for (ngx_uint_t i = 0; i < conf->tables.nelts; i++)
+        (void)coat_ngx_table_of(list[i], log);
+    if (conf->tables.nelts > 0)
+        memo = coat_table_memo_new();
+}
+
+void
 coat_ngx_tables_close(coat_ngx_main *conf)
 {
     coat_ngx_table **list = conf->tables.elts;
@@ -146,4 +167,6 @@ coat_ngx_tables_close(coat_ngx_main *conf)
         coat_table_close(list[i]->table);
         list[i]->table = NULL;
     }
+    coat_table_memo_free(memo);
+    memo = NULL;
 }

@@ -115,21 +115,22 @@ coat_ngx_watch_init(ngx_cycle_t *cycle)
     return NGX_OK;
 }
 
-void
+ngx_int_t
 coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     if (ctx->watching)
-        return;
+        return NGX_OK;
     ctx->live_buf.data = ngx_pnalloc(r->pool, COAT_NGX_LIVE_MAX);
     ctx->live_buf.len = COAT_NGX_LIVE_MAX;
     if (ctx->live_buf.data == NULL ||
         coat_ngx_question_live(r, lcf, ctx, &ctx->live_question) != NGX_OK)
-        return;
+        return NGX_ERROR;
     ctx->watch_conf = lcf;
     ctx->watching = 1;
     ngx_queue_insert_tail(&watched, &ctx->watched);
     if (count++ == 0 && !timer.timer_set)
         ngx_add_timer(&timer, TICK_MS);
+    return NGX_OK;
 }
 
 void

@@ -85,4 +85,12 @@ COAT_API coat_err coat_cookie_delete(const coat_cookie_conf *conf, char *buf, si
 COAT_API size_t coat_cookie_strip(coat_span line, const char *const *names, size_t count,
                                   char *buf);
 
+/**
+ * The same without a copy, where what is left is one piece of the line: ours were at one of its
+ * ends, or not there.
+ * @return false: it is several; *rest is left alone
+ */
+COAT_API bool coat_cookie_rest(coat_span line, const char *const *names, size_t count,
+                               coat_span *rest) COAT_MUST_USE;
+
 #endif

@@ -15,6 +15,7 @@
 #include <coatcheck/judge.h>
 
 typedef struct coat_table coat_table;
+typedef struct coat_table_memo coat_table_memo;
 
 typedef enum coat_table_verdict {
     COAT_TABLE_ASK = 0,    /* cannot tell: ask the daemon (never "not logged in") */
@@ -29,7 +30,8 @@ typedef struct coat_table_query {
     uint64_t context;   /* coat_table_context(); 0: do not compare. Differs: ASK */
     /* Or NULL: what context would be of. Cheaper, since it is hashed only when it matters. */
     const coat_context *from;
-    bool background; /* do not note activity */
+    bool background;       /* do not note activity */
+    coat_table_memo *memo; /* or NULL */
 } coat_table_query;
 
 /** Set in full on every return; zeroed it means ASK. Spans point into `identity`. */
@@ -49,6 +51,15 @@ typedef struct coat_table_answer {
  */
 COAT_API coat_err coat_table_open(const char *path, coat_table **out) COAT_MUST_USE;
 COAT_API void coat_table_close(coat_table *table);
+
+/**
+ * The digests of the secrets that came last, for any tables; a page brings the same one with
+ * each of its requests. A matter of speed alone: what a check answers does not depend on it. It
+ * holds no secret, has a fixed size (256 KiB), and belongs to one thread of one process.
+ * @return NULL: no memory
+ */
+COAT_API coat_table_memo *coat_table_memo_new(void) COAT_MUST_USE;
+COAT_API void coat_table_memo_free(coat_table_memo *memo);
 
 COAT_API void coat_table_check(const coat_table *table, const coat_table_query *query,
                                coat_table_answer *out) COAT_NONNULL;

@@ -85,25 +85,25 @@ coat_agent_family(coat_span agent)
     return last->names[system_of(text)];
 }
 
+/* Each byte is passed once: this is done for each request. */
 size_t
 coat_language_first(coat_span accept_language, char *buf, size_t cap)
 {
-    size_t room = cap < LANGUAGE_MAX + 1 ? cap : LANGUAGE_MAX + 1, len = 0;
-    coat_span tag = accept_language;
+    size_t room = cap < LANGUAGE_MAX + 1 ? cap : LANGUAGE_MAX + 1, at = 0, len = 0;
+    const uint8_t *text = accept_language.ptr;
+    const size_t end = accept_language.len;
 
     if (cap == 0)
         return 0;
-    buf[0] = '\0';
-    while (len < tag.len && tag.ptr[len] != ',' && tag.ptr[len] != ';')
-        len++;
-    tag = coat_span_trim((coat_span){tag.ptr, len});
-    for (size_t i = 0; i < tag.len; i++)
-        if (!coat_char_is_alnum(tag.ptr[i]) && tag.ptr[i] != '-')
-            return 0;
-    if (tag.len >= room)
-        tag.len = room - 1;
-    for (size_t i = 0; i < tag.len; i++)
-        buf[i] = (char)coat_ascii_lower(tag.ptr[i]);
-    buf[tag.len] = '\0';
-    return tag.len;
+    while (at < end && coat_char_is_ows(text[at]))
+        at++;
+    for (; at < end && (coat_char_is_alnum(text[at]) || text[at] == '-'); at++)
+        if (len + 1 < room)
+            buf[len++] = (char)coat_ascii_lower(text[at]);
+    while (at < end && coat_char_is_ows(text[at]))
+        at++;
+    if (at < end && text[at] != ',' && text[at] != ';')
+        len = 0;
+    buf[len] = '\0';
+    return len;
 }

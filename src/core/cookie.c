@@ -70,11 +70,25 @@ value_at(coat_span pair, const char *name, size_t cap)
     return at > 0 && at < pair.len && pair.ptr[at] == '=' ? at + 1 : 0;
 }
 
+/** Off the front of *rest, without the space before it: what follows the name matters only if
+ * that is ours. */
+static inline coat_span
+next_pair(coat_span *rest)
+{
+    size_t at = coat_span_find(*rest, ';');
+    coat_span pair = coat_span_slice(*rest, 0, at);
+
+    *rest = at < rest->len ? coat_span_slice(*rest, at + 1, rest->len) : (coat_span){NULL, 0};
+    while (pair.len > 0 && coat_char_is_ows(pair.ptr[0]))
+        pair = coat_span_slice(pair, 1, pair.len);
+    return pair;
+}
+
 void
 coat_cookie_find(const coat_cookie_conf *conf, const coat_span *lines, size_t line_count,
                  coat_cookie_found *out)
 {
-    coat_span wanted = conf_name(conf), pair;
+    coat_span wanted = conf_name(conf);
     coat_cookie_found found = {0};
     size_t room = COAT_COOKIE_HEADER_MAX;
 
@@ -86,7 +100,8 @@ coat_cookie_find(const coat_cookie_conf *conf, const coat_span *lines, size_t li
             break;
         }
         room -= rest.len;
-        while (coat_span_split(&rest, ';', &pair)) {
+        while (rest.ptr != NULL) {
+            coat_span pair = next_pair(&rest);
             size_t at = value_at(pair, conf->name, sizeof conf->name);
 
             if (at == 0)
@@ -96,7 +111,7 @@ coat_cookie_find(const coat_cookie_conf *conf, const coat_span *lines, size_t li
             found.count++;
         }
     }
-    if (found.count > values_allowed(wanted))
+    if (found.count > 1 && found.count > values_allowed(wanted))
         found.ambiguous = true;
     if (found.ambiguous) /* nobody can use a value by forgetting to ask */
         memset(found.value, 0, sizeof found.value);
@@ -216,6 +231,33 @@ pair_is_named(coat_span pair, const char *const *names, size_t count)
         if (value_at(pair, names[i], SIZE_MAX) != 0)
             return true;
     return false;
+}
+
+bool
+coat_cookie_rest(coat_span line, const char *const *names, size_t count, coat_span *rest)
+{
+    size_t start = 0, from = 0, to = 0;
+    bool kept = false, cut_front = false, gap = false;
+
+    while (start <= line.len && line.len > 0) {
+        size_t end = start + coat_span_find(coat_span_slice(line, start, line.len), ';');
+
+        if (pair_is_named(coat_span_slice(line, start, end), names, count)) {
+            cut_front |= !kept;
+            gap = kept;
+        } else if (gap) {
+            return false;
+        } else {
+            from = kept ? from : start;
+            to = end;
+            kept = true;
+        }
+        start = end + 1;
+    }
+    while (cut_front && from < to && coat_char_is_ows(line.ptr[from]))
+        from++;
+    *rest = (coat_span){to > from ? line.ptr + from : NULL, to - from};
+    return true;
 }
 
 size_t

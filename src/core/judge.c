@@ -60,23 +60,49 @@ bearer_of(const coat_record *record, const uint8_t digest[static COAT_DIGEST_BYT
 
 /** When it ends if nothing more is heard of it, by its idle limit. */
 static int64_t
-idle_end(const coat_record *record, int64_t seen_ms)
+idle_end(const coat_limits *limits, int64_t seen_ms)
 {
-    return later(seen_ms > record->seen_ms ? seen_ms : record->seen_ms, record->idle_ms);
+    return later(seen_ms > limits->seen_ms ? seen_ms : limits->seen_ms, limits->idle_ms);
+}
+
+int64_t
+coat_limits_end(const coat_limits *limits, int64_t seen_ms)
+{
+    int64_t idle_end_ms = idle_end(limits, seen_ms);
+
+    return idle_end_ms < limits->absolute_end_ms ? idle_end_ms : limits->absolute_end_ms;
 }
 
 /** A limit's end belongs to the dead. */
 coat_why
+coat_limits_judge(const coat_limits *limits, int64_t now_ms, int64_t seen_ms,
+                  uint64_t epoch_global)
+{
+    if (limits->epoch_global < epoch_global)
+        return COAT_WHY_EPOCH;
+    if (now_ms >= limits->absolute_end_ms)
+        return COAT_WHY_ABSOLUTE;
+    if (now_ms >= idle_end(limits, seen_ms))
+        return COAT_WHY_IDLE;
+    return COAT_WHY_LIVE;
+}
+
+static coat_limits
+limits_of(const coat_record *record)
+{
+    return (coat_limits){.epoch_global = record->epoch_global,
+                         .seen_ms = record->seen_ms,
+                         .idle_ms = record->idle_ms,
+                         .absolute_end_ms = record->absolute_end_ms};
+}
+
+coat_why
 coat_judge_life(const coat_record *record, int64_t now_ms, int64_t seen_ms,
                 const coat_policy *policy)
 {
-    if (record->epoch_global < policy->epoch_global)
-        return COAT_WHY_EPOCH;
-    if (now_ms >= record->absolute_end_ms)
-        return COAT_WHY_ABSOLUTE;
-    if (now_ms >= idle_end(record, seen_ms))
-        return COAT_WHY_IDLE;
-    return COAT_WHY_LIVE;
+    coat_limits limits = limits_of(record);
+
+    return coat_limits_judge(&limits, now_ms, seen_ms, policy->epoch_global);
 }
 
 /** When a bearer of the current secret is to be handed a successor. */
@@ -102,15 +128,51 @@ due_of(coat_bearer bearer, int64_t now_ms, int64_t next_due_ms)
 
 /** Milliseconds since authentication, -1 if there was none. Never negative otherwise. */
 static int64_t
-auth_age(const coat_record *record, int64_t now_ms)
+auth_age(int64_t auth_ms, int64_t now_ms)
 {
     int64_t age;
 
-    if (record->auth_ms == 0)
+    if (auth_ms == 0)
         return -1;
-    if (__builtin_sub_overflow(now_ms, record->auth_ms, &age))
-        return record->auth_ms < 0 ? INT64_MAX : 0;
+    if (__builtin_sub_overflow(now_ms, auth_ms, &age))
+        return auth_ms < 0 ? INT64_MAX : 0;
     return age > 0 ? age : 0;
+}
+
+bool
+coat_judge_age(int64_t auth_ms, int64_t now_ms, const coat_demand *demand)
+{
+    int64_t age_ms = auth_age(auth_ms, now_ms);
+
+    return demand->max_age_ms == 0 || (age_ms >= 0 && age_ms <= demand->max_age_ms);
+}
+
+/** Everything but the time since authentication, which depends on what is asked for. */
+static coat_judgement
+judge(const coat_record *record, coat_bearer bearer, int64_t now_ms, int64_t seen_ms,
+      const coat_policy *policy)
+{
+    coat_judgement j = {.verdict = COAT_VERDICT_NONE, .auth_age_ms = -1, .bearer = bearer};
+    coat_limits limits = limits_of(record);
+
+    j.why = coat_judge_life(record, now_ms, seen_ms, policy);
+    if (bearer != COAT_BEARER_NONE) {
+        j.idle_end_ms = idle_end(&limits, seen_ms);
+        j.absolute_end_ms = record->absolute_end_ms;
+        j.ends_ms = coat_limits_end(&limits, seen_ms);
+        j.auth_age_ms = auth_age(record->auth_ms, now_ms);
+    }
+    if (j.why != COAT_WHY_LIVE)
+        return j; /* dead is dead, whatever the secret */
+    if (bearer == COAT_BEARER_NONE) {
+        j.verdict = COAT_VERDICT_STOLEN;
+        j.why = COAT_WHY_REUSE;
+        return j;
+    }
+    j.next_due_ms = rotation_due_ms(record, policy);
+    j.due = due_of(bearer, now_ms, j.next_due_ms);
+    j.verdict = COAT_VERDICT_LIVE;
+    return j;
 }
 
 void
@@ -118,43 +180,14 @@ coat_judge(const coat_record *record, const coat_token *token, int64_t now_ms, i
            const coat_policy *policy, const coat_demand *demand, coat_judgement *out)
 {
     uint8_t digest[COAT_DIGEST_BYTES];
+    coat_judgement j;
 
     coat_secret_digest(token->secret, digest);
-    coat_judge_digest(record, digest, now_ms, seen_ms, policy, demand, out);
+    j = judge(record, bearer_of(record, digest, now_ms), now_ms, seen_ms, policy);
     sodium_memzero(digest, sizeof digest);
-}
-
-void
-coat_judge_digest(const coat_record *record, const uint8_t digest[COAT_DIGEST_BYTES],
-                  int64_t now_ms, int64_t seen_ms, const coat_policy *policy,
-                  const coat_demand *demand, coat_judgement *out)
-{
-    coat_judgement j = {.verdict = COAT_VERDICT_NONE, .auth_age_ms = -1};
-    int64_t idle_end_ms = idle_end(record, seen_ms);
-
-    j.bearer = bearer_of(record, digest, now_ms);
-    j.why = coat_judge_life(record, now_ms, seen_ms, policy);
-    if (j.bearer != COAT_BEARER_NONE) {
-        j.idle_end_ms = idle_end_ms;
-        j.absolute_end_ms = record->absolute_end_ms;
-        j.ends_ms = idle_end_ms < j.absolute_end_ms ? idle_end_ms : j.absolute_end_ms;
-        j.auth_age_ms = auth_age(record, now_ms);
-    }
-    if (j.why != COAT_WHY_LIVE)
-        goto out; /* dead is dead, whatever the secret */
-
-    if (j.bearer == COAT_BEARER_NONE) {
-        j.verdict = COAT_VERDICT_STOLEN;
-        j.why = COAT_WHY_REUSE;
-        goto out;
-    }
-    j.next_due_ms = rotation_due_ms(record, policy);
-    j.due = due_of(j.bearer, now_ms, j.next_due_ms);
-    j.verdict = COAT_VERDICT_LIVE;
-    if (demand->max_age_ms != 0 && (j.auth_age_ms < 0 || j.auth_age_ms > demand->max_age_ms)) {
+    if (j.verdict == COAT_VERDICT_LIVE && !coat_judge_age(record->auth_ms, now_ms, demand)) {
         j.verdict = COAT_VERDICT_STEP_UP;
         j.why = COAT_WHY_AGE;
     }
-out:
     *out = j;
 }

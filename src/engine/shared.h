@@ -112,8 +112,9 @@ typedef struct coat_shared {
     coat_desk *desks; /* those open */
     int64_t ready_ms; /* when the watch became ready; 0: it is not */
 
+    /* Other desks ask, too, whether they are it; only its own thread changes it. */
+    _Atomic(coat_desk *) keeper;
     /* The keeper's thread only. */
-    coat_desk *keeper;
     coat_watch *watch;
     coat_lease lease;
     uint32_t pulses;

@@ -7,6 +7,7 @@
 
 #include "core/judge.h"
 #include "table/layout.h"
+#include "table/memo.h"
 #include "table/writer.h"
 
 #include <time.h>
@@ -114,20 +115,29 @@ typedef struct candidates {
     uint32_t count, index[CANDIDATES];
 } candidates;
 
-/** Of one set: two fingerprints at a time. */
-static inline void
-match_set(const coat_table *table, uint32_t set, uint32_t print, candidates *found)
+/**
+ * The ways of a set whose fingerprint is right, as bits: way 2i + h is bit 31 - i of half h. No
+ * branch before the last word: where among 16 an entry lies, nobody can predict.
+ */
+static inline uint64_t
+match_set(const coat_table *table, uint32_t set, uint32_t print)
 {
     const _Atomic uint64_t *line = table->prints + (size_t)set * (COAT_TABLE_WAYS / 2);
+    uint64_t found = 0;
 
-    for (uint32_t i = 0; i < COAT_TABLE_WAYS / 2; i++) {
-        uint64_t hits = matches(atomic_load_explicit(&line[i], memory_order_acquire), print);
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < COAT_TABLE_WAYS / 2; i++)
+        found |= matches(atomic_load_explicit(&line[i], memory_order_acquire), print) >> i;
+    return found;
+}
 
-        if (__builtin_expect(hits == 0, 1))
-            continue;
-        for (uint32_t half = 0; half < 2; half++)
-            if ((uint32_t)(hits >> 32 * half) != 0 && found->count < CANDIDATES)
-                found->index[found->count++] = set * COAT_TABLE_WAYS + 2 * i + half;
+static inline void
+add_found(uint64_t ways, uint32_t set, candidates *found)
+{
+    for (; ways != 0 && found->count < CANDIDATES; ways &= ways - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(ways);
+
+        found->index[found->count++] = set * COAT_TABLE_WAYS + 2 * (31 - bit % 32) + bit / 32;
     }
 }
 
@@ -137,8 +147,8 @@ candidates_of(const coat_table *table, const coat_table_place *place)
     COAT_UNSET candidates found;
 
     found.count = 0;
-    match_set(table, place->set[0], place->print, &found);
-    match_set(table, place->set[1], place->print, &found);
+    add_found(match_set(table, place->set[0], place->print), place->set[0], &found);
+    add_found(match_set(table, place->set[1], place->print), place->set[1], &found);
     return found;
 }
 
@@ -204,27 +214,40 @@ find_token(const coat_table *table, const coat_table_query *query, const coat_to
     candidates among;
 
     prefetch_prints(table, &place);
+    coat_table_memo_prefetch(query->memo, token);
     out->context =
         query->from != NULL ? coat_table_context(table, query->from) : query->context;
     among = locate(table, &place);
     if (among.count == 0)
         return false;
-    coat_secret_digest(token->secret, out->digest);
+    coat_table_memo_digest(query->memo, token, out->digest);
     return find(table, &among, &token->handle, &out->entry, identity);
 }
 
-/** The image as a record whose only secret is the current one, for the common judge. */
-static void
-to_record(const coat_table_image *image, coat_record *out)
+static coat_limits
+limits_of(const coat_table_image *image)
 {
-    out->flags = (uint32_t)image->idle_flags & COAT_RECORD_REMEMBER;
-    out->created_ms = image->created_ms;
-    out->auth_ms = image->auth_ms;
-    out->seen_ms = image->seen_ms;
-    out->idle_ms = coat_table_idle_ms(image->idle_flags);
-    out->absolute_end_ms = image->absolute_end_ms;
-    out->epoch_global = image->epoch_global;
-    memcpy(out->current_digest, image->digest, sizeof out->current_digest);
+    return (coat_limits){.epoch_global = image->epoch_global,
+                         .seen_ms = image->seen_ms,
+                         .idle_ms = coat_table_idle_ms(image->idle_flags),
+                         .absolute_end_ms = image->absolute_end_ms};
+}
+
+/** May the bearer of this digest do what is asked for? Only this says so. */
+static bool
+is_live(const coat_table *table, const coat_table_query *query, const looked_up *found,
+        const coat_limits *limits, int64_t noted_ms, int64_t now_ms)
+{
+    const coat_table_image *image = &found->entry.image;
+    uint64_t epoch_min = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire);
+    coat_demand demand = {.max_age_ms = query->max_age_ms};
+
+    if (found->context != 0 && found->context != image->context)
+        return false;
+    /* Another secret may be pending, previous or stolen: the daemon knows. */
+    return crypto_verify_32(found->digest, image->digest) == 0 && now_ms < image->next_due_ms &&
+           coat_limits_judge(limits, now_ms, noted_ms, epoch_min) == COAT_WHY_LIVE &&
+           coat_judge_age(image->auth_ms, now_ms, &demand);
 }
 
 static void
@@ -247,19 +270,6 @@ publish(const coat_table_image *image, uint32_t lengths, int64_t ends_ms,
     out->remember = (image->idle_flags & COAT_RECORD_REMEMBER) != 0;
 }
 
-/** When the session ends if nothing more is heard of it: after idle_ms, or at its absolute end.
- */
-static int64_t
-ends_after(const coat_record *record, int64_t now_ms)
-{
-    int64_t idle_end_ms;
-
-    if (__builtin_add_overflow(now_ms, record->idle_ms, &idle_end_ms) ||
-        idle_end_ms > record->absolute_end_ms)
-        return record->absolute_end_ms;
-    return idle_end_ms;
-}
-
 /** Note activity of now, unless this second or a later one is noted already. */
 static void
 note(const coat_table *table, uint32_t index, uint32_t seq, uint32_t noted, int64_t now_ms)
@@ -279,34 +289,21 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
 {
     COAT_UNSET looked_up found;
     const found_entry *entry = &found.entry;
-    coat_policy policy = {
-        .epoch_global = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire),
-    };
-    coat_demand demand = {.max_age_ms = query->max_age_ms};
-    coat_record record = {0};
-    coat_judgement judgement;
+    coat_limits limits;
+    int64_t noted_ms;
 
     if (!find_token(table, query, token, &found, (uint8_t *)out->identity))
         return COAT_TABLE_ASK;
-    if (found.context != 0 && found.context != entry->image.context)
-        return COAT_TABLE_ASK;
-    if (now_ms >= entry->image.next_due_ms)
-        return COAT_TABLE_ASK;
-
-    to_record(&entry->image, &record);
-    coat_judge_digest(&record, found.digest, now_ms,
-                      coat_table_seen_ms(table->base_s, entry->noted, entry->seq), &policy,
-                      &demand, &judgement);
-    /* Another secret may be pending, previous or stolen: the daemon knows. */
-    if (judgement.verdict != COAT_VERDICT_LIVE || judgement.bearer != COAT_BEARER_CURRENT ||
-        judgement.due != COAT_DUE_NOTHING)
+    limits = limits_of(&entry->image);
+    noted_ms = coat_table_seen_ms(table->base_s, entry->noted, entry->seq);
+    if (!is_live(table, query, &found, &limits, noted_ms, now_ms))
         return COAT_TABLE_ASK;
 
     if (!query->background) {
         note(table, entry->index, entry->seq, entry->noted, now_ms);
-        judgement.ends_ms = ends_after(&record, now_ms);
+        noted_ms = now_ms > noted_ms ? now_ms : noted_ms;
     }
-    publish(&entry->image, entry->lengths, judgement.ends_ms, out);
+    publish(&entry->image, entry->lengths, coat_limits_end(&limits, noted_ms), out);
     return COAT_TABLE_LIVE;
 }
 
@@ -403,10 +400,10 @@ coat_table_live(const coat_table *table, coat_span text, int64_t now_ms)
     coat_table_verdict verdict;
     coat_table_place place;
     candidates among;
-    coat_record record = {0};
-    coat_policy policy = {.epoch_global = 0};
+    coat_limits limits;
     coat_handle handle;
     coat_token token;
+    uint64_t epoch_min;
 
     now_ms = not_before_floor(table, now_ms);
     if (!open_token(table, text, &token, &verdict))
@@ -416,15 +413,15 @@ coat_table_live(const coat_table *table, coat_span text, int64_t now_ms)
     if (!trusted(table, now_ms))
         return COAT_TABLE_ASK;
 
-    policy.epoch_global = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire);
+    epoch_min = atomic_load_explicit(&table->head->epoch_min, memory_order_acquire);
     place = coat_table_place_of(table->hash_key, table->sets, &handle);
     among = locate(table, &place);
     if (!find(table, &among, &handle, &found, NULL))
         return COAT_TABLE_ASK;
-    to_record(&found.image, &record);
-    if (coat_judge_life(&record, now_ms,
-                        coat_table_seen_ms(table->base_s, found.noted, found.seq),
-                        &policy) != COAT_WHY_LIVE)
+    limits = limits_of(&found.image);
+    if (coat_limits_judge(&limits, now_ms,
+                          coat_table_seen_ms(table->base_s, found.noted, found.seq),
+                          epoch_min) != COAT_WHY_LIVE)
         return COAT_TABLE_ASK;
     return COAT_TABLE_LIVE;
 }

@@ -573,6 +573,66 @@ static const struct strip_case {
     {"a==;id==;b==", "a==;b=="},
 };
 
+/* Where it says that one piece is left, that is what stripping leaves; *whole counts those. */
+static void
+check_rest(coat_span line, const char *const *names, size_t count, unsigned *whole)
+{
+    static const uint8_t untouched[1];
+    coat_span rest = {untouched, 1};
+    char buf[128];
+    size_t len = coat_cookie_strip(line, names, count, buf);
+
+    if (!coat_cookie_rest(line, names, count, &rest)) {
+        CHECK(rest.ptr == untouched && rest.len == 1);
+        CHECK(len > 0 && len < line.len);
+        return;
+    }
+    ++*whole;
+    CHECK_MEM(rest.ptr, rest.len, buf, len);
+    if (rest.len > 0)
+        CHECK(rest.ptr >= line.ptr && rest.ptr + rest.len <= line.ptr + line.len);
+}
+
+/* Every line of up to seven pieces, ours and others' pairs, with spaces and empty ones. */
+static void
+test_rest(void)
+{
+    static const char *const all[] = {"id", "id-pre"};
+    static const char *const pieces[] = {"id=x", " id-pre=y", "a=1", " b=2", "", " "};
+    const unsigned kinds = sizeof pieces / sizeof pieces[0];
+    unsigned whole = 0, lines = 0;
+
+    for (unsigned count = 0; count <= 7; count++) {
+        unsigned choices = 1;
+
+        for (unsigned i = 0; i < count; i++)
+            choices *= kinds;
+        for (unsigned choice = 0; choice < choices; choice++, lines++) {
+            char line[128] = "";
+            unsigned left = choice;
+
+            for (unsigned i = 0; i < count; i++, left /= kinds) {
+                strcat(line, i > 0 ? ";" : "");
+                strcat(line, pieces[left % kinds]);
+            }
+            check_rest(span(line), all, 2, &whole);
+        }
+    }
+    CHECK(whole > lines / 10 && whole < lines);
+    for (size_t i = 0; i < sizeof strip_cases / sizeof strip_cases[0]; i++)
+        check_rest(span(strip_cases[i].line), all, 2, &whole);
+    whole = 0;
+    check_rest(COAT_LIT("id=x; a=1; b=2"), all, 2, &whole);
+    check_rest(COAT_LIT("a=1; b=2; id=x; id-pre=y"), all, 2, &whole);
+    check_rest(COAT_LIT("id=x; a=1; id-pre=y"), all, 2, &whole);
+    check_rest(COAT_LIT("a=1; b=2"), all, 2, &whole);
+    check_rest(COAT_LIT("id=x"), all, 2, &whole);
+    check_rest((coat_span){NULL, 0}, all, 2, &whole);
+    CHECK_INT(whole, 6);
+    check_rest(COAT_LIT("a=1; id=x; b=2"), all, 2, &whole);
+    CHECK_INT(whole, 6);
+}
+
 static void
 test_strip(void)
 {
@@ -612,6 +672,7 @@ static const coat_test tests[] = {
     {"CK-5: values that break the line, and lines over 256 bytes", test_set_refuses},
     {"CK-6: deleting repeats the scope of setting", test_delete},
     {"FA-7: stripping takes our cookie and leaves the others alone", test_strip},
+    {"FA-7: what is left in one piece is what stripping leaves", test_rest},
 };
 
 COAT_TEST_MAIN(tests)

@@ -2,8 +2,10 @@
 // The nginx module among everything else that nginx does: reloads, crashes, bodies, redirects inside,
 // connections that live long; and what is left behind afterwards.
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent } from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { sleep, until } from './lib.mjs';
@@ -787,6 +789,82 @@ describe('clients that go away', { skip: missing }, () => {
       const last = { fds: g.nginx.descriptors(master).length, memory: g.nginx.memory(master) };
       assert.ok(last.fds <= first.fds, `master: ${first.fds} descriptors, then ${last.fds}`);
       if (!sanitized) assert.ok(last.memory <= first.memory + 1024, `master: ${first.memory} KiB, then ${last.memory}`);
+    } finally {
+      await g.stop();
+    }
+  });
+
+  /* Its accept queue has room for two, and it takes none of them. Of those who wait for an answer none may get one before
+     the others have theirs: so a worker that waited for its own would hang here, and no timing decides. */
+  test('HD-11: with a daemon that neither answers nor accepts, a worker goes on with all other requests', async () => {
+    const g = await Gate.start({ daemon: false, workers: 1, server: (s) => `coatcheck_timeout 60s; location / { proxy_pass ${s.upstream}; } location /optional { coatcheck optional; proxy_pass ${s.upstream}; }` });
+    const daemon = spawn(process.execPath, ['-e', `require('net').createServer(() => {}).listen({ path: ${JSON.stringify(g.gate)}, backlog: 1 }, () => process.stdout.write('ready'))`], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      await new Promise((resolve) => daemon.stdout.once('data', resolve));
+      daemon.kill('SIGSTOP');
+      await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${daemon.pid}/status`, 'utf8')));
+      const pid = g.nginx.workers()[0];
+      const statuses = [];
+      const waiting = Array.from({ length: 40 }, () => g.get('/x', { headers: { cookie: `__Host-id=${strangeToken()}` } }).then((res) => statuses.push(res.status), (error) => statuses.push(error.code)));
+      await until('those for whom there is no room are answered', () => statuses.length === waiting.length - 2);
+      for (let round = 0; round < 20; round++) {
+        assert.equal((await g.get('/nothing')).status, 204);
+        assert.equal((await g.get('/optional')).status, 200);
+      }
+      await g.nginx.reload();
+      for (let round = 0; round < 20; round++) assert.equal((await g.get('/optional')).status, 200);
+      assert.deepEqual(statuses, Array(waiting.length - 2).fill(503), 'two are still being asked about');
+      assert.ok(g.nginx.everybody().includes(pid), 'by the former worker');
+      daemon.kill('SIGKILL');
+      await Promise.all(waiting);
+      assert.deepEqual(statuses, Array(waiting.length).fill(503));
+    } finally {
+      daemon.kill('SIGKILL');
+      await g.stop();
+    }
+  });
+
+  /** System calls of a process while work() is done, by name; undefined where it may not be watched. */
+  const systemCalls = async (pid, file, work) => {
+    const strace = spawn('strace', ['-o', file, '-p', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let said = '', ended = false;
+    strace.stderr.on('data', (data) => (said += data));
+    strace.on('error', () => (ended = true));
+    const end = new Promise((resolve) => strace.on('close', resolve)).then(() => (ended = true));
+    await until('strace is there', () => ended || /attached/.test(said));
+    if (ended) return undefined;
+    await work();
+    strace.kill('SIGINT');
+    await end;
+    const calls = new Map();
+    for (const [, name] of readFileSync(file, 'utf8').matchAll(/^(\w+)\(/gm)) calls.set(name, (calls.get(name) ?? 0) + 1);
+    return calls;
+  };
+  const times = (n, work) => Array.from({ length: n }).reduce((before, _, i) => before.then(() => work(i)), Promise.resolve());
+
+  test('HD-11: a check from the table makes no system call of its own, a question none that waits', async (t) => {
+    if (sanitized || spawnSync('strace', ['-V']).error) return t.skip('there is no strace, or a sanitizer makes calls of its own');
+    const g = await Gate.start({ workers: 1, server: (s) => `location /on { alias ${s.dir}/file; } location /off { coatcheck off; alias ${s.dir}/file; }`, before: (s) => writeFileSync(path.join(s.dir, 'file'), 'file') });
+    try {
+      const s = await plant(g.daemon);
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      const ask = (target, jar) => g.get(target, { jar, agent }).then((res) => assert.equal(res.status, jar === s.jar ? 200 : 401));
+      const seen = {};
+      for (const target of ['/on', '/off']) {
+        await times(5, () => ask(target, s.jar));
+        seen[target] = await systemCalls(g.nginx.workers()[0], path.join(g.dir, 'calls'), () => times(100, () => ask(target, s.jar)));
+        if (!seen[target]) return t.skip('no process may be watched here');
+      }
+      agent.destroy();
+      assert.ok(seen['/on'].get('epoll_wait') >= 100);
+      /* Ten times a second it is looked whether the table is still that file; tmpfs does not wait, nor does malloc. */
+      for (const name of ['stat', 'newfstatat', 'brk', 'mmap', 'munmap']) for (const calls of Object.values(seen)) calls.delete(name);
+      assert.deepEqual([...seen['/on'].keys()].filter((name) => !seen['/off'].has(name)), []);
+      for (const name of seen['/on'].keys()) if (name !== 'epoll_wait') assert.ok(seen['/on'].get(name) <= seen['/off'].get(name), name);
+
+      const asking = await systemCalls(g.nginx.workers()[0], path.join(g.dir, 'calls'), () => times(20, () => g.get('/on', { headers: { accept: '*/*' } }).then((res) => assert.equal(res.status, 401))));
+      assert.ok(asking.get('epoll_wait') >= 40);
+      for (const name of ['poll', 'ppoll', 'select', 'pselect6', 'nanosleep', 'clock_nanosleep', 'futex', 'flock', 'fsync', 'fdatasync', 'wait4', 'rt_sigtimedwait']) assert.equal(asking.get(name), undefined, name);
     } finally {
       await g.stop();
     }

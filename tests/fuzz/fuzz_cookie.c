@@ -31,12 +31,14 @@ check_strip(coat_span line, coat_span wanted, const char *name)
 {
     char *buf = malloc(line.len + 1);
     coat_cookie_iter before, after;
-    coat_span n, v, kept_n, kept_v;
+    coat_span n, v, kept_n, kept_v, rest;
     size_t len;
 
     FUZZ_CHECK(buf != NULL);
     len = coat_cookie_strip(line, &name, 1, buf);
     FUZZ_CHECK(len <= line.len);
+    if (coat_cookie_rest(line, &name, 1, &rest))
+        FUZZ_CHECK(coat_span_is(rest, (coat_span){(const uint8_t *)buf, len}));
     coat_cookie_iter_init(&before, line);
     coat_cookie_iter_init(&after, (coat_span){(const uint8_t *)buf, len});
     while (coat_cookie_next(&before, &n, &v)) {

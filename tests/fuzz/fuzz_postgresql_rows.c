@@ -48,12 +48,18 @@ start(remote_link *base)
 static pg_statement
 statement_of(coat_op op, coat_space space)
 {
-    static const pg_statement by_op[] = {
-        [COAT_OP_INSERT] = PG_INSERT_SESSION,   [COAT_OP_LOAD] = PG_LOAD_SESSION,
-        [COAT_OP_REPLACE] = PG_REPLACE_SESSION, [COAT_OP_REMOVE] = PG_REMOVE_SESSION,
-        [COAT_OP_LIST_OWNER] = PG_LIST,         [COAT_OP_REMOVE_OWNER] = PG_REMOVE_OWNER,
-        [COAT_OP_EPOCHS] = PG_EPOCHS,           [COAT_OP_END_ALL] = PG_END_ALL,
-        [COAT_OP_SCAN] = PG_SCAN_SESSIONS,      [COAT_OP_SWEEP] = PG_SWEEP_EXPIRED};
+    static const pg_statement by_op[] = {[COAT_OP_INSERT] = PG_INSERT_SESSION,
+                                         [COAT_OP_LOAD] = PG_LOAD_SESSION,
+                                         [COAT_OP_REPLACE] = PG_REPLACE_SESSION,
+                                         [COAT_OP_REMOVE] = PG_REMOVE_SESSION,
+                                         [COAT_OP_LIST_OWNER] = PG_LIST,
+                                         [COAT_OP_REMOVE_OWNER] = PG_REMOVE_OWNER,
+                                         [COAT_OP_EPOCHS] = PG_EPOCHS,
+                                         [COAT_OP_END_ALL] = PG_END_ALL,
+                                         [COAT_OP_SCAN] = PG_SCAN_SESSIONS,
+                                         [COAT_OP_SWEEP] = PG_SWEEP_EXPIRED,
+                                         [COAT_OP_SAY] = PG_SAY,
+                                         [COAT_OP_LEAVE] = PG_LEAVE};
     bool spaced = op == COAT_OP_INSERT || op == COAT_OP_LOAD || op == COAT_OP_REPLACE ||
                   op == COAT_OP_REMOVE || op == COAT_OP_SCAN;
 
@@ -209,9 +215,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     link = (pg_link *)((remote_lane *)lane)->links[0];
     ended = 0;
     synced = false;
-    req = (coat_store_req){.op = (coat_op)(COAT_OP_INSERT + head[0] % COAT_OP_SWEEP),
+    req = (coat_store_req){.op = (coat_op)(COAT_OP_INSERT + head[0] % COAT_OP_LEAVE),
                            .space = (coat_space)(COAT_SPACE_SESSION + head[1] % 3),
                            .version = 5,
+                           .value = COAT_LIT("x"),
                            .now_ms = 100,
                            .limit = 3,
                            .item = on_item,

@@ -42,8 +42,10 @@ versions(void)
         coat_err want;
     } cases[] = {
         {"none", "DROP SCHEMA", " CASCADE", "store migrate", COAT_UNSUPPORTED},
-        {"older", "UPDATE", ".versions SET version = 0", "store migrate", COAT_UNSUPPORTED},
-        {"newer", "UPDATE", ".versions SET version = 99", "too old", COAT_NEWER_FORMAT},
+        {"older", "DELETE FROM", ".versions WHERE version > 1", "store migrate",
+         COAT_UNSUPPORTED},
+        {"newer", "INSERT INTO", ".versions (version, oldest) VALUES (99, 99)", "too old",
+         COAT_NEWER_FORMAT},
     };
 
     for (size_t i = 0; i < 3; i++) {
@@ -79,7 +81,7 @@ moved_on(void)
 
     begin();
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
-    (void)sql("INSERT INTO versions (version) VALUES (99)");
+    (void)sql("INSERT INTO versions (version, oldest) VALUES (99, 99)");
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_OK); /* until it connects anew */
     (void)sql("ALTER TABLE sessions RENAME TO sessions_of_99");
     for (int i = 0; i < 10; i++) {

@@ -410,6 +410,42 @@ answer_sweep(pg_link *link, coat_store_req *req, const PGresult *result)
     pg_finish(link, req, COAT_OK);
 }
 
+/* ---- SAY: number, answer, version, instances with their versions; LEAVE: number, done ---- */
+
+static void
+answer_say(pg_link *link, coat_store_req *req, const PGresult *result)
+{
+    enum { MEMBER = COAT_HANDLE_BYTES + 8 };
+    coat_span members = pg_bytes(result, 0, 3);
+    int32_t code;
+
+    if (!pg_is_row(result, 0, 4) || !pg_small(result, 0, 1, &code) ||
+        (code != COAT_OK && code != COAT_TOO_MANY) ||
+        (code == COAT_OK && !pg_number(result, 0, 2, &req->found_version)) ||
+        members.len % MEMBER != 0) {
+        strange(link);
+        return;
+    }
+    for (size_t i = 0; code == COAT_OK && i < members.len && req->item != NULL; i += MEMBER) {
+        coat_store_item item = {.version = coat_load64be(members.ptr + i + COAT_HANDLE_BYTES)};
+
+        memcpy(item.address.bytes, members.ptr + i, COAT_HANDLE_BYTES);
+        req->item(req, &item);
+    }
+    pg_finish(link, req, (coat_err)code);
+}
+
+static void
+answer_leave(pg_link *link, coat_store_req *req, const PGresult *result)
+{
+    bool done;
+
+    if (!pg_is_row(result, 0, 2) || !pg_bool(result, 0, 1, &done))
+        strange(link);
+    else
+        pg_finish(link, req, done ? COAT_OK : COAT_CONFLICT);
+}
+
 /* ---- all ---- */
 
 void
@@ -434,6 +470,12 @@ pg_answer(pg_link *link, coat_store_req *req, const PGresult *result)
         break;
     case COAT_OP_SWEEP:
         answer_sweep(link, req, result);
+        break;
+    case COAT_OP_SAY:
+        answer_say(link, req, result);
+        break;
+    case COAT_OP_LEAVE:
+        answer_leave(link, req, result);
         break;
     default:
         answer_epochs(link, req, result);

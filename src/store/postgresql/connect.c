@@ -13,13 +13,13 @@
 
 struct pg_poll {
     uv_poll_t handle;
-    pg_link *link; /* NULL: let go */
-    bool writable; /* watched for that too */
+    pg_socket *socket; /* NULL: let go */
+    bool writable;     /* watched for that too */
 };
 
 struct pg_lookup {
     uv_getaddrinfo_t req;
-    pg_link *link; /* NULL: let go */
+    pg_socket *socket; /* NULL: let go */
 };
 
 static void
@@ -29,28 +29,34 @@ on_poll_closed(uv_handle_t *handle)
 }
 
 static void
-unwatch(pg_link *link)
+fail(pg_socket *socket, const char *why)
 {
-    if (link->poll == NULL)
+    socket->user->failed(socket->owner, why);
+}
+
+static void
+unwatch(pg_socket *socket)
+{
+    if (socket->poll == NULL)
         return;
-    link->poll->link = NULL;
-    uv_close((uv_handle_t *)&link->poll->handle, on_poll_closed);
-    link->poll = NULL;
+    socket->poll->socket = NULL;
+    uv_close((uv_handle_t *)&socket->poll->handle, on_poll_closed);
+    socket->poll = NULL;
 }
 
 static bool
-watch_with(pg_link *link, int events, uv_poll_cb callback)
+watch_with(pg_socket *socket, int events, uv_poll_cb callback)
 {
     pg_poll *poll = calloc(1, sizeof *poll);
-    int fd = PQsocket(link->conn);
+    int fd = PQsocket(socket->conn);
 
-    if (poll == NULL || fd < 0 || uv_poll_init(link->base.lane->loop, &poll->handle, fd) != 0) {
+    if (poll == NULL || fd < 0 || uv_poll_init(socket->loop, &poll->handle, fd) != 0) {
         free(poll);
         return false;
     }
-    poll->link = link;
+    poll->socket = socket;
     poll->handle.data = poll;
-    link->poll = poll;
+    socket->poll = poll;
     uv_unref((uv_handle_t *)&poll->handle);
     return uv_poll_start(&poll->handle, events, callback) == 0;
 }
@@ -59,50 +65,47 @@ static void
 on_event(uv_poll_t *handle, int status, int events)
 {
     pg_poll *poll = handle->data;
-    pg_link *link = poll->link;
+    pg_socket *socket = poll->socket;
 
-    if (link == NULL)
+    if (socket == NULL)
         return;
     if (status < 0 || (events & UV_READABLE) != 0)
-        pg_readable(link);
+        socket->user->readable(socket->owner);
     /* Which may have dropped the connection, this handle with it. */
-    if (poll->link == link && (events & UV_WRITABLE) != 0)
-        pg_flush(&link->base);
+    if (poll->socket == socket && (events & UV_WRITABLE) != 0)
+        socket->user->writable(socket->owner);
 }
 
 void
-pg_watch(pg_link *link, bool writable)
+pg_socket_watch(pg_socket *socket, bool writable)
 {
-    if (link->poll == NULL || link->poll->writable == writable)
+    if (socket->poll == NULL || socket->poll->writable == writable)
         return;
-    link->poll->writable = writable;
-    (void)uv_poll_start(&link->poll->handle, UV_READABLE | (writable ? UV_WRITABLE : 0),
+    socket->poll->writable = writable;
+    (void)uv_poll_start(&socket->poll->handle, UV_READABLE | (writable ? UV_WRITABLE : 0),
                         on_event);
 }
 
 static void on_step(uv_poll_t *handle, int status, int events);
 
 static void
-step(pg_link *link, PostgresPollingStatusType status)
+step(pg_socket *socket, PostgresPollingStatusType status)
 {
     bool watched = false;
 
     /* libpq may have another socket now, perhaps of the same number. */
-    unwatch(link);
+    unwatch(socket);
     if (status == PGRES_POLLING_READING)
-        watched = watch_with(link, UV_READABLE, on_step);
+        watched = watch_with(socket, UV_READABLE, on_step);
     else if (status == PGRES_POLLING_WRITING)
-        watched = watch_with(link, UV_WRITABLE, on_step);
+        watched = watch_with(socket, UV_WRITABLE, on_step);
     else if (status == PGRES_POLLING_OK)
-        watched = PQsetnonblocking(link->conn, 1) == 0 &&
-                  PQenterPipelineMode(link->conn) == 1 &&
-                  watch_with(link, UV_READABLE, on_event);
-    if (!watched) {
-        pg_fail(link, PQerrorMessage(link->conn));
-        return;
-    }
-    if (status == PGRES_POLLING_OK)
-        pg_hello(link);
+        watched =
+            PQsetnonblocking(socket->conn, 1) == 0 && watch_with(socket, UV_READABLE, on_event);
+    if (!watched)
+        fail(socket, PQerrorMessage(socket->conn));
+    else if (status == PGRES_POLLING_OK)
+        socket->user->connected(socket->owner);
 }
 
 static void
@@ -112,8 +115,8 @@ on_step(uv_poll_t *handle, int status, int events)
 
     (void)status;
     (void)events;
-    if (poll->link != NULL)
-        step(poll->link, PQconnectPoll(poll->link->conn));
+    if (poll->socket != NULL)
+        step(poll->socket, PQconnectPoll(poll->socket->conn));
 }
 
 static void
@@ -124,25 +127,25 @@ hear_nothing(void *ctx, const PGresult *result)
 }
 
 static void
-connect_to(pg_link *link, const char *address)
+connect_to(pg_socket *socket, const char *address)
 {
-    pg_conninfo info = pg_store_of(link)->conninfo;
+    pg_conninfo info = socket->store->conninfo;
 
     if (address != NULL) {
         info.keys[info.count] = "hostaddr";
         info.values[info.count++] = address;
     }
     info.keys[info.count] = info.values[info.count] = NULL;
-    link->conn = PQconnectStartParams(info.keys, info.values, 0);
-    if (link->conn == NULL) {
-        pg_fail(link, "out of memory");
+    socket->conn = PQconnectStartParams(info.keys, info.values, 0);
+    if (socket->conn == NULL) {
+        fail(socket, "out of memory");
         return;
     }
-    (void)PQsetNoticeReceiver(link->conn, hear_nothing, NULL);
-    if (PQstatus(link->conn) == CONNECTION_BAD)
-        pg_fail(link, PQerrorMessage(link->conn));
+    (void)PQsetNoticeReceiver(socket->conn, hear_nothing, NULL);
+    if (PQstatus(socket->conn) == CONNECTION_BAD)
+        fail(socket, PQerrorMessage(socket->conn));
     else
-        step(link, PGRES_POLLING_WRITING);
+        step(socket, PGRES_POLLING_WRITING);
 }
 
 static const char *
@@ -159,78 +162,73 @@ static void
 on_addresses(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 {
     pg_lookup *lookup = req->data;
-    pg_link *link = lookup->link;
+    pg_socket *socket = lookup->socket;
     char text[INET6_ADDRSTRLEN];
     const struct addrinfo *at = found;
     uint32_t count = 0;
 
     free(lookup);
-    if (link != NULL) {
-        link->lookup = NULL;
+    if (socket != NULL) {
+        socket->lookup = NULL;
         for (; at != NULL; at = at->ai_next)
             count++;
         /* Another one each time, so that one that is dead does not keep us from the others. */
         at = found;
-        for (uint32_t i = 0; count > 0 && i < link->attempt % count; i++)
+        for (uint32_t i = 0; count > 0 && i < socket->attempt % count; i++)
             at = at->ai_next;
         if (status != 0 || at == NULL || name_address(at, text, sizeof text) == NULL)
-            pg_fail(link, "the name of the host cannot be resolved");
+            fail(socket, "the name of the host cannot be resolved");
         else
-            connect_to(link, text);
+            connect_to(socket, text);
     }
     uv_freeaddrinfo(found);
 }
 
 void
-pg_start(remote_link *base)
+pg_socket_open(pg_socket *socket, pg_store *store, uv_loop_t *loop, const pg_socket_user *user,
+               void *owner)
 {
     static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    pg_link *link = (pg_link *)base;
-    const char *host = pg_store_of(link)->host;
+    const char *host = store->host;
     struct in6_addr address;
 
-    link->greeted = false;
-    link->open = link->broken = false;
-    link->pid = 0;
-    link->timeout_ms = 0;
-    link->prepared = 0;
-    link->attempt++;
-    /* So that what an earlier connection was answered fits nothing of this one. */
-    link->number = remote_random(remote_store_of(base));
+    socket->store = store;
+    socket->loop = loop;
+    socket->user = user;
+    socket->owner = owner;
+    socket->attempt++;
     if (host == NULL || inet_pton(AF_INET, host, &address) == 1 ||
         inet_pton(AF_INET6, host, &address) == 1) {
-        connect_to(link, host);
+        connect_to(socket, host);
         return;
     }
-    link->lookup = calloc(1, sizeof *link->lookup);
-    if (link->lookup == NULL) {
-        pg_fail(link, "out of memory");
+    socket->lookup = calloc(1, sizeof *socket->lookup);
+    if (socket->lookup == NULL) {
+        fail(socket, "out of memory");
         return;
     }
-    link->lookup->link = link;
-    link->lookup->req.data = link->lookup;
-    if (uv_getaddrinfo(base->lane->loop, &link->lookup->req, on_addresses, host, NULL,
-                       &hints) != 0) {
-        free(link->lookup);
-        link->lookup = NULL;
-        pg_fail(link, "the name of the host cannot be resolved");
+    socket->lookup->socket = socket;
+    socket->lookup->req.data = socket->lookup;
+    if (uv_getaddrinfo(loop, &socket->lookup->req, on_addresses, host, NULL, &hints) != 0) {
+        free(socket->lookup);
+        socket->lookup = NULL;
+        fail(socket, "the name of the host cannot be resolved");
     }
 }
 
 void
-pg_close_connection(pg_link *link)
+pg_socket_close(pg_socket *socket, bool abort)
 {
-    if (link->lookup != NULL) {
-        link->lookup->link = NULL;
-        (void)uv_cancel((uv_req_t *)&link->lookup->req);
-        link->lookup = NULL;
+    if (socket->lookup != NULL) {
+        socket->lookup->socket = NULL;
+        (void)uv_cancel((uv_req_t *)&socket->lookup->req);
+        socket->lookup = NULL;
     }
-    unwatch(link);
-    if (link->conn == NULL)
+    unwatch(socket);
+    if (socket->conn == NULL)
         return;
-    /* What libpq has not sent yet is not to be sent in parting: it was given up. */
-    if (link->base.flight.count > 0 && PQsocket(link->conn) >= 0)
-        (void)shutdown(PQsocket(link->conn), SHUT_RDWR);
-    PQfinish(link->conn);
-    link->conn = NULL;
+    if (abort && PQsocket(socket->conn) >= 0)
+        (void)shutdown(PQsocket(socket->conn), SHUT_RDWR);
+    PQfinish(socket->conn);
+    socket->conn = NULL;
 }

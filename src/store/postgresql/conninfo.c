@@ -7,6 +7,8 @@
 
 #include "store/postgresql/postgresql.h"
 
+#include "core/out.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -168,7 +170,19 @@ static const char options[] =
     "-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed"
     " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
     " -c jit=off -c idle_in_transaction_session_timeout=10000 -c statement_timeout=900"
-    " -c client_min_messages=error";
+    " -c client_min_messages=error -c idle_session_timeout=0 -c tcp_user_timeout=30000"
+    " -c coatcheck.self=";
+
+/** With who we are behind it: triggers tell of it with what we change. */
+static void
+make_options(pg_store *store)
+{
+    coat_out out = coat_out_init(store->conninfo.options, sizeof store->conninfo.options);
+
+    coat_out_str(&out, options);
+    coat_out_hex(&out, store->self, sizeof store->self);
+    (void)coat_out_end(&out);
+}
 
 static void
 set_all(pg_store *store, const char *user, const char *db)
@@ -184,7 +198,8 @@ set_all(pg_store *store, const char *user, const char *db)
     set(info, "dbname", db);
     set(info, "password", store->password[0] != '\0' ? store->password : none);
     set(info, "passfile", "/dev/null");
-    set(info, "options", options);
+    make_options(store);
+    set(info, "options", info->options);
     set(info, "application_name", "coatcheck");
     set(info, "client_encoding", "UTF8");
     set(info, "target_session_attrs", "read-write");

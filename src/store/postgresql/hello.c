@@ -31,8 +31,8 @@ ask(pg_link *link, uint8_t what, const char *sql, const int64_t *number)
     if (number != NULL)
         coat_store64be(bytes, (uint64_t)*number);
     sent = text != NULL && expect(link, what) &&
-           PQsendQueryParams(link->conn, text, number != NULL ? 1 : 0, types, values, lengths,
-                             formats, 1) == 1;
+           PQsendQueryParams(link->socket.conn, text, number != NULL ? 1 : 0, types, values,
+                             lengths, formats, 1) == 1;
     free(text);
     return sent;
 }
@@ -44,7 +44,7 @@ go(pg_link *link, bool sent)
     uint64_t connection = link->connection;
 
     if (!sent) {
-        pg_fail(link, PQerrorMessage(link->conn));
+        pg_fail(link, PQerrorMessage(link->socket.conn));
         return false;
     }
     pg_sync(link);
@@ -55,25 +55,64 @@ go(pg_link *link, bool sent)
 void
 pg_hello(pg_link *link)
 {
-    (void)go(link, ask(link, ASK_SERVER,
-                       "SELECT current_setting('server_version_num')::int4,"
-                       " pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,"
-                       " current_setting('synchronous_commit') IN ('off'),"
-                       " current_setting('fsync')::bool AND"
-                       " current_setting('full_page_writes')::bool, a.pid,"
-                       " (extract(epoch FROM a.backend_start) * 1000000)::int8,"
-                       " to_regclass('{s}.versions') IS NOT NULL"
-                       " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()",
-                       NULL));
+    (void)go(link, ask(link, ASK_SERVER, pg_ask_server, NULL));
 }
 
 /* ---- what it is ---- */
 
-bool
-pg_format_trouble(const pg_store *store, int32_t format, char *out, size_t cap)
+/* Last who it is: another cluster, the same one promoted, or started again, is another one. */
+const char pg_ask_server[] =
+    "SELECT current_setting('server_version_num')::int4,"
+    " pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,"
+    " current_setting('synchronous_commit') IN ('off'),"
+    " current_setting('fsync')::bool AND"
+    " current_setting('full_page_writes')::bool, a.pid,"
+    " (extract(epoch FROM a.backend_start) * 1000000)::int8,"
+    " to_regclass('{s}.versions') IS NOT NULL,"
+    " CASE WHEN pg_is_in_recovery() THEN '-' ELSE"
+    " (SELECT system_identifier FROM pg_control_system())::text || '/' ||"
+    " substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) || '/' ||"
+    " (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8 END"
+    " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()";
+
+/* The column came with a later version than the table. */
+const char pg_ask_format[] =
+    "SELECT coalesce(max(v.version), 0), coalesce(max((to_jsonb(v) ->> 'oldest')::int4), 1)"
+    " FROM {s}.versions v";
+
+const char *
+pg_read_server(const PGresult *result, pg_server_facts *out)
 {
-    if (format == PG_FORMAT)
-        return false;
+    coat_span identity = pg_bytes(result, 0, 7);
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        return PQresultErrorMessage(result);
+    if (!pg_is_row(result, 0, 8) || !pg_small(result, 0, 0, &out->version) ||
+        !pg_bool(result, 0, 1, &out->read_only) || !pg_bool(result, 0, 2, &out->asynchronous) ||
+        !pg_bool(result, 0, 3, &out->synced) || !pg_small(result, 0, 4, &out->pid) ||
+        !pg_signed(result, 0, 5, &out->started_us) ||
+        !pg_bool(result, 0, 6, &out->has_schema) || identity.len == 0 ||
+        identity.len >= sizeof out->identity)
+        return "an answer that does not fit what was asked";
+    memset(out->identity, 0, sizeof out->identity);
+    memcpy(out->identity, identity.ptr, identity.len);
+    if (out->read_only)
+        return "the server is a standby, or read-only";
+    return out->version < PG_SERVER_LEAST ? "the server is older than PostgreSQL 14" : NULL;
+}
+
+bool
+pg_read_format(const PGresult *result, int32_t *version, int32_t *oldest)
+{
+    return PQresultStatus(result) == PGRES_TUPLES_OK && pg_is_row(result, 0, 2) &&
+           pg_small(result, 0, 0, version) && pg_small(result, 0, 1, oldest);
+}
+
+bool
+pg_format_trouble(const pg_store *store, int32_t format, int32_t oldest, char *out, size_t cap)
+{
+    if (format >= PG_FORMAT && oldest <= PG_FORMAT)
+        return false; /* what came later leaves what we work on as it was (UP-4) */
     if (format == 0)
         (void)snprintf(out, cap,
                        "the database has no schema \"%s\" of ours; make it with "
@@ -93,13 +132,14 @@ pg_format_trouble(const pg_store *store, int32_t format, char *out, size_t cap)
 }
 
 static bool
-wrong_format(pg_link *link, int32_t format)
+wrong_format(pg_link *link, int32_t format, int32_t oldest)
 {
     pg_store *store = pg_store_of(link);
     char why[200];
 
     atomic_store(&store->format, format);
-    if (!pg_format_trouble(store, format, why, sizeof why))
+    atomic_store(&store->oldest, oldest);
+    if (!pg_format_trouble(store, format, oldest, why, sizeof why))
         return false;
     pg_fail(link, why);
     return true;
@@ -125,34 +165,20 @@ note_settings(pg_store *store, bool asynchronous, bool synced)
 static bool
 take_server(pg_link *link, const PGresult *result)
 {
-    pg_store *store = pg_store_of(link);
-    bool read_only, asynchronous, synced, has_schema;
-    int32_t version, pid;
-    int64_t started;
+    pg_server_facts facts;
+    const char *wrong = pg_read_server(result, &facts);
 
-    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        pg_fail(link, PQresultErrorMessage(result));
+    if (wrong != NULL) {
+        pg_fail(link, wrong);
         return false;
     }
-    if (!pg_is_row(result, 0, 7) || !pg_small(result, 0, 0, &version) ||
-        !pg_bool(result, 0, 1, &read_only) || !pg_bool(result, 0, 2, &asynchronous) ||
-        !pg_bool(result, 0, 3, &synced) || !pg_small(result, 0, 4, &pid) ||
-        !pg_signed(result, 0, 5, &started) || !pg_bool(result, 0, 6, &has_schema)) {
-        pg_fail(link, "an answer that does not fit what was asked");
-        return false;
-    }
-    if (version < PG_SERVER_LEAST || read_only) {
-        pg_fail(link, read_only ? "the server is a standby, or read-only"
-                                : "the server is older than PostgreSQL 14");
-        return false;
-    }
-    link->pid = pid;
-    link->started_us = started;
-    note_settings(store, asynchronous, synced);
-    if (!has_schema)
-        return !wrong_format(link, 0);
-    return go(link, ask(link, ASK_FORMAT, "SELECT coalesce(max(version), 0) FROM {s}.versions",
-                        NULL));
+    link->pid = facts.pid;
+    link->started_us = facts.started_us;
+    memcpy(link->server, facts.identity, sizeof link->server);
+    note_settings(pg_store_of(link), facts.asynchronous, facts.synced);
+    if (!facts.has_schema)
+        return !wrong_format(link, 0, 1);
+    return go(link, ask(link, ASK_FORMAT, pg_ask_format, NULL));
 }
 
 static bool
@@ -160,17 +186,17 @@ take_format(pg_link *link, const PGresult *result)
 {
     pg_store *store = pg_store_of(link);
     int64_t seen = (int64_t)atomic_load(&store->global);
-    int32_t format;
+    int32_t format, oldest;
 
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         pg_fail(link, PQresultErrorMessage(result));
         return false;
     }
-    if (!pg_is_row(result, 0, 1) || !pg_small(result, 0, 0, &format)) {
+    if (!pg_read_format(result, &format, &oldest)) {
         pg_fail(link, "an answer that does not fit what was asked");
         return false;
     }
-    if (wrong_format(link, format))
+    if (wrong_format(link, format, oldest))
         return false;
     return go(link, ask(link, ASK_HELLO, "SELECT {s}.hello($1)", &seen));
 }

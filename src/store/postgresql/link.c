@@ -30,18 +30,23 @@ pg_expect(pg_link *link, const pg_due *due)
 }
 
 void
+pg_line(char *out, size_t cap, const char *words)
+{
+    (void)snprintf(out, cap, "%s", words);
+    for (char *c = out; *c != '\0'; c++)
+        if (*c < 0x20 || *c >= 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
+    for (size_t len = strlen(out); len > 0 && out[len - 1] == ' '; len--)
+        out[len - 1] = '\0';
+}
+
+void
 pg_fail(pg_link *link, const char *why)
 {
     pg_store *store = pg_store_of(link);
     char line[sizeof store->trouble];
 
-    (void)snprintf(line, sizeof line, "%s", why);
-    /* A server's words, shown to operators: nothing that a terminal would obey. */
-    for (char *c = line; *c != '\0'; c++)
-        if (*c < 0x20 || *c >= 0x7f)
-            *c = *c == '\n' ? ' ' : '?';
-    for (size_t len = strlen(line); len > 0 && line[len - 1] == ' '; len--)
-        line[len - 1] = '\0';
+    pg_line(line, sizeof line, why);
     pthread_mutex_lock(&store->remote.mutex);
     if (line[0] != '\0')
         memcpy(store->trouble, line, sizeof line);
@@ -56,9 +61,9 @@ pg_sync(pg_link *link)
     bool sent = pg_expect(link, &due) == COAT_OK;
 
 #ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
-    sent = sent && PQsendPipelineSync(link->conn) == 1; /* leaves with the rest */
+    sent = sent && PQsendPipelineSync(link->socket.conn) == 1; /* leaves with the rest */
 #else
-    sent = sent && PQpipelineSync(link->conn) == 1;
+    sent = sent && PQpipelineSync(link->socket.conn) == 1;
 #endif
     link->open = false;
     link->broken = link->broken || !sent;
@@ -73,11 +78,11 @@ pg_flush(remote_link *base)
     if (link->open)
         pg_sync(link);
     if (!link->broken)
-        left = PQflush(link->conn);
+        left = PQflush(link->socket.conn);
     if (link->broken || left < 0)
-        pg_fail(link, PQerrorMessage(link->conn));
+        pg_fail(link, PQerrorMessage(link->socket.conn));
     else
-        pg_watch(link, left > 0);
+        pg_socket_watch(&link->socket, left > 0);
 }
 
 /* ---- results ---- */
@@ -86,7 +91,8 @@ pg_flush(remote_link *base)
 typedef enum verdict {
     VERDICT_AGAIN, /* serialization failure, deadlock: nothing has happened */
     VERDICT_DOWN,  /* refused or too slow: others may succeed */
-    VERDICT_DROP,  /* this server, or this connection to it, is of no use */
+    VERDICT_DROP,  /* this connection is of no use */
+    VERDICT_LEAVE, /* nor is this server */
     VERDICT_FULL,
     VERDICT_ODD, /* understood and not done */
 } verdict;
@@ -101,7 +107,7 @@ judge(const char *state)
         {"40001", VERDICT_AGAIN}, /* serialization_failure */
         {"40P01", VERDICT_AGAIN}, /* deadlock_detected */
         {"23505", VERDICT_AGAIN}, /* unique_violation: somebody was faster */
-        {"25006", VERDICT_DROP},  /* read_only_sql_transaction: a standby by now */
+        {"25006", VERDICT_LEAVE}, /* read_only_sql_transaction: a standby by now */
         {"26", VERDICT_DROP},     /* our statements are gone: a pooler has mixed us up */
         {"25", VERDICT_DROP},     /* transaction states that we cannot be in */
         {"57014", VERDICT_DOWN},  /* query_canceled: statement_timeout */
@@ -115,6 +121,7 @@ judge(const char *state)
         {"55", VERDICT_DOWN},     /* locked */
         {"53100", VERDICT_FULL},  /* disk_full */
         {"53", VERDICT_DOWN},     /* out of something else */
+        {"54000", VERDICT_DOWN},  /* the queue of notifications is full */
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -148,7 +155,7 @@ answer_error(pg_link *link, coat_store_req *req, const PGresult *result)
                        : "nothing");
     switch (state != NULL ? judge(state) : VERDICT_DROP) {
     case VERDICT_AGAIN:
-        if (pg_may_retry(req)) {
+        if (req->op != COAT_OP_SAY && pg_may_retry(req)) {
             pg_ask(link, req);
             return;
         }
@@ -158,6 +165,10 @@ answer_error(pg_link *link, coat_store_req *req, const PGresult *result)
         remote_note_bad(&store->remote);
         req->result = COAT_STORE_DOWN;
         remote_answer(req);
+        break;
+    case VERDICT_LEAVE:
+        remote_server_leave(&store->remote, &store->watches, link->era);
+        pg_fail(link, why);
         break;
     case VERDICT_DROP:
         pg_fail(link, why);
@@ -225,7 +236,7 @@ take_sync(pg_link *link)
         pg_answer(link, req, result);
     } else if (!link->greeted && link->due_count == 0) {
         link->greeted = true;
-        remote_link_ready(&link->base);
+        pg_settle(link);
     }
     PQclear(result);
 }
@@ -286,13 +297,13 @@ void
 pg_readable(pg_link *link)
 {
     uint64_t connection = link->connection;
-    bool fine = PQconsumeInput(link->conn) == 1;
+    bool fine = PQconsumeInput(link->socket.conn) == 1;
     uint32_t nothing = 0;
 
     /* A result may drop the link, and a callback may have it begin anew. */
     while (link->connection == connection && link->due_count > 0 && nothing < 2 &&
-           PQisBusy(link->conn) == 0) {
-        PGresult *result = PQgetResult(link->conn);
+           PQisBusy(link->socket.conn) == 0) {
+        PGresult *result = PQgetResult(link->socket.conn);
 
         /* Between the results of two questions there is one nothing. */
         nothing = result == NULL ? nothing + 1 : 0;
@@ -301,9 +312,9 @@ pg_readable(pg_link *link)
     }
     if (link->connection != connection)
         return;
-    if (!fine || nothing >= 2 || PQstatus(link->conn) != CONNECTION_OK ||
-        (link->due_count == 0 && PQisBusy(link->conn) != 0))
-        pg_fail(link, PQerrorMessage(link->conn));
+    if (!fine || nothing >= 2 || PQstatus(link->socket.conn) != CONNECTION_OK ||
+        (link->due_count == 0 && PQisBusy(link->socket.conn) != 0))
+        pg_fail(link, PQerrorMessage(link->socket.conn));
 }
 
 /* ---- for the lane ---- */
@@ -329,13 +340,82 @@ note_doubt(pg_link *link)
 }
 
 static void
+on_connected(void *owner)
+{
+    pg_link *link = owner;
+
+    if (PQenterPipelineMode(link->socket.conn) == 1)
+        pg_hello(link);
+    else
+        pg_fail(link, PQerrorMessage(link->socket.conn));
+}
+
+static void
+on_readable(void *owner)
+{
+    pg_readable(owner);
+}
+
+static void
+on_writable(void *owner)
+{
+    pg_flush(owner);
+}
+
+static void
+on_failed(void *owner, const char *why)
+{
+    pg_fail(owner, why);
+}
+
+static void
+start(remote_link *base)
+{
+    static const pg_socket_user user = {on_connected, on_readable, on_writable, on_failed};
+    pg_link *link = (pg_link *)base;
+
+    link->greeted = false;
+    link->open = link->broken = false;
+    link->pid = 0;
+    link->timeout_ms = 0;
+    link->prepared = 0;
+    /* So that what an earlier connection was answered fits nothing of this one. */
+    link->number = remote_random(remote_store_of(base));
+    pg_socket_open(&link->socket, pg_store_of(link), base->lane->loop, &user, link);
+}
+
+void
+pg_settle(pg_link *link)
+{
+    pg_store *store = pg_store_of(link);
+
+    if (link->greeted &&
+        remote_server_admit(&store->remote, &store->watches, link->server, &link->era))
+        remote_link_ready(&link->base);
+}
+
+static void
+look(remote_link *base)
+{
+    pg_settle((pg_link *)base);
+}
+
+static bool
+fit(const remote_link *base)
+{
+    const pg_link *link = (const pg_link *)base;
+
+    return link->era == atomic_load(&pg_store_of(link)->watches.era);
+}
+
+static void
 stop(remote_link *base)
 {
     pg_link *link = (pg_link *)base;
 
     note_doubt(link);
     link->connection++;
-    pg_close_connection(link);
+    pg_socket_close(&link->socket, base->flight.count > 0);
     PQclear(link->held_result);
     link->held = NULL;
     link->held_result = NULL;
@@ -346,8 +426,10 @@ stop(remote_link *base)
 
 const struct remote_kind pg_kind = {
     .link_bytes = sizeof(pg_link),
-    .start = pg_start,
+    .start = start,
     .send = pg_send,
     .flush = pg_flush,
     .stop = stop,
+    .fit = fit,
+    .look = look,
 };

@@ -17,10 +17,7 @@ fail(const coat_store_conf *conf, PGconn *conn)
 {
     char line[200];
 
-    (void)snprintf(line, sizeof line, "%s", PQerrorMessage(conn));
-    for (char *c = line; *c != '\0'; c++)
-        if (*c < 0x20 || *c >= 0x7f)
-            *c = *c == '\n' ? ' ' : '?';
+    pg_line(line, sizeof line, PQerrorMessage(conn));
     (void)pg_refuse(conf, "", line);
     return COAT_IO;
 }
@@ -76,6 +73,18 @@ version_of(pg_store *store, PGconn *conn, uint32_t *out)
         return false;
     *out = (uint32_t)strtoul(text, NULL, 10);
     return true;
+}
+
+/** The oldest version that a program may work on for this schema; none, if that is not told. */
+static int32_t
+oldest_of(pg_store *store, PGconn *conn)
+{
+    char text[16];
+
+    if (!ask(store, conn, "SELECT max(oldest) FROM {s}.versions", text, sizeof text) ||
+        text[0] == '\0')
+        return INT32_MAX;
+    return (int32_t)strtol(text, NULL, 10);
 }
 
 static bool
@@ -150,11 +159,13 @@ pg_migrate_store(pg_store *store, const coat_store_conf *conf, uint32_t *from, u
     }
     *from = version;
     if (version > PG_FORMAT) {
+        int32_t oldest = oldest_of(store, conn);
         char why[200];
 
-        (void)pg_format_trouble(store, (int32_t)version, why, sizeof why);
-        (void)pg_refuse(conf, "", why);
-        err = COAT_NEWER_FORMAT;
+        if (pg_format_trouble(store, (int32_t)version, oldest, why, sizeof why)) {
+            (void)pg_refuse(conf, "", why);
+            err = COAT_NEWER_FORMAT;
+        }
     }
     while (err == COAT_OK && version < PG_FORMAT)
         if (!step(store, conn, &version))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/postgresql/postgresql.h"
 
+#include "core/out.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +75,8 @@ look_once(pg_store *store, const coat_store_conf *conf)
     atomic_store(&store->remote.doubted, false);
     pthread_mutex_unlock(&store->remote.mutex);
     format = atomic_load(&store->format);
-    if (format < 0 || !pg_format_trouble(store, format, trouble, sizeof trouble))
+    if (format < 0 ||
+        !pg_format_trouble(store, format, atomic_load(&store->oldest), trouble, sizeof trouble))
         return COAT_OK;
     (void)pg_refuse(conf, "", trouble);
     return format > PG_FORMAT ? COAT_NEWER_FORMAT : COAT_UNSUPPORTED;
@@ -95,7 +98,9 @@ pg_open(const coat_store_conf *conf, coat_store **out)
     }
     store->remote.flight_max = PG_FLIGHT_MAX;
     atomic_store(&store->format, -1);
-    err = pg_take_url(store, conf);
+    err = store->remote.rng(store->remote.rng_ctx, store->self, sizeof store->self);
+    if (err == COAT_OK)
+        err = pg_take_url(store, conf);
     /* A database that is not there yet is migrated by hand: it is no reason not to start. */
     if (err == COAT_OK && remote_url_param(&store->url, "migrate") != NULL &&
         pg_migrate_store(store, conf, &from, &to) == COAT_NEWER_FORMAT)
@@ -123,23 +128,33 @@ pg_stats(coat_store *base, coat_store_stats *out)
         .unreadable = atomic_load(&store->remote.unreadable),
         .away = atomic_load(&store->remote.ready) == 0,
     };
+    coat_out notice = coat_out_init(stats.notice, sizeof stats.notice);
 
     for (int op = 0; op < 16; op++)
         stats.operations[op] = atomic_load(&store->remote.operations[op]);
     pthread_mutex_lock(&store->remote.mutex);
-    (void)snprintf(stats.notice, sizeof stats.notice, "%s",
-                   stats.away ? store->trouble : store->notice);
+    coat_out_str(&notice, stats.away ? store->trouble : store->notice);
+    if (!stats.away && store->watches.trouble[0] != '\0') {
+        coat_out_str(&notice, notice.len > 0 ? "; " : "");
+        coat_out_str(&notice, store->watches.trouble);
+    }
     pthread_mutex_unlock(&store->remote.mutex);
+    (void)coat_out_end(&notice);
     *out = stats;
     return COAT_OK;
 }
 
+enum {
+    PG_CAPS = COAT_CAP_SHARED | COAT_CAP_ACCOUNTS |
+              (PG_FORMAT >= PG_FORMAT_WATCH ? COAT_CAP_WATCH : 0)
+};
+
 #define PG_OPS(worth)                                                                          \
     {                                                                                          \
-        .abi = COAT_STORE_ABI, .caps = COAT_CAP_SHARED | COAT_CAP_ACCOUNTS | (worth),          \
-        .name = "postgresql", .open = pg_open, .close = pg_close,                              \
-        .lane_open = remote_lane_open, .lane_close = remote_lane_close,                        \
-        .submit = remote_submit, .wait = remote_wait, .stats = pg_stats,                       \
+        .abi = COAT_STORE_ABI, .caps = PG_CAPS | (worth), .name = "postgresql",                \
+        .open = pg_open, .close = pg_close, .lane_open = remote_lane_open,                     \
+        .lane_close = remote_lane_close, .submit = remote_submit, .wait = remote_wait,         \
+        .stats = pg_stats, .watch_open = pg_watch_open, .watch_close = pg_watch_close,         \
     }
 
 const struct coat_store_ops coat_postgresql_ops = PG_OPS(COAT_CAP_DURABLE);

@@ -12,6 +12,7 @@
  *  link.c        results in the order of questions, errors, doubts
  *  request.c     requests to statements
  *  answer.c      results to answers
+ *  watch.c, report.c  changes, as they are reported
  *  statements.c  the statements, prepared on each connection when they are first used
  *  migrate.c     the schema and its versions
  *  schema/       its migrations, compiled in
@@ -24,14 +25,20 @@
 
 #include "store/remote/remote.h"
 #include "store/remote/url.h"
+#include "store/remote/watch.h"
 
 #include <libpq-fe.h>
 
 enum { PG_OID_BOOL = 16, PG_OID_BYTEA = 17, PG_OID_INT8 = 20, PG_OID_INT4 = 23 };
 
+/* The version of the schema that we work on. Tests build the former release's, too. */
+#ifndef PG_FORMAT
+#define PG_FORMAT 2
+#endif
+
 enum {
-    PG_FORMAT = 1,    /* the version of the schema that we work on */
-    PG_NAME_MAX = 63, /* of a schema */
+    PG_FORMAT_WATCH = 2, /* from this version on changes can be heard of */
+    PG_NAME_MAX = 63,    /* of a schema */
     PG_SERVER_LEAST = 140000,
     PG_DOUBTS_MAX = 1024,
     PG_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP statement looks at */
@@ -40,6 +47,8 @@ enum {
     PG_PARAMS_MAX = 16,
     PG_FLIGHT_MAX = 64, /* requests on one connection before the next is used */
     PG_CONN_PARAMS_MAX = 40,
+    PG_SELF_BYTES = 8,
+    PG_CHANNEL_MAX = 63, /* as of any name in PostgreSQL */
 };
 
 /* Epochs that may be put back: there must be numbers left above them. */
@@ -56,6 +65,7 @@ enum {
     X(REPLACE_SESSION)                                                                         \
     X(REPLACE_ACCOUNT)                                                                         \
     X(REPLACE_META)                                                                            \
+    X(REPLACE_QUIETLY)                                                                         \
     X(REMOVE_SESSION)                                                                          \
     X(REMOVE_ACCOUNT)                                                                          \
     X(REMOVE_META)                                                                             \
@@ -71,6 +81,8 @@ enum {
     X(SWEEP_META)                                                                              \
     X(SWEEP_ACCOUNTS)                                                                          \
     X(SWEEP_OWNERS)                                                                            \
+    X(SAY)                                                                                     \
+    X(LEAVE)                                                                                   \
     X(SETTLE)                                                                                  \
     X(TIMEOUT)
 
@@ -107,7 +119,7 @@ typedef struct pg_sweeper {
 typedef struct pg_conninfo {
     const char *keys[PG_CONN_PARAMS_MAX], *values[PG_CONN_PARAMS_MAX];
     size_t count;
-    char port[8], options[400];
+    char port[8], options[600];
 } pg_conninfo;
 
 typedef struct pg_store {
@@ -115,12 +127,14 @@ typedef struct pg_store {
     remote_url url;
     const char *host; /* to be resolved; NULL: a Unix socket */
     char schema[PG_NAME_MAX + 1];
+    uint8_t self[PG_SELF_BYTES]; /* who has changed something: this store */
     char password[REMOTE_SECRET_MAX + 1];
     pg_conninfo conninfo;
     _Atomic uint64_t global; /* the highest global epoch seen */
     _Atomic uint64_t sessions, accounts;
     _Atomic bool full;
     _Atomic int32_t format; /* of the schema, as last seen: -1 unknown, 0 none */
+    _Atomic int32_t oldest; /* see pg_format_trouble() */
     _Atomic bool durable;   /* as last seen */
 
     /* Under remote.mutex. */
@@ -131,7 +145,39 @@ typedef struct pg_store {
     pg_sweeper sweeper;
     char notice[256];  /* what is unsuitable about the server */
     char trouble[200]; /* why there is no connection */
+    remote_watches watches;
 } pg_store;
+
+/** Whose a connection is. On the lane's thread. */
+typedef struct pg_socket_user {
+    void (*connected)(void *owner);
+    void (*readable)(void *owner);
+    void (*writable)(void *owner);
+    void (*failed)(void *owner, const char *why);
+} pg_socket_user;
+
+typedef struct pg_poll pg_poll;
+typedef struct pg_lookup pg_lookup;
+
+/** A connection of libpq, and the handles that watch it. */
+typedef struct pg_socket {
+    pg_store *store;
+    uv_loop_t *loop;
+    const pg_socket_user *user;
+    void *owner;
+    PGconn *conn;
+    pg_poll *poll;     /* a handle of its own: it outlives the connection by a turn */
+    pg_lookup *lookup; /* of the host's addresses, while under way */
+    uint32_t attempt;
+} pg_socket;
+
+/** What a server says of itself. */
+typedef struct pg_server_facts {
+    int32_t version, pid;
+    int64_t started_us; /* when the server process of this connection was */
+    bool read_only, asynchronous, synced, has_schema;
+    char identity[REMOTE_SERVER_MAX];
+} pg_server_facts;
 
 typedef enum pg_due_kind {
     PG_DUE_SYNC,    /* the end of a segment */
@@ -149,16 +195,12 @@ typedef struct pg_due {
     uint64_t number; /* the result's first column */
 } pg_due;
 
-typedef struct pg_poll pg_poll;
-typedef struct pg_lookup pg_lookup;
-
 typedef struct pg_link {
     remote_link base;
-    PGconn *conn;
-    pg_poll *poll;     /* a handle of its own: it outlives the connection by a turn */
-    pg_lookup *lookup; /* of the host's addresses, while under way */
-    uint32_t attempt;
+    pg_socket socket;
     uint64_t connection; /* how many there were before */
+    char server[REMOTE_SERVER_MAX];
+    uint64_t era; /* it was greeted in: see remote/watch.h */
 
     pg_due *due; /* a ring */
     size_t due_first, due_count, due_cap;
@@ -196,17 +238,35 @@ coat_err pg_take_url(pg_store *store, const coat_store_conf *conf);
 coat_err pg_refuse(const coat_store_conf *conf, const char *what, const char *why);
 
 /* connect.c */
-void pg_start(remote_link *link);
-void pg_close_connection(pg_link *link);
+/** Begin to connect. Ends, later or before it returns, in connected() or failed(). */
+void pg_socket_open(pg_socket *socket, pg_store *store, uv_loop_t *loop,
+                    const pg_socket_user *user, void *owner);
+/** @param abort  what libpq has not sent yet is not to be sent in parting: it was given up */
+void pg_socket_close(pg_socket *socket, bool abort);
 /** Watch the socket for what is left to be sent, too. */
-void pg_watch(pg_link *link, bool writable);
+void pg_socket_watch(pg_socket *socket, bool writable);
 
 /* hello.c */
+/** What is asked first, and what is wrong with the answer; NULL: nothing. */
+extern const char pg_ask_server[], pg_ask_format[];
+const char *pg_read_server(const PGresult *result, pg_server_facts *out);
+/** @return false: not an answer to pg_ask_format */
+bool pg_read_format(const PGresult *result, int32_t *version, int32_t *oldest);
+
 void pg_hello(pg_link *link); /* ask */
 /** @return false: the link was dropped */
 bool pg_hello_result(pg_link *link, const pg_due *due, const PGresult *result);
-/** What this says about the schema, for the operator. @return false: nothing wrong */
-bool pg_format_trouble(const pg_store *store, int32_t format, char *out, size_t cap);
+/**
+ * What this says about the schema, for the operator.
+ *
+ * @param oldest  the oldest version that a program may work on for this schema, as its last
+ *                migration says
+ * @return false: nothing wrong
+ */
+bool pg_format_trouble(const pg_store *store, int32_t format, int32_t oldest, char *out,
+                       size_t cap);
+/** Use the connection once no watch is ready on another server. */
+void pg_settle(pg_link *link);
 
 /* link.c */
 extern const struct remote_kind pg_kind;
@@ -214,6 +274,9 @@ coat_err pg_expect(pg_link *link, const pg_due *due);
 /** Something has come. */
 void pg_readable(pg_link *link);
 void pg_flush(remote_link *link);
+/** A server's words in one line, to be shown to operators: nothing that a terminal would obey.
+ */
+void pg_line(char *out, size_t cap, const char *words);
 /** Drop the link, saying why. */
 void pg_fail(pg_link *link, const char *why);
 /** May it be asked again for what others do at the same time? Three times (SF-9). */
@@ -233,6 +296,14 @@ void pg_ask(pg_link *link, coat_store_req *req);
 void pg_answer(pg_link *link, coat_store_req *req, const PGresult *result);
 /** Ended by an error of the server. */
 void pg_finish(pg_link *link, coat_store_req *req, coat_err result);
+
+/* watch.c */
+coat_err pg_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out);
+void pg_watch_close(coat_watch *watch);
+
+/* report.c */
+/** Report what a notification says. @return false: not what our functions say */
+bool pg_report(remote_watch *watch, const char *payload);
 
 /* row.c: fields of results, never trusted */
 bool pg_is_row(const PGresult *result, int row, int columns);

@@ -127,6 +127,8 @@ add_replace(params *p, const coat_store_req *req)
     add_int64(p, req->expires_ms);
     add_span(p, req->value);
     add_int64(p, req->now_ms);
+    if (req->space == COAT_SPACE_SESSION && req->quiet)
+        return PG_REPLACE_QUIETLY;
     return of_space(PG_REPLACE_SESSION, req->space);
 }
 
@@ -156,6 +158,28 @@ add_remove_owner(params *p, const coat_store_req *req)
         add_bytes(p, NULL, 0);
     add_number(p, req->again);
     return PG_REMOVE_OWNER;
+}
+
+static pg_statement
+add_say(params *p, const coat_store_req *req)
+{
+    add_address(p, &req->address);
+    add_span(p, req->value);
+    if (req->has_to)
+        add_address(p, &req->to);
+    else
+        add_bytes(p, NULL, 0);
+    add_bool(p, req->item != NULL);
+    add_int32(p, COAT_STORE_LIST_MAX);
+    return PG_SAY;
+}
+
+static pg_statement
+add_leave(params *p, const coat_store_req *req)
+{
+    add_address(p, &req->address);
+    add_number(p, req->version);
+    return PG_LEAVE;
 }
 
 /** The cursor is copied, since another lane's SWEEP may move it. */
@@ -212,7 +236,7 @@ prepare(pg_link *link, const pg_text *text)
                          : *c == 'i' ? PG_OID_INT4
                                      : PG_OID_BOOL;
     sent = sql != NULL && pg_expect(link, &due) == COAT_OK &&
-           PQsendPrepare(link->conn, text->name, sql, count, types) == 1;
+           PQsendPrepare(link->socket.conn, text->name, sql, count, types) == 1;
     free(sql);
     return sent;
 }
@@ -247,8 +271,8 @@ send_statement(pg_link *link, pg_statement statement, const params *p, const pg_
     if (due->kind == PG_DUE_ASIDE && link->open)
         pg_sync(link);
     if (link->broken || pg_expect(link, due) != COAT_OK ||
-        PQsendQueryPrepared(link->conn, text->name, p->count, p->values, p->lengths, binary,
-                            1) != 1) {
+        PQsendQueryPrepared(link->socket.conn, text->name, p->count, p->values, p->lengths,
+                            binary, 1) != 1) {
         link->broken = true;
         return;
     }
@@ -299,6 +323,10 @@ add_operation(params *p, const coat_store_req *req)
     case COAT_OP_END_ALL:
         add_number(p, req->again);
         return PG_END_ALL;
+    case COAT_OP_SAY:
+        return add_say(p, req);
+    case COAT_OP_LEAVE:
+        return add_leave(p, req);
     default:
         return add_load(p, req);
     }
@@ -320,7 +348,7 @@ pg_ask(pg_link *link, coat_store_req *req)
     } else {
         statement = add_operation(&p, req);
         add_number(&p, due.number);
-        if (statement == PG_REPLACE_SESSION)
+        if (statement == PG_REPLACE_SESSION || statement == PG_REPLACE_QUIETLY)
             add_bytes(&p, req->address.bytes + 8, COAT_OWNER_BYTES);
     }
     due.what = (uint8_t)statement;

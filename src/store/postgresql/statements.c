@@ -13,6 +13,13 @@
 #define NOT_EXPIRED(t, now) "(" t ".expires_ms = 0 OR " t ".expires_ms > " now ")"
 #define NOT_ENDED(t) t ".epoch_owner >= coalesce(o.epoch, 0) AND " t ".epoch_global >= g.epoch"
 
+/* In the condition of a change: what follows need not be heard of (schema/2.sql). */
+#if PG_FORMAT >= 2
+#define QUIETLY " AND (SELECT set_config('coatcheck.quiet', 'on', true)) = 'on'"
+#else
+#define QUIETLY ""
+#endif
+
 #define LOAD(table)                                                                            \
     "SELECT $2::bigint, t.address, t.version, t.expires_ms, t.value"                           \
     " FROM (SELECT) one LEFT JOIN {s}." table " t ON t.address = $1"
@@ -32,6 +39,18 @@
                        "t", "$5") " RETURNING t.version)"                                      \
                                   " SELECT $6::bigint, (SELECT version FROM done), (SELECT "   \
                                   "version FROM seen WHERE live)"
+
+#define REPLACE_SESSION_(quietly)                                                              \
+    "WITH seen AS MATERIALIZED (SELECT t.version, " NOT_EXPIRED("t", "$5") " AND " NOT_ENDED(  \
+        "t") " AS live FROM {s}.state g JOIN {s}.sessions t ON t.address = $1"                 \
+             " LEFT JOIN {s}.owners o ON o.owner = $7 WHERE g.one),"                           \
+             " done AS (UPDATE {s}.sessions t SET version = nextval('{s}.numbers'),"           \
+             " expires_ms = $3, value = $4 WHERE t.address = $1 AND t.version = $2"            \
+             " AND " NOT_EXPIRED(                                                              \
+                 "t",                                                                          \
+                 "$5") " AND (SELECT live FROM seen)" quietly                                  \
+                       " RETURNING t.version) SELECT $6::bigint, (SELECT version FROM done),"  \
+                       " (SELECT version FROM seen WHERE live)"
 
 #define REMOVE(table)                                                                          \
     "WITH gone AS (DELETE FROM {s}." table " t WHERE t.address = $1) SELECT $2::bigint"
@@ -65,7 +84,8 @@
     "WITH looked AS MATERIALIZED (SELECT address FROM {s}." table                              \
     " WHERE expires_ms > 0 AND expires_ms <= $1 ORDER BY expires_ms LIMIT $2"                  \
     " FOR UPDATE SKIP LOCKED),"                                                                \
-    " gone AS (DELETE FROM {s}." table " t USING looked WHERE t.address = looked.address"      \
+    " gone AS (DELETE FROM {s}." table                                                         \
+    " t USING looked WHERE t.address = looked.address" QUIETLY                                 \
     " RETURNING 1)" SWEPT("$3", "NULL::bytea")
 
 const pg_text pg_texts[PG_STATEMENT_COUNT] = {
@@ -85,25 +105,8 @@ const pg_text pg_texts[PG_STATEMENT_COUNT] = {
          "bbqqqqqbi?bqq", true},
     [PG_INSERT_ACCOUNT] = {"insert_account", INSERT("insert_account"), "bqqqbq", true},
     [PG_INSERT_META] = {"insert_meta", INSERT("insert_meta"), "bqqqbq", true},
-    [PG_REPLACE_SESSION] =
-        {"replace_session",
-         "WITH seen AS MATERIALIZED (SELECT t.version, " NOT_EXPIRED(
-             "t",
-             "$5") " AND " NOT_ENDED("t") " AS live FROM {s}.state g JOIN {s}.sessions t ON "
-                                          "t.address = $1"
-                                          " LEFT JOIN {s}.owners o ON o.owner = $7 WHERE "
-                                          "g.one),"
-                                          " done AS (UPDATE {s}.sessions t SET version = "
-                                          "nextval('{s}.numbers'),"
-                                          " expires_ms = $3, value = $4 WHERE t.address = $1 "
-                                          "AND t.version = $2 AND " NOT_EXPIRED(
-                                              "t",
-                                              "$5") " AND (SELECT live FROM seen) RETURNING "
-                                                    "t.version)"
-                                                    " SELECT $6::bigint, (SELECT version FROM "
-                                                    "done),"
-                                                    " (SELECT version FROM seen WHERE live)",
-         "bqqbqqb", true},
+    [PG_REPLACE_SESSION] = {"replace_session", REPLACE_SESSION_(""), "bqqbqqb", true},
+    [PG_REPLACE_QUIETLY] = {"replace_quietly", REPLACE_SESSION_(QUIETLY), "bqqbqqb", true},
     [PG_REPLACE_ACCOUNT] = {"replace_account", REPLACE("accounts"), "bqqbqq", true},
     [PG_REPLACE_META] = {"replace_meta", REPLACE("meta"), "bqqbqq", true},
     [PG_REMOVE_SESSION] = {"remove_session", REMOVE("sessions"), "bq", true},
@@ -159,7 +162,8 @@ const pg_text pg_texts[PG_STATEMENT_COUNT] = {
                                                  "t.epoch_global < dead.epoch"
                                                  " FOR UPDATE OF t SKIP LOCKED),"
                                                  " gone AS (DELETE FROM {s}.sessions t USING "
-                                                 "locked WHERE t.address = locked.address"
+                                                 "locked WHERE t.address = "
+                                                 "locked.address" QUIETLY
                                                  " RETURNING 1)" SWEPT("$3", LAST),
                         "biq", true},
     [PG_SWEEP_ACCOUNTS] =
@@ -174,11 +178,22 @@ const pg_text pg_texts[PG_STATEMENT_COUNT] = {
         {"sweep_owners",
          "WITH looked AS MATERIALIZED (SELECT owner FROM {s}.owners WHERE owner > $1"
          " ORDER BY owner LIMIT $2),"
-         " gone AS (DELETE FROM {s}.owners o USING looked WHERE o.owner = looked.owner"
+         " gone AS (DELETE FROM {s}.owners o USING looked WHERE o.owner = looked.owner" QUIETLY
          " AND o.epoch <= $4 AND o.raised_ms <= $5 AND NOT EXISTS (SELECT FROM {s}.sessions t"
          " WHERE t.owner = o.owner AND t.epoch_owner < o.epoch) RETURNING 1)" SWEPT(
              "$3", "(SELECT owner FROM looked ORDER BY owner DESC LIMIT 1)"),
          "biqqq", true},
+    [PG_SAY] = {"say",
+                "SELECT $6::bigint, f.answer, f.number, f.everybody"
+                " FROM {s}.say($1, $2, $3, $4, $5) f",
+                "bbb?iq", true},
+    [PG_LEAVE] = {"leave",
+                  "WITH seen AS MATERIALIZED (SELECT FROM {s}.members WHERE instance = $1),"
+                  " gone AS (DELETE FROM {s}.members WHERE instance = $1"
+                  " AND ($2 = 0 OR version = $2) RETURNING 1)"
+                  " SELECT $3::bigint, EXISTS (SELECT FROM gone) OR NOT EXISTS (SELECT FROM "
+                  "seen)",
+                  "bqq", true},
     [PG_SETTLE] =
         {"settle",
          "SELECT $3::bigint, coalesce(bool_and(pg_terminate_backend(a.pid, $4)), true)"

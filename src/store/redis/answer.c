@@ -25,8 +25,8 @@ strange(redis_link *link)
 }
 
 /** What this answer acknowledges as ended, for the journal. */
-static void
-note_ended(redis_store *store, const coat_store_req *req)
+static bool
+note_ended(const redis_link *link, const coat_store_req *req)
 {
     redis_ended ended = {.handle = req->address, .raised_ms = req->now_ms};
 
@@ -39,17 +39,17 @@ note_ended(redis_store *store, const coat_store_req *req)
     } else if (req->op == COAT_OP_INSERT && req->has_superseded) {
         ended.handle = req->superseded;
     } else if (req->op != COAT_OP_REMOVE || req->space != COAT_SPACE_SESSION) {
-        return;
+        return true;
     }
-    redis_journal_add(store, &ended);
+    return redis_journal_add(link, &ended);
 }
 
-static void
-finish(redis_link *link, coat_store_req *req, coat_err result)
+void
+redis_finish(redis_link *link, coat_store_req *req, coat_err result)
 {
     req->result = result;
-    if (result == COAT_OK)
-        note_ended(redis_store_of(link), req);
+    if (result == COAT_OK && !note_ended(link, req))
+        req->result = COAT_STORE_DOWN;
     remote_note_good(&redis_store_of(link)->remote);
     remote_answer(req);
 }
@@ -110,7 +110,7 @@ static void
 found_none(redis_link *link, coat_store_req *req, coat_err err)
 {
     if (is_sure(req)) {
-        finish(link, req, err);
+        redis_finish(link, req, err);
         return;
     }
     remote_pending_of(req)->count = REDIS_LOAD_AGAIN;
@@ -128,7 +128,7 @@ found_value(redis_link *link, coat_store_req *req, coat_span bytes,
         req->found = value.payload;
         req->found_version = value.version;
         req->found_expires_ms = value.expires_ms;
-        finish(link, req, COAT_OK);
+        redis_finish(link, req, COAT_OK);
         return;
     }
     if (err != COAT_OK && is_sure(req))
@@ -185,7 +185,7 @@ answer_written(redis_link *link, coat_store_req *req, const resp_reply *reply)
         memcpy(item.address.bytes, reply->items[i]->text.ptr, 8);
         req->item(req, &item);
     }
-    finish(link, req, COAT_OK);
+    redis_finish(link, req, COAT_OK);
 }
 
 static void
@@ -199,13 +199,15 @@ answer_epoch(redis_link *link, coat_store_req *req, const resp_reply *reply)
         strange(link);
         return;
     }
+    if (req->op != COAT_OP_EPOCHS)
+        redis_given_seen(redis_store_of(link), first);
     if (req->op == COAT_OP_END_ALL)
         req->epoch_global = redis_global_seen(redis_store_of(link), first);
     else
         req->epoch_owner = first;
     if (req->op == COAT_OP_EPOCHS)
         req->epoch_global = redis_global_seen(redis_store_of(link), global);
-    finish(link, req, COAT_OK);
+    redis_finish(link, req, COAT_OK);
 }
 
 /* ---- SAY ---- */
@@ -238,7 +240,7 @@ answer_say(redis_link *link, coat_store_req *req, const resp_reply *reply)
         (void)resp_number(reply->items[i + 1], &item.version);
         req->item(req, &item);
     }
-    finish(link, req, COAT_OK);
+    redis_finish(link, req, COAT_OK);
 }
 
 /* ---- LIST_OWNER, SCAN ---- */
@@ -320,7 +322,7 @@ answer_report(redis_link *link, coat_store_req *req, const resp_reply *reply)
         return;
     }
     req->more = more == 1;
-    finish(link, req, COAT_OK);
+    redis_finish(link, req, COAT_OK);
 }
 
 /* ---- SWEEP ---- */
@@ -400,15 +402,30 @@ advance(redis_sweeper *s, const swept *r, uint64_t asked_at, int64_t mono_ms)
     return true;
 }
 
-static void
-forget_doubts(redis_store *store, uint64_t mark)
+void
+redis_settled(redis_store *store, uint64_t mark)
 {
     size_t kept = 0;
 
+    pthread_mutex_lock(&store->remote.mutex);
     for (size_t i = 0; i < store->doubt_count; i++)
         if (store->doubts[i].number > mark)
             store->doubts[kept++] = store->doubts[i];
     store->doubt_count = kept;
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+static bool
+move_on(redis_store *store, const coat_store_req *req, const swept *r, uint64_t asked_at)
+{
+    remote_store *keeper = &redis_home(store)->remote;
+    int64_t mono_ms = remote_now_ms(keeper);
+    bool end;
+
+    pthread_mutex_lock(&keeper->mutex);
+    end = advance(redis_sweeper_of(store, req), r, asked_at, mono_ms);
+    pthread_mutex_unlock(&keeper->mutex);
+    return end;
 }
 
 static void
@@ -416,7 +433,6 @@ answer_sweep(redis_link *link, coat_store_req *req, const resp_reply *reply)
 {
     redis_store *store = redis_store_of(link);
     remote_pending *p = remote_pending_of(req);
-    int64_t mono_ms = remote_now_ms(&store->remote);
     swept r;
     bool end;
 
@@ -424,22 +440,24 @@ answer_sweep(redis_link *link, coat_store_req *req, const resp_reply *reply)
         strange(link);
         return;
     }
-    atomic_store(&store->sessions, r.sessions);
-    atomic_store(&store->accounts, r.accounts);
+    if (store->cluster != NULL) {
+        redis_cluster_counted(req, r.sessions, r.accounts);
+    } else {
+        atomic_store(&store->sessions, r.sessions);
+        atomic_store(&store->accounts, r.accounts);
+    }
     count_unreadable(link, r.odd);
-    pthread_mutex_lock(&store->remote.mutex);
-    end = advance(&store->sweeper, &r, (uint64_t)(uintptr_t)p->data, mono_ms);
-    forget_doubts(store, p->mark);
-    pthread_mutex_unlock(&store->remote.mutex);
+    end = move_on(store, req, &r, (uint64_t)(uintptr_t)p->data);
+    redis_settled(store, p->mark);
     req->count += (uint32_t)r.count;
     p->count += (uint32_t)r.looked;
-    if (!end && req->count < req->limit && p->count < REDIS_LOOK_MAX) {
+    if (!end && req->count < req->limit && p->count < redis_look_max(store, req)) {
         p->step = 1;
         go_on(link, req);
         return;
     }
     req->more = !end;
-    finish(link, req, COAT_OK);
+    redis_finish(link, req, COAT_OK);
 }
 
 /* ---- all ---- */
@@ -449,6 +467,12 @@ redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply)
 {
     int64_t code;
 
+    if (redis_store_of(link)->cluster != NULL && redis_cluster_own_answer(req)) {
+        if (req->op == COAT_OP_SWEEP)
+            redis_settled(redis_store_of(link), remote_pending_of(req)->mark);
+        redis_finish(link, req, COAT_OK);
+        return;
+    }
     if (req->op == COAT_OP_LOAD) {
         answer_load(link, req, reply);
         return;
@@ -462,7 +486,7 @@ redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply)
         if (code < 0 || code > ANSWERS_MAX)
             strange(link);
         else
-            finish(link, req, (coat_err)code);
+            redis_finish(link, req, (coat_err)code);
         return;
     }
     switch (req->op) {
@@ -475,7 +499,7 @@ redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply)
         break;
     case COAT_OP_REMOVE:
     case COAT_OP_LEAVE:
-        finish(link, req, COAT_OK);
+        redis_finish(link, req, COAT_OK);
         break;
     case COAT_OP_LIST_OWNER:
     case COAT_OP_SCAN:

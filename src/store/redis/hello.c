@@ -22,8 +22,8 @@ enum {
     HELLO_SAVE,
 };
 
-static void
-say(redis_link *link, uint8_t what, size_t count, const char *const *words)
+void
+redis_say(redis_link *link, uint8_t what, size_t count, const char *const *words)
 {
     resp_begin(&link->out, count);
     for (size_t i = 0; i < count; i++)
@@ -32,36 +32,23 @@ say(redis_link *link, uint8_t what, size_t count, const char *const *words)
         link->out.failed = true;
 }
 
-#define SAY(link, what, ...)                                                                   \
-    say(link, what, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *),         \
-        (const char *const[]){__VA_ARGS__})
-
-static void
-say_key(redis_link *link, const char *name)
+void
+redis_say_format(redis_link *link, uint8_t what, const char *prefix)
 {
-    redis_store *store = redis_store_of(link);
-    char key[REDIS_PREFIX_MAX + 16];
-
-    (void)snprintf(key, sizeof key, "%s%s", store->prefix, name);
-    resp_arg_str(&link->out, key);
-}
-
-static void
-say_format(redis_link *link)
-{
+    static const char *const keys[] = {"format", "global", "nothing"};
     redis_store *store = redis_store_of(link);
     coat_span body = redis_script_body(SCRIPT_HELLO);
 
-    resp_begin(&link->out, 10);
+    resp_begin(&link->out, 11);
     resp_arg_str(&link->out, "EVAL");
     resp_arg(&link->out, body.ptr, body.len);
-    resp_arg_uint(&link->out, 2);
-    say_key(link, "format");
-    say_key(link, "global");
+    resp_arg_uint(&link->out, sizeof keys / sizeof keys[0]);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        resp_arg_two(&link->out, coat_span_of(prefix), coat_span_of(keys[i]));
     resp_arg_uint(&link->out, REDIS_FORMAT);
-    resp_arg_uint(&link->out, atomic_load(&store->global));
+    resp_arg_uint(&link->out, atomic_load(&redis_home(store)->global));
     redis_last_args(link);
-    if (redis_expect(link, NULL, HELLO_FORMAT, SCRIPT_COUNT) != COAT_OK)
+    if (redis_expect(link, NULL, what, SCRIPT_COUNT) != COAT_OK)
         link->out.failed = true;
 }
 
@@ -75,9 +62,9 @@ redis_hello(redis_link *link)
 
     /* By itself, so that the password lies in a buffer that never moves and is wiped. */
     if (user != NULL && store->password[0] != '\0')
-        SAY(link, HELLO_AUTH, "AUTH", user, store->password);
+        REDIS_SAY(link, HELLO_AUTH, "AUTH", user, store->password);
     else if (store->password[0] != '\0')
-        SAY(link, HELLO_AUTH, "AUTH", store->password);
+        REDIS_SAY(link, HELLO_AUTH, "AUTH", store->password);
     link->out.secret = true;
     if (link->out.len > 0)
         remote_stream_write(link->stream, &link->out);
@@ -86,13 +73,15 @@ redis_hello(redis_link *link)
     link->out.secret = false;
     (void)snprintf(db, sizeof db, "%u", store->db);
     if (store->db != 0)
-        SAY(link, HELLO_SELECT, "SELECT", db);
-    SAY(link, HELLO_INFO, "INFO");
-    SAY(link, HELLO_CLIENT, "CLIENT", "ID");
+        REDIS_SAY(link, HELLO_SELECT, "SELECT", db);
+    if (store->cluster != NULL)
+        redis_cluster_hello(link); /* first: also who will not do knows who does */
+    REDIS_SAY(link, HELLO_INFO, "INFO");
+    REDIS_SAY(link, HELLO_CLIENT, "CLIENT", "ID");
     /* An identifier that no client has; asked now whether it is allowed, see note_doubt(). */
-    SAY(link, HELLO_KILL, "CLIENT", "KILL", "ID", "9223372036854775807");
-    SAY(link, HELLO_APPENDFSYNC, "CONFIG", "GET", "appendfsync");
-    SAY(link, HELLO_SAVE, "CONFIG", "GET", "save");
+    REDIS_SAY(link, HELLO_KILL, "CLIENT", "KILL", "ID", "9223372036854775807");
+    REDIS_SAY(link, HELLO_APPENDFSYNC, "CONFIG", "GET", "appendfsync");
+    REDIS_SAY(link, HELLO_SAVE, "CONFIG", "GET", "save");
     for (int script = SCRIPT_HELLO + 1; script < SCRIPT_COUNT; script++) {
         coat_span body = redis_script_body((redis_script)script);
 
@@ -104,13 +93,13 @@ redis_hello(redis_link *link)
         if (redis_expect(link, NULL, HELLO_LOAD, (uint8_t)script) != COAT_OK)
             link->out.failed = true;
     }
-    say_format(link);
+    if (store->cluster == NULL) /* else once it is known what it has */
+        redis_say_format(link, HELLO_FORMAT, store->prefix);
     remote_link_queued(&link->base);
 }
 
-/** The value of "name:value" in a reply to INFO. */
-static coat_span
-info_field(coat_span info, const char *name)
+coat_span
+redis_info_field(coat_span info, const char *name)
 {
     size_t len = strlen(name);
 
@@ -149,20 +138,22 @@ is_recent(coat_span version)
 }
 
 const char *
-redis_info_wrong(coat_span info, char *run_id_out)
+redis_info_wrong(coat_span info, bool in_cluster, char *run_id_out)
 {
-    coat_span run_id = info_field(info, "run_id");
+    coat_span run_id = redis_info_field(info, "run_id");
     const char *wrong = NULL;
 
     if (run_id.len != REDIS_RUN_ID)
         wrong = "it does not say which server it is";
-    else if (!is_recent(info_field(info, "redis_version")))
+    else if (!is_recent(redis_info_field(info, "redis_version")))
         wrong = "its version is older than 6.2";
-    else if (!coat_span_is(info_field(info, "role"), COAT_LIT("master")))
+    else if (!coat_span_is(redis_info_field(info, "role"), COAT_LIT("master")))
         wrong = "it is a replica";
-    else if (coat_span_is(info_field(info, "cluster_enabled"), COAT_LIT("1")))
-        wrong = "it is a node of a cluster, which this version does not support";
-    else if (coat_span_is(info_field(info, "loading"), COAT_LIT("1")))
+    else if (coat_span_is(redis_info_field(info, "cluster_enabled"), COAT_LIT("1")) !=
+             in_cluster)
+        wrong = in_cluster ? "it is no node of a cluster: write redis://"
+                           : "it is a node of a cluster: write redis+cluster://";
+    else if (coat_span_is(redis_info_field(info, "loading"), COAT_LIT("1")))
         wrong = "it is still loading its data";
     if (wrong == NULL)
         memcpy(run_id_out, run_id.ptr, REDIS_RUN_ID);
@@ -172,14 +163,15 @@ redis_info_wrong(coat_span info, char *run_id_out)
 static bool
 take_info(redis_link *link, coat_span info)
 {
-    const char *wrong = redis_info_wrong(info, link->run_id);
+    const char *wrong =
+        redis_info_wrong(info, redis_store_of(link)->cluster != NULL, link->run_id);
 
     if (wrong != NULL) {
         redis_fail(link, wrong);
         return false;
     }
-    copy_text(link->policy, sizeof link->policy, info_field(info, "maxmemory_policy"));
-    link->aof = coat_span_is(info_field(info, "aof_enabled"), COAT_LIT("1"));
+    copy_text(link->policy, sizeof link->policy, redis_info_field(info, "maxmemory_policy"));
+    link->aof = coat_span_is(redis_info_field(info, "aof_enabled"), COAT_LIT("1"));
     return true;
 }
 
@@ -207,6 +199,8 @@ judge_server(redis_link *link)
     }
     if (!link->may_kill)
         coat_out_str(&out, "; without CLIENT KILL interrupted changes stay undecided");
+    if (store->cluster != NULL)
+        redis_cluster_judge(link, &out);
     (void)coat_out_end(&out);
     pthread_mutex_lock(&store->remote.mutex);
     (void)snprintf(store->notice, sizeof store->notice, "%s", text + (text[0] == ';' ? 2 : 0));
@@ -214,8 +208,8 @@ judge_server(redis_link *link)
     pthread_mutex_unlock(&store->remote.mutex);
 }
 
-static bool
-take_format(redis_link *link, const resp_reply *reply)
+bool
+redis_take_format(redis_link *link, const resp_reply *reply)
 {
     redis_store *store = redis_store_of(link);
     uint64_t format, global;
@@ -251,6 +245,8 @@ redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *repl
 {
     const char *wrong = NULL;
 
+    if (due->what >= HELLO_CLUSTER)
+        return redis_cluster_hello_reply(link, due, reply);
     switch (due->what) {
     case HELLO_AUTH:
         wrong = reply->type == RESP_STATUS ? NULL : "user or password is refused";
@@ -268,7 +264,7 @@ redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *repl
         wrong = "it wants a password, or the user may not INFO";
         break;
     case HELLO_FORMAT:
-        return take_format(link, reply);
+        return redis_take_format(link, reply);
     case HELLO_KILL:
         link->may_kill = reply->type == RESP_INTEGER;
         break;

@@ -10,16 +10,21 @@
 
 #include <stdlib.h>
 
-void
-redis_journal_add(redis_store *store, const redis_ended *ended)
+bool
+redis_journal_add(const redis_link *link, const redis_ended *ended)
 {
+    redis_store *node = redis_store_of(link), *store = redis_home(node);
     redis_journal *j = &store->journal;
     int64_t now_ms = remote_now_ms(&store->remote);
+    bool serves;
 
     pthread_mutex_lock(&store->remote.mutex);
-    if (j->ring == NULL)
+    /* A node's last era ends under this mutex, before its successor hears the journal: so what
+     * a node has acknowledged is either in it by then, or was not acknowledged. */
+    serves = node->cluster == NULL || redis_fit(&link->base);
+    if (serves && j->ring == NULL)
         j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
-    if (j->ring != NULL) {
+    if (serves && j->ring != NULL) {
         /* When it is full, the oldest gives way. */
         size_t at = (j->first + j->count) % REDIS_JOURNAL_MAX;
 
@@ -31,6 +36,7 @@ redis_journal_add(redis_store *store, const redis_ended *ended)
         j->ring[at].when_ms = now_ms;
     }
     pthread_mutex_unlock(&store->remote.mutex);
+    return serves;
 }
 
 void
@@ -65,10 +71,12 @@ redis_journal_replay(redis_link *link)
     bool known;
 
     pthread_mutex_lock(&store->remote.mutex);
-    known = memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0;
+    /* What was a replica for a while is another server: it has what its primary had. */
+    known = memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0 &&
+            store->replayed_epoch == link->view.own_epoch;
     pthread_mutex_unlock(&store->remote.mutex);
-    while (!known && entry_at(store, &index, &ended))
-        if (redis_say_ended(link, &ended) != COAT_OK)
+    while (!known && entry_at(redis_home(store), &index, &ended))
+        if (redis_cluster_claims(link, &ended) && redis_say_ended(link, &ended) != COAT_OK)
             return false;
     if (index > 0)
         remote_link_queued(&link->base);
@@ -82,5 +90,6 @@ redis_journal_replayed(redis_link *link)
 
     pthread_mutex_lock(&store->remote.mutex);
     memcpy(store->replayed, link->run_id, REDIS_RUN_ID);
+    store->replayed_epoch = link->view.own_epoch;
     pthread_mutex_unlock(&store->remote.mutex);
 }

@@ -115,6 +115,8 @@ answer_error(redis_link *link, const redis_due *due, coat_span text)
             redis_fail(link, "out of memory");
         return;
     }
+    if (due->what == DUE_ANSWER && redis_cluster_refused(link, req, text))
+        return;
     (void)snprintf(why, sizeof why, "the server says: %.*s",
                    text.len < 120 ? (int)text.len : 120, (const char *)text.ptr);
     if (is_unable(text))

@@ -9,14 +9,26 @@
 
 enum { OPEN_PATIENCE_MS = 1000, DEFAULT_PORT = 6379 };
 
+static uint64_t
+highest_of(_Atomic uint64_t *highest, uint64_t epoch)
+{
+    uint64_t seen = atomic_load(highest);
+
+    while (epoch > seen && !atomic_compare_exchange_weak(highest, &seen, epoch)) {
+    }
+    return epoch > seen ? epoch : seen;
+}
+
 uint64_t
 redis_global_seen(redis_store *store, uint64_t epoch)
 {
-    uint64_t seen = atomic_load(&store->global);
+    return highest_of(&redis_home(store)->global, epoch);
+}
 
-    while (epoch > seen && !atomic_compare_exchange_weak(&store->global, &seen, epoch)) {
-    }
-    return epoch > seen ? epoch : seen;
+void
+redis_given_seen(redis_store *store, uint64_t epoch)
+{
+    (void)highest_of(&redis_home(store)->given, epoch);
 }
 
 static coat_err
@@ -164,8 +176,8 @@ name_channels(redis_store *store)
     store->channel_stem = (size_t)len - strlen(name);
 }
 
-static coat_err
-take_url(redis_store *store, const coat_store_conf *conf)
+coat_err
+redis_take_url(redis_store *store, const coat_store_conf *conf)
 {
     remote_url *url = &store->url;
     const char *why, *prefix, *db;
@@ -223,22 +235,24 @@ redis_close(coat_store *base)
  * connected to when it comes (SF-11). One that will never do is not tried in vain, but retried
  * as well: the operator may mend it.
  */
-static void
-look_once(redis_store *store, const coat_store_conf *conf)
+void
+redis_look_once(redis_store *store, const coat_store_conf *conf, const coat_store_req *question)
 {
-    coat_store_req req = {.op = COAT_OP_EPOCHS, .timeout_ms = OPEN_PATIENCE_MS};
+    coat_store_req req = *question;
     coat_lane *lane;
-    coat_err err = coat_redis_ops.lane_open(&store->remote.base, NULL, &lane);
+    const struct coat_store_ops *ops = store->remote.base.ops;
+    coat_err err = ops->lane_open(&store->remote.base, NULL, &lane);
 
     if (err != COAT_OK || conf->message == NULL || conf->message_cap == 0) {
         if (err == COAT_OK)
-            remote_lane_close(lane);
+            ops->lane_close(lane);
         return;
     }
+    req.timeout_ms = OPEN_PATIENCE_MS;
     req.done = done_nothing;
-    remote_submit(lane, &req);
-    remote_wait(lane, &req);
-    remote_lane_close(lane);
+    ops->submit(lane, &req);
+    ops->wait(lane, &req);
+    ops->lane_close(lane);
     pthread_mutex_lock(&store->remote.mutex);
     if (req.result == COAT_OK)
         (void)snprintf(conf->message, conf->message_cap, "%s", store->notice);
@@ -250,12 +264,21 @@ look_once(redis_store *store, const coat_store_conf *conf)
     pthread_mutex_unlock(&store->remote.mutex);
 }
 
+static bool
+is_cluster(const char *url)
+{
+    return strncmp(url, "redis+cluster:", 14) == 0 || strncmp(url, "rediss+cluster:", 15) == 0;
+}
+
 static coat_err
 redis_open(const coat_store_conf *conf, coat_store **out)
 {
-    redis_store *store = calloc(1, sizeof *store);
+    redis_store *store;
     coat_err err;
 
+    if (is_cluster(conf->url))
+        return redis_cluster_open(conf, out);
+    store = calloc(1, sizeof *store);
     if (store == NULL)
         return COAT_NO_MEMORY;
     err = remote_store_init(&store->remote, &coat_redis_ops, &redis_kind);
@@ -265,12 +288,12 @@ redis_open(const coat_store_conf *conf, coat_store **out)
     }
     err = store->remote.rng(store->remote.rng_ctx, store->self, sizeof store->self);
     if (err == COAT_OK)
-        err = take_url(store, conf);
+        err = redis_take_url(store, conf);
     if (err != COAT_OK) {
         redis_close(&store->remote.base);
         return err;
     }
-    look_once(store, conf);
+    redis_look_once(store, conf, &(coat_store_req){.op = COAT_OP_EPOCHS});
     *out = &store->remote.base;
     return COAT_OK;
 }

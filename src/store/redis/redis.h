@@ -3,7 +3,7 @@
 #define COAT_STORE_REDIS_H
 
 /**
- * The store on Redis or Valkey: one server, from version 6.2.
+ * The store on Redis or Valkey from version 6.2: one server; or a cluster, see cluster.h.
  *
  *  redis.c     the store's functions: open, close, statistics
  *  link.c      a connection: replies in the order of commands, errors, doubts
@@ -23,9 +23,12 @@
  *   sessions, accounts, meta, owners         addresses in order, for SCAN and SWEEP
  *   global, epochs, versions, format         global epoch, counters
  *   members           who has said something, and the version of it
+ *   nothing           never is: see scripts/common.lua
+ * In a cluster the prefix of a bucket's keys is PREFIX {TAG}:
  * Channels: PREFIX DB:changes, and PREFIX DB:to:INSTANCE
  */
 
+#include "core/out.h"
 #include "store/redis/resp.h"
 #include "store/remote/remote.h"
 #include "store/remote/stream.h"
@@ -41,6 +44,7 @@ enum {
     REDIS_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP script looks at */
     REDIS_JOURNAL_MAX = 16384,
     REDIS_JOURNAL_MS = 120 * 1000,
+    REDIS_BUCKET_PREFIX_MAX = REDIS_PREFIX_MAX + 16, /* of a bucket of a cluster */
     REDIS_SLACK_MS = 3600 * 1000, /* the server forgets what has expired this much later */
 };
 
@@ -100,6 +104,8 @@ typedef struct redis_sweeper {
 
 typedef struct redis_store {
     remote_store remote;
+    struct redis_cluster *cluster; /* it is a node of this one; else NULL */
+    struct redis_store *home;      /* what all nodes of a cluster share; NULL: this itself */
     remote_url url;
     remote_address address;
     char prefix[REDIS_PREFIX_MAX + 2]; /* with the colon */
@@ -109,6 +115,7 @@ typedef struct redis_store {
     size_t channel_stem;             /* bytes that all our channels begin with */
     uint8_t self[8];                 /* who has changed something: this store */
     _Atomic uint64_t global;         /* the highest global epoch seen */
+    _Atomic uint64_t given;          /* the highest epoch of whatever kind */
     _Atomic uint64_t sessions, accounts;
     _Atomic bool full;
     _Atomic uint64_t era; /* see server.c */
@@ -121,6 +128,7 @@ typedef struct redis_store {
     redis_sweeper sweeper;
     redis_journal journal;
     char replayed[REDIS_RUN_ID]; /* the server that has heard the journal */
+    uint64_t replayed_epoch;     /* of a cluster: as which one since its last promotion */
     char run_id[REDIS_RUN_ID];   /* of the server that notice is about */
     char notice[256];            /* what is unsuitable about it */
     char trouble[200];           /* why there is no connection */
@@ -128,6 +136,23 @@ typedef struct redis_store {
     struct redis_watch *watches;
     char watching[120]; /* what is wrong with watching it */
 } redis_store;
+
+static inline redis_store *
+redis_home(redis_store *store)
+{
+    return store->home != NULL ? store->home : store;
+}
+
+/** What a node of a cluster says of itself. */
+typedef struct redis_view {
+    char id[41];
+    bool ok;                   /* it serves: most of the cluster can be reached */
+    bool full_coverage;        /* it does not when any slot is not served */
+    bool reads_when_down;      /* it answers though others may have taken over */
+    uint64_t epoch, own_epoch; /* the cluster's, its own: they rise with each promotion */
+    uint8_t claims[32];        /* bits: the buckets it has */
+    uint16_t greeting;         /* the bucket that its format is asked for */
+} redis_view;
 
 /** What a reply that is due belongs to. */
 typedef struct redis_due {
@@ -159,6 +184,7 @@ typedef struct redis_link {
     char appendfsync[16], save[16];
     bool aof, may_kill;
     char policy[32];
+    redis_view view;
 } redis_link;
 
 static inline redis_store *
@@ -183,9 +209,38 @@ void redis_hello(redis_link *link); /* queue it */
 /** @return false: the link is of no use and was dropped */
 enum { HELLO_REPLAY = 100 }; /* `what` of a reply to redis_say_ended() */
 bool redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *reply);
+/** Queue a command of the connection's own. */
+void redis_say(redis_link *link, uint8_t what, size_t count, const char *const *words);
+#define REDIS_SAY(link, what, ...)                                                             \
+    redis_say(link, what, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *),   \
+              (const char *const[]){__VA_ARGS__})
+/** Ask for the format of what is kept behind this prefix. */
+void redis_say_format(redis_link *link, uint8_t what, const char *prefix);
+bool redis_take_format(redis_link *link, const resp_reply *reply);
 
 /** What a server's INFO says against it, or NULL; and which one it is. */
-const char *redis_info_wrong(coat_span info, char *run_id);
+const char *redis_info_wrong(coat_span info, bool in_cluster, char *run_id);
+/** The value of "name:value" in lines; NULL pointer: it is not there. */
+coat_span redis_info_field(coat_span info, const char *name);
+
+/* cluster_hello.c, cluster_part.c: where a node of a cluster differs */
+enum { HELLO_CLUSTER = 120 }; /* `what` of its replies, and above */
+void redis_cluster_hello(redis_link *link);
+/** Ask who has what: replies are the connection's own. */
+void redis_cluster_ask(redis_link *link);
+bool redis_cluster_hello_reply(redis_link *link, const redis_due *due, const resp_reply *reply);
+void redis_cluster_judge(const redis_link *link, coat_out *out);
+bool redis_cluster_claims(const redis_link *link, const redis_ended *ended);
+/** The prefix of the bucket that a request is for, REDIS_BUCKET_PREFIX_MAX bytes. */
+void redis_cluster_prefix(const redis_store *store, const coat_store_req *req, char *out);
+redis_sweeper *redis_cluster_sweeper(const redis_store *store, const coat_store_req *req);
+uint32_t redis_cluster_look(const coat_store_req *req);
+void redis_cluster_counted(const coat_store_req *req, uint64_t sessions, uint64_t accounts);
+/** A request that is to a node and to no bucket. @return false: it is none */
+bool redis_cluster_own(redis_link *link, coat_store_req *req, coat_err *result);
+bool redis_cluster_own_answer(coat_store_req *req);
+/** A node that has not the slot, or not all of it. @return false: it says something else */
+bool redis_cluster_refused(redis_link *link, coat_store_req *req, coat_span text);
 
 /* server.c */
 bool redis_admit(redis_link *link); /* may it be used now? */
@@ -200,7 +255,8 @@ void redis_watch_close(coat_watch *watch);
 coat_span redis_script_body(redis_script script);
 
 /* journal.c */
-void redis_journal_add(redis_store *store, const redis_ended *ended);
+/** @return false: it was acknowledged by a node that serves no more, and is worth nothing */
+bool redis_journal_add(const redis_link *link, const redis_ended *ended);
 void redis_journal_free(redis_journal *journal);
 /** Queue the journal if this server has not heard it. @return false: out of memory */
 bool redis_journal_replay(redis_link *link);
@@ -216,17 +272,32 @@ enum { REDIS_LOAD_AGAIN = 1 };
  * with the script's body. */
 coat_err redis_request(redis_link *link, coat_store_req *req, bool with_body);
 enum { REDIS_PHASES = 4 };
+/** Where SWEEP is, under redis_home()'s mutex; and how many entries one looks at. */
+redis_sweeper *redis_sweeper_of(redis_store *store, const coat_store_req *req);
+uint32_t redis_look_max(const redis_store *store, const coat_store_req *req);
 /** The arguments that every script has last. */
 void redis_last_args(redis_link *link);
 /** The channel of messages to one instance: REDIS_CHANNEL_MAX bytes. */
 void redis_channel_to(const redis_store *store, const coat_handle *instance, char *out);
 
 /* answer.c */
+/** Forget what was in doubt up to this number. */
+void redis_settled(redis_store *store, uint64_t mark);
+void redis_finish(redis_link *link, coat_store_req *req, coat_err result);
 void redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply);
 
 /* redis.c */
 extern const struct coat_store_ops coat_redis_ops;
 /** Note a global epoch: what is lower from now on is out of date. @return the highest */
 uint64_t redis_global_seen(redis_store *store, uint64_t epoch);
+/** Note an epoch that was given out: from here on only higher ones are. */
+void redis_given_seen(redis_store *store, uint64_t epoch);
+/** Fill in a store by its URL, from conf->url. */
+coat_err redis_take_url(redis_store *store, const coat_store_conf *conf);
+/** Ask once, and say in conf->message what was found. */
+void redis_look_once(redis_store *store, const coat_store_conf *conf,
+                     const coat_store_req *question);
+/* cluster.c */
+coat_err redis_cluster_open(const coat_store_conf *conf, coat_store **out);
 
 #endif

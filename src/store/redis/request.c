@@ -6,7 +6,7 @@
 #include "core/out.h"
 #include "store/remote/value.h"
 
-enum { ARGS_MAX = 24, TEXT_MAX = 1400 };
+enum { ARGS_MAX = 24, TEXT_MAX = 1600 };
 
 /** A command under construction: arguments point into `text` or to the request. */
 typedef struct command {
@@ -14,6 +14,7 @@ typedef struct command {
     redis_store *store;
     coat_span args[ARGS_MAX];
     size_t count;
+    char prefix[REDIS_BUCKET_PREFIX_MAX];
     char text[TEXT_MAX];
     coat_out out;
 } command;
@@ -63,7 +64,13 @@ add_u64(command *c, uint64_t number)
 static void
 add_global_seen(command *c)
 {
-    add_uint(c, atomic_load(&c->store->global));
+    add_uint(c, atomic_load(&redis_home(c->store)->global));
+}
+
+static void
+add_given(command *c)
+{
+    add_uint(c, atomic_load(&redis_home(c->store)->given));
 }
 
 /** PREFIX name */
@@ -72,7 +79,7 @@ add_key(command *c, const char *name)
 {
     size_t from = c->out.len;
 
-    coat_out_str(&c->out, c->store->prefix);
+    coat_out_str(&c->out, c->prefix);
     coat_out_str(&c->out, name);
     add_since(c, from);
 }
@@ -83,7 +90,7 @@ add_tagged(command *c, const uint8_t *tag, size_t len, const char *name, const u
 {
     size_t from = c->out.len;
 
-    coat_out_str(&c->out, c->store->prefix);
+    coat_out_str(&c->out, c->prefix);
     coat_out_str(&c->out, "{");
     coat_out_hex(&c->out, tag, len);
     coat_out_str(&c->out, "}:");
@@ -260,6 +267,7 @@ add_remove_owner(command *c, const coat_store_req *req)
     add_serial(c, req->has_spare, &req->spare);
     add_owners(c, req->owner.bytes, "s:");
     add_uint(c, req->again);
+    add_given(c);
 }
 
 static void
@@ -267,9 +275,9 @@ add_end_all(command *c, const coat_store_req *req)
 {
     add_key(c, "global");
     add_key(c, "epochs");
-    add_key(c, "nothing");
     add_global_seen(c);
     add_uint(c, req->again);
+    add_given(c);
 }
 
 static void
@@ -280,7 +288,6 @@ add_say(command *c, const coat_store_req *req)
 
     add_key(c, "members");
     add_key(c, "versions");
-    add_key(c, "nothing");
     add(c, req->address.bytes, COAT_HANDLE_BYTES);
     add(c, value_follows.ptr, value_follows.len);
     from = c->out.len;
@@ -331,16 +338,29 @@ add_scan(command *c, const coat_store_req *req)
     add_uint(c, REDIS_LOOK_MAX);
 }
 
+redis_sweeper *
+redis_sweeper_of(redis_store *store, const coat_store_req *req)
+{
+    return store->cluster != NULL ? redis_cluster_sweeper(store, req) : &store->sweeper;
+}
+
+uint32_t
+redis_look_max(const redis_store *store, const coat_store_req *req)
+{
+    return store->cluster != NULL ? redis_cluster_look(req) : REDIS_LOOK_MAX;
+}
+
 static void
 add_sweep(command *c, coat_store_req *req)
 {
     static const char *const indexes[REDIS_PHASES] = {"sessions", "meta", "accounts", "owners"};
     static const char *const letters[REDIS_PHASES] = {"s", "m", "a", "e"};
-    redis_sweeper *s = &c->store->sweeper;
+    redis_sweeper *s = redis_sweeper_of(c->store, req);
+    remote_store *keeper = &redis_home(c->store)->remote;
     remote_pending *p = remote_pending_of(req);
     size_t from;
 
-    pthread_mutex_lock(&c->store->remote.mutex);
+    pthread_mutex_lock(&keeper->mutex);
     p->data = (void *)(uintptr_t)s->steps;
     add_key(c, indexes[s->phase]);
     add_key(c, "global");
@@ -354,9 +374,9 @@ add_sweep(command *c, coat_store_req *req)
     coat_out_bytes(&c->out, s->cursor, s->cursor_len);
     add_since(c, from);
     add_uint(c, req->limit - req->count);
-    add_uint(c, REDIS_LOOK_MAX - p->count);
+    add_uint(c, redis_look_max(c->store, req) - p->count);
     add_uint(c, s->settled);
-    pthread_mutex_unlock(&c->store->remote.mutex);
+    pthread_mutex_unlock(&keeper->mutex);
 }
 
 /** @return the script; SCRIPT_COUNT: a plain command */
@@ -418,10 +438,10 @@ static size_t
 count_keys(redis_script script, coat_space space)
 {
     static const uint8_t keys[SCRIPT_COUNT] = {
-        [SCRIPT_ADD] = 3,    [SCRIPT_LOAD] = 1,         [SCRIPT_END_ALL] = 3,
+        [SCRIPT_ADD] = 3,    [SCRIPT_LOAD] = 1,         [SCRIPT_END_ALL] = 2,
         [SCRIPT_EPOCHS] = 2, [SCRIPT_INSERT] = 6,       [SCRIPT_LIST] = 3,
         [SCRIPT_REMOVE] = 2, [SCRIPT_REMOVE_OWNER] = 5, [SCRIPT_REPLACE] = 2,
-        [SCRIPT_SCAN] = 2,   [SCRIPT_SWEEP] = 4,        [SCRIPT_SAY] = 3,
+        [SCRIPT_SCAN] = 2,   [SCRIPT_SWEEP] = 4,        [SCRIPT_SAY] = 2,
         [SCRIPT_LEAVE] = 1,
     };
     size_t n = keys[script];
@@ -437,18 +457,22 @@ is_followed(const command *c, size_t i)
     return i + 1 < c->count && c->args[i + 1].len == value_follows.len;
 }
 
+/** @param keys  behind this many goes the key that never is; 0: without it */
 static void
-write_args(const command *c, coat_span value)
+write_args(const command *c, coat_span value, size_t keys)
 {
+    static const char nothing[] = "nothing";
     remote_buffer *out = &c->link->out;
 
     for (size_t i = 0; i < c->count; i++) {
-        if (!is_followed(c, i)) {
+        if (is_followed(c, i)) {
+            resp_arg_two(out, c->args[i], value);
+            i++;
+        } else {
             resp_arg(out, c->args[i].ptr, c->args[i].len);
-            continue;
         }
-        resp_arg_two(out, c->args[i], value);
-        i++;
+        if (i + 1 == keys)
+            resp_arg_two(out, coat_span_of(c->prefix), coat_span_of(nothing));
     }
 }
 
@@ -456,7 +480,7 @@ static coat_err
 write_command(const command *c, const coat_store_req *req, redis_script script, bool with_body)
 {
     remote_buffer *out = &c->link->out;
-    size_t args = c->count;
+    size_t args = c->count, keys = 0;
 
     for (size_t i = 0; i < c->count; i++)
         args -= is_followed(c, i);
@@ -467,15 +491,16 @@ write_command(const command *c, const coat_store_req *req, redis_script script, 
     } else {
         coat_span body = redis_script_body(script);
 
-        resp_begin(out, args + 6);
+        keys = count_keys(script, req->space);
+        resp_begin(out, args + 7);
         resp_arg_str(out, with_body ? "EVAL" : "EVALSHA");
         if (with_body)
             resp_arg(out, body.ptr, body.len);
         else
             resp_arg_str(out, c->link->shas[script]);
-        resp_arg_uint(out, count_keys(script, req->space));
+        resp_arg_uint(out, keys + 1);
     }
-    write_args(c, req->value);
+    write_args(c, req->value, keys);
     if (script != SCRIPT_COUNT)
         redis_last_args(c->link);
     return COAT_OK;
@@ -500,6 +525,10 @@ queue(redis_link *link, coat_store_req *req, bool with_body, redis_script *out)
     c.link = link;
     c.store = redis_store_of(link);
     c.count = 0;
+    if (c.store->cluster != NULL)
+        redis_cluster_prefix(c.store, req, c.prefix);
+    else
+        memcpy(c.prefix, c.store->prefix, sizeof c.store->prefix);
     c.out = coat_out_init(c.text, sizeof c.text);
     link->number++;
     script = add_operation(&c, req);
@@ -577,7 +606,8 @@ redis_send(remote_link *base, coat_store_req *req)
 
     if (req->op == COAT_OP_SWEEP)
         err = settle_doubts(link, req);
-    if (err == COAT_OK)
+    if (err == COAT_OK &&
+        (redis_store_of(link)->cluster == NULL || !redis_cluster_own(link, req, &err)))
         err = redis_request(link, req, false);
     if (err != COAT_OK) {
         /* Nothing may be queued for a request that ends now. */

@@ -173,7 +173,7 @@ take_due(redis_watch *w, due_kind what, const resp_reply *reply)
         return error ? "user or password is refused" : NULL;
     case DUE_INFO:
         return reply->type != RESP_STRING ? "the user may not INFO"
-                                          : redis_info_wrong(reply->text, w->run_id);
+                                          : redis_info_wrong(reply->text, false, w->run_id);
     case DUE_EVENTS:
         w->blind = !tells_of_keys(reply);
         return NULL;

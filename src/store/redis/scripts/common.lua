@@ -1,4 +1,6 @@
--- Common to all scripts; put before each of them.
+-- Common to all scripts; put before each of them. The last of KEYS is one that never is: in a
+-- cluster it keeps a script from running while its slot is on the move, and some of its keys are
+-- here and some there already.
 -- A value: "cr", format, space | payload length u32 | version u64 | expires u64 | owner's epoch
 -- u64 | global epoch u64 | address (16) | payload; little-endian. See remote/value.h.
 local HEAD = 56
@@ -18,8 +20,9 @@ end
 -- Tell who watches. Before what it tells of: where it is refused, nothing has changed. It is read
 -- when the script is at its end. The last arguments of every script are: who asks, the channel,
 -- the request's number.
+-- In a cluster nobody watches: there is no channel.
 local function tell(message)
-    redis.call('PUBLISH', ARGV[#ARGV - 1], message)
+    if ARGV[#ARGV - 1] ~= '' then redis.call('PUBLISH', ARGV[#ARGV - 1], message) end
 end
 local function tell_address(address, gone)
     tell('a' .. ARGV[#ARGV - 2] .. address .. gone)

@@ -1,6 +1,7 @@
 -- KEYS owner's index, owner's epoch, index of epochs, epochs, global epoch
 -- ARGV now, owner (8 bytes), seen global, spared serial or '', stem, 0 or the epoch that this was
---      given before: then it is said again, to a server that may have forgotten it
+--      given before: then it is said again, to a server that may have forgotten it; the highest
+--      epoch that the caller has seen given out
 local spare, key, value, state = ARGV[4], ARGV[5] .. hex(ARGV[4]), nil, 'gone'
 local global = redis.call('GET', KEYS[5]) or '0'
 if tonumber(global) < tonumber(ARGV[3]) then global = ARGV[3] end
@@ -12,7 +13,7 @@ if spare ~= '' then
 end
 -- The first write is one that a full server allows, and with it those that follow.
 redis.call('PERSIST', KEYS[2])
-local epoch = next_number(KEYS[4], math.max(tonumber(before), tonumber(global), given) + 1)
+local epoch = next_number(KEYS[4], math.max(tonumber(before), tonumber(global), given, tonumber(ARGV[7])) + 1)
 if given > 0 then epoch = given end
 tell('o' .. ARGV[2] .. struct.pack('<I8', epoch) .. spare)
 -- All that is listed has ended: the list goes as a whole, whatever its length.

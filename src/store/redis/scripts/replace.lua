@@ -2,7 +2,7 @@
 -- ARGV now, version (8 bytes), value up to the version, expiry (8 bytes), value behind the epochs,
 --      ttl, seen global, 1: others have to hear of it
 local epoch, global = '0', '0'
-if KEYS[3] then
+if KEYS[5] then
     epoch = owner_epoch(KEYS[3])
     global = global_epoch(KEYS[4], ARGV[7])
 end

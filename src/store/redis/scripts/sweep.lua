@@ -5,7 +5,7 @@ local now, what, prefix = tonumber(ARGV[1]), ARGV[3], ARGV[4]
 local from = ARGV[5] == '' and '-' or '(' .. ARGV[5]
 local limit, looked, count, odd, last = tonumber(ARGV[6]), 0, 0, 0, ARGV[5]
 -- A write, though of nothing: a server that has become a replica refuses it.
-redis.call('UNLINK', prefix .. 'nothing')
+redis.call('UNLINK', KEYS[#KEYS])
 local global = global_epoch(KEYS[2], ARGV[2])
 local function visit_session(address)
     local serial, tag = string.sub(address, 1, 8), prefix .. '{' .. hex(string.sub(address, 9)) .. '}:'

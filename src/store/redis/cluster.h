@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_STORE_REDIS_CLUSTER_H
+#define COAT_STORE_REDIS_CLUSTER_H
+
+/**
+ * Redis Cluster: the store as 256 small ones, its buckets, each with all it needs in one slot:
+ * sessions, epochs, the global epoch, indexes, counters. A request of one owner goes to one
+ * bucket and is there what it is on a single server; END_ALL, SWEEP and SCAN go to all.
+ *
+ *  cluster.c           open, close, statistics
+ *  cluster_topology.c  slots, buckets, who has them
+ *  cluster_seats.c     the nodes, as they come and go
+ *  cluster_hello.c     what a node says of itself
+ *  cluster_part.c      what a request is to a node: its bucket, refusals, answers
+ *  cluster_lane.c      to whom a request goes, and when it goes again
+ *  cluster_all.c       requests to all buckets: END_ALL, SWEEP
+ *  cluster_scan.c      SCAN: all buckets, in the order of addresses
+ */
+
+#include "store/redis/cluster_topology.h"
+#include "store/redis/redis.h"
+
+enum {
+    CLUSTER_SEATS_MAX = CLUSTER_PRIMARIES_MAX,
+    CLUSTER_SEEDS_MAX = 32,
+    CLUSTER_TRIES_MAX = 32, /* of a request that its slot's node has refused */
+    CLUSTER_PACE_MS = 5,    /* between such tries, at first */
+    CLUSTER_PACE_MOST_MS = 50,
+    CLUSTER_LOOK_MS = 100,       /* how often nodes are asked who serves, while one is away */
+    CLUSTER_CALM_MS = 1000,      /* how often it is looked whether one is */
+    CLUSTER_DARK_MS = 10 * 1000, /* nobody answers: what comes then may be another cluster */
+    CLUSTER_GROUP = 16,          /* buckets that a SWEEP works on at a time */
+};
+
+/** A node, known by its address: a store of its own to remote/, with links and a breaker. */
+typedef struct cluster_seat {
+    redis_store store;
+    char host[CLUSTER_HOST_MAX + 1];
+    uint16_t port;
+    char name[CLUSTER_HOST_MAX + 10];
+    bool seed;       /* of the URL */
+    bool named;      /* a primary that has slots, by the topology */
+    uint32_t users;  /* lanes that have one of it */
+    uint64_t marked; /* by which installation it was found */
+} cluster_seat;
+
+typedef struct redis_cluster {
+    /* Never connected: the URL, the prefix, what was ended, the highest epochs. Its mutex
+     * guards all below, and is taken before a seat's. */
+    redis_store home;
+    cluster_buckets buckets;
+    char front[REMOTE_URL_MAX + 1], rest[REMOTE_URL_MAX + 1]; /* of the URL, around a server */
+    cluster_seat *seats[CLUSTER_SEATS_MAX];
+    uint32_t seat_count;
+    uint8_t seat_of[CLUSTER_BUCKETS];
+    uint64_t epoch; /* of the topology, by the cluster's own count */
+    uint64_t installations;
+    _Atomic uint32_t generation;   /* of seats and seat_of */
+    uint64_t ends_failed, leveled; /* END_ALLs that did not reach all; how many were mended */
+    redis_sweeper sweepers[CLUSTER_BUCKETS];
+    uint32_t sessions[CLUSTER_BUCKETS], accounts[CLUSTER_BUCKETS];
+    uint32_t group, pending; /* a walk's place: which group, and who of it has not ended */
+    uint64_t walk_steps;
+    _Atomic uint64_t operations[16];
+} redis_cluster;
+
+/* ---- cluster_seats.c; all under the mutex of home ---- */
+
+/** @return the seat of this address, a new one if need be; NULL: refused or no room, see
+ *  home.trouble */
+cluster_seat *cluster_seat_find(redis_cluster *cluster, const char *host, uint16_t port,
+                                coat_err *err);
+void cluster_seat_free(cluster_seat *seat);
+/** What a node says, if it is not behind what is known. @return false: it is behind */
+bool cluster_install(redis_cluster *cluster, const cluster_topology *topology, uint64_t epoch);
+
+/* ---- cluster_lane.c ---- */
+
+typedef struct cluster_lane cluster_lane;
+typedef struct cluster_part cluster_part;
+
+typedef enum cluster_part_kind {
+    PART_REQUEST,  /* of a bucket */
+    PART_TOPOLOGY, /* of a seat: who has what */
+    PART_SETTLE,   /* of a seat: what was in doubt is decided */
+} cluster_part_kind;
+
+/** What a node is asked for, by a request or a part of one. */
+struct cluster_part {
+    coat_store_req req;
+    cluster_lane *lane;
+    cluster_part *next; /* of those that wait to be sent again */
+    cluster_part_kind kind;
+    uint16_t bucket;
+    uint8_t seat, tries;
+    bool again;    /* its node has refused it, nothing has happened: others may have the slot */
+    uint32_t look; /* SWEEP: entries to look at */
+    int64_t deadline_ms, next_ms;
+    void (*ended)(cluster_part *part); /* part->req has the answer */
+    void *ctx;
+};
+
+static inline cluster_part *
+cluster_part_of(const coat_store_req *req)
+{
+    return req->ctx;
+}
+
+coat_err cluster_lane_open(coat_store *store, struct uv_loop_s *loop, coat_lane **out);
+void cluster_lane_close(coat_lane *lane);
+void cluster_submit(coat_lane *lane, coat_store_req *req);
+void cluster_wait(coat_lane *lane, coat_store_req *req);
+/** Send it to who has its bucket, or to its seat. ended() will follow, or was called. */
+void cluster_send(cluster_part *part);
+redis_cluster *cluster_of_lane(const cluster_lane *lane);
+/** A request of the caller's has its answer. */
+void cluster_answer(cluster_lane *lane, coat_store_req *req, coat_err result);
+
+/* ---- cluster_part.c ---- */
+
+uint16_t cluster_bucket_of_request(const coat_store_req *req);
+void cluster_bucket_prefix(const redis_cluster *cluster, uint16_t bucket, char *out);
+
+/* ---- cluster_all.c, cluster_scan.c ---- */
+
+void cluster_end_all(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms);
+void cluster_sweep(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms);
+void cluster_scan(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_TESTS_REDIS_CLUSTER_FIXTURE_H
+#define COAT_TESTS_REDIS_CLUSTER_FIXTURE_H
+
+/**
+ * A Redis Cluster of the test's own, on loopback: primaries, and a replica of each if asked
+ * for. Put together by the cluster's own commands, so that each step is known to be over.
+ */
+
+#include "redis_fixture.h"
+#include "store/redis/cluster.h"
+
+enum { NODES_MAX = 8, NODE_TIMEOUT_MS = 1500, FIXTURE_PATIENCE = 6000 };
+
+typedef struct redis_nodes {
+    redis_server nodes[NODES_MAX];
+    char ports[NODES_MAX][8], buses[NODES_MAX][8], ids[NODES_MAX][41];
+    int primaries, count; /* the replica of node i is node primaries + i */
+    bool partial;         /* no cluster-require-full-coverage */
+    int prefix;
+} redis_nodes;
+
+/** Ask until the reply has this in it. */
+static inline bool
+node_says(const redis_server *node, const char *question, const char *expected)
+{
+    for (int i = 0; i < FIXTURE_PATIENCE; i++) {
+        if (strstr(server_ask(node, "%s", question), expected) != NULL)
+            return true;
+        server_sleep();
+    }
+    return false;
+}
+
+static inline void
+node_must(const redis_server *node, const char *question, const char *expected)
+{
+    if (node_says(node, question, expected))
+        return;
+    test_fail(__FILE__, __LINE__, "%s: no %s in %s", question, expected,
+              server_ask(node, "%s", question));
+    test_abort();
+}
+
+static inline void
+node_start(redis_nodes *c, int i)
+{
+    static char timeout[8];
+    redis_server *node = &c->nodes[i];
+    const char *args[] = {"--port",
+                          c->ports[i],
+                          "--cluster-port",
+                          c->buses[i],
+                          "--cluster-enabled",
+                          "yes",
+                          "--cluster-node-timeout",
+                          timeout,
+                          "--save",
+                          "",
+                          "--appendonly",
+                          "no",
+                          "--cluster-require-full-coverage",
+                          c->partial ? "no" : "yes",
+                          "--repl-diskless-sync-delay",
+                          "0",
+                          "--cluster-replica-validity-factor",
+                          "0"};
+
+    (void)snprintf(timeout, sizeof timeout, "%d", NODE_TIMEOUT_MS);
+    memcpy(node->args, args, sizeof args);
+    server_start(node);
+}
+
+static inline int
+bus_port(int port)
+{
+    int bus = free_port();
+
+    return bus != port ? bus : bus_port(port);
+}
+
+static inline void
+read_id(redis_nodes *c, int i)
+{
+    const char *id = strchr(server_ask(&c->nodes[i], "CLUSTER MYID"), '\n');
+
+    if (id == NULL || strlen(id) < 41)
+        test_abort();
+    memcpy(c->ids[i], id + 1, 40);
+}
+
+/** Slots of primary i, as redis-cli shares them out. */
+static inline int
+first_slot(const redis_nodes *c, int i)
+{
+    return i * CLUSTER_SLOTS / c->primaries;
+}
+
+static inline void
+node_join(redis_nodes *c, int i)
+{
+    char line[120];
+
+    (void)snprintf(line, sizeof line, "CLUSTER SET-CONFIG-EPOCH %d", i + 1);
+    node_must(&c->nodes[i], line, "+OK");
+    if (i < c->primaries) {
+        (void)snprintf(line, sizeof line, "CLUSTER ADDSLOTSRANGE %d %d", first_slot(c, i),
+                       first_slot(c, i + 1) - 1);
+        node_must(&c->nodes[i], line, "+OK");
+    }
+    /* Each is told of each: gossip would take seconds. */
+    (void)snprintf(line, sizeof line, "CLUSTER MEET 127.0.0.1 %s %s", c->ports[i], c->buses[i]);
+    for (int other = 0; other < i; other++)
+        node_must(&c->nodes[other], line, "+OK");
+}
+
+static inline void
+nodes_meet(redis_nodes *c)
+{
+    char text[80];
+
+    for (int i = 0; i < c->count; i++)
+        node_join(c, i);
+    (void)snprintf(text, sizeof text, "cluster_known_nodes:%d", c->count);
+    for (int i = 0; i < c->count; i++)
+        node_must(&c->nodes[i], "CLUSTER INFO", text);
+    for (int i = c->primaries; i < c->count; i++) {
+        (void)snprintf(text, sizeof text, "CLUSTER REPLICATE %s", c->ids[i - c->primaries]);
+        node_must(&c->nodes[i], text, "+OK");
+    }
+    for (int i = c->primaries; i < c->count; i++)
+        node_must(&c->nodes[i], "INFO replication", "master_link_status:up");
+    for (int i = 0; i < c->count; i++)
+        node_must(&c->nodes[i], "CLUSTER INFO", "cluster_state:ok");
+}
+
+/** Start the cluster. @param replicas  one of each primary */
+static inline void
+nodes_start(redis_nodes *c, int primaries, bool replicas)
+{
+    c->primaries = primaries;
+    c->count = replicas ? 2 * primaries : primaries;
+    for (int i = 0; i < c->count; i++) {
+        int port = free_port();
+
+        (void)snprintf(c->ports[i], sizeof c->ports[i], "%d", port);
+        (void)snprintf(c->buses[i], sizeof c->buses[i], "%d", bus_port(port));
+        node_start(c, i);
+        read_id(c, i);
+    }
+    nodes_meet(c);
+}
+
+static inline void
+nodes_stop(redis_nodes *c)
+{
+    for (int i = 0; i < c->count; i++)
+        server_kill(&c->nodes[i], SIGKILL);
+    c->count = 0;
+}
+
+static inline void
+nodes_flush(redis_nodes *c)
+{
+    for (int i = 0; i < c->primaries; i++)
+        (void)server_ask(&c->nodes[i], "FLUSHALL");
+}
+
+/** A store on it under a prefix of its own: empty. It is told of one node. */
+static inline coat_err
+nodes_open(redis_nodes *c, int seed, coat_store **out)
+{
+    char url[200];
+    coat_store_conf conf = {.url = url};
+
+    (void)snprintf(url, sizeof url, "redis+cluster://127.0.0.1:%s/?prefix=t%d", c->ports[seed],
+                   ++c->prefix);
+    return coat_redis_ops.open(&conf, out);
+}
+
+#endif

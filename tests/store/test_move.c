@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Moving to another store: what is refused, the marks, and that at most one of both is to be
+ * used, wherever it is cut off. */
+
+#include "coat_test.h"
+#include "core/bytes.h"
+#include "hook_store.h"
+#include "store/move.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PLAIN = COAT_CAP_ACCOUNTS };
+
+typedef struct world {
+    coat_store *from_inner, *to_inner, *from, *to;
+    coat_lane *user, *reader;
+    coat_move_conf conf;
+    coat_move *move;
+    char message[400];
+    test_rng rng;
+    int64_t slept_ms;
+    coat_mark_state slept_in;      /* the source's mark while finishing waited */
+    unsigned to_source, to_target; /* requests until the store goes away; 0: never */
+    bool away_source, away_target;
+} world;
+
+static hook_fate
+fate(unsigned *left, bool *away)
+{
+    if (*left > 0 && --*left == 0)
+        *away = true;
+    return *away ? HOOK_REFUSE : HOOK_RUN;
+}
+
+static hook_fate
+at_source(void *ctx, const coat_store_req *req)
+{
+    world *w = ctx;
+
+    (void)req;
+    return fate(&w->to_source, &w->away_source);
+}
+
+static hook_fate
+at_target(void *ctx, const coat_store_req *req)
+{
+    world *w = ctx;
+
+    (void)req;
+    return fate(&w->to_target, &w->away_target);
+}
+
+static coat_mark_state
+state_of(coat_lane *lane)
+{
+    coat_mark mark;
+
+    REQUIRE_OK(coat_mark_read(lane, &mark));
+    return mark.state;
+}
+
+static void
+sleep_for(void *ctx, int64_t ms)
+{
+    world *w = ctx;
+
+    w->slept_ms += ms;
+    w->slept_in = state_of(w->user);
+}
+
+static coat_store *
+memory(void)
+{
+    coat_store *store = NULL;
+
+    REQUIRE_OK(coat_store_open(&(coat_store_conf){.url = "memory:"}, &store));
+    return store;
+}
+
+static void
+setup(world *w, uint32_t from_caps, uint32_t to_caps)
+{
+    *w = (world){.rng = {.state = 42}};
+    w->from_inner = memory();
+    w->to_inner = memory();
+    w->from = hook_store_new(w->from_inner, from_caps, at_source, w);
+    w->to = hook_store_new(w->to_inner, to_caps, at_target, w);
+    REQUIRE(w->from != NULL && w->to != NULL);
+    REQUIRE_OK(coat_lane_open(w->from_inner, NULL, &w->user));
+    REQUIRE_OK(coat_lane_open(w->to_inner, NULL, &w->reader));
+    w->conf = (coat_move_conf){.from = w->from,
+                               .to = w->to,
+                               .from_url = "hook:from",
+                               .to_url = "hook:to",
+                               .clock = coat_clock_system,
+                               .rng = test_rng_fill,
+                               .rng_ctx = &w->rng,
+                               .sleep_ms = sleep_for,
+                               .sleep_ctx = w};
+}
+
+static void
+teardown(world *w)
+{
+    coat_move_free(w->move);
+    coat_lane_close(w->user);
+    coat_lane_close(w->reader);
+    coat_store_close(w->from);
+    coat_store_close(w->to);
+    coat_store_close(w->from_inner);
+    coat_store_close(w->to_inner);
+}
+
+static coat_err
+begin(world *w)
+{
+    coat_move_free(w->move);
+    w->move = NULL;
+    return coat_move_begin(&w->conf, &w->move, w->message, sizeof w->message);
+}
+
+static coat_err
+finish(world *w)
+{
+    return coat_move_finish(w->move, w->message, sizeof w->message);
+}
+
+static coat_handle
+address(uint8_t n)
+{
+    return (coat_handle){.bytes = {[0] = n, [15] = 1}};
+}
+
+static void
+add(coat_lane *lane, coat_space space, uint8_t n)
+{
+    coat_store_req req = {.op = COAT_OP_INSERT,
+                          .space = space,
+                          .address = address(n),
+                          .value = COAT_LIT("value"),
+                          .now_ms = 5};
+
+    REQUIRE_OK(coat_store_run(lane, &req));
+}
+
+static bool
+has(coat_lane *lane, coat_space space, uint8_t n)
+{
+    coat_store_req req = {
+        .op = COAT_OP_LOAD, .space = space, .address = address(n), .now_ms = 5};
+    coat_err err = coat_store_run(lane, &req);
+
+    CHECK(err == COAT_OK || err == COAT_NO_SESSION);
+    return err == COAT_OK;
+}
+
+static void
+end(coat_lane *lane, uint8_t n)
+{
+    coat_store_req req = {
+        .op = COAT_OP_REMOVE, .space = COAT_SPACE_SESSION, .address = address(n)};
+
+    REQUIRE_OK(coat_store_run(lane, &req));
+}
+
+static void
+from_end_to_end(void)
+{
+    world w;
+    bool complete = false;
+
+    setup(&w, PLAIN, PLAIN);
+    for (uint8_t n = 1; n < 20; n++)
+        add(w.user, COAT_SPACE_SESSION, n);
+    add(w.user, COAT_SPACE_ACCOUNT, 1);
+    REQUIRE_OK(begin(&w));
+    CHECK_INT(state_of(w.user), COAT_MARK_SOURCE);
+    CHECK_INT(state_of(w.reader), COAT_MARK_FILLING);
+    while (!complete)
+        REQUIRE_OK(coat_move_step(w.move, &complete));
+    CHECK_INT(coat_copy_count(coat_move_copy(w.move))->sessions, 19);
+    end(w.user, 7);
+    add(w.user, COAT_SPACE_SESSION, 30);
+    REQUIRE_OK(finish(&w));
+    CHECK(!has(w.reader, COAT_SPACE_SESSION, 7));
+    CHECK(has(w.reader, COAT_SPACE_SESSION, 8) && has(w.reader, COAT_SPACE_SESSION, 30));
+    CHECK(has(w.reader, COAT_SPACE_ACCOUNT, 1));
+    CHECK_INT(state_of(w.user), COAT_MARK_MOVED);
+    CHECK_INT(state_of(w.reader), COAT_MARK_NONE);
+    CHECK_INT(w.slept_ms, 0);
+    /* What is ended there afterwards stays ended, whatever the operator tries. */
+    end(w.reader, 8);
+    CHECK_ERR(begin(&w), COAT_INVALID);
+    CHECK(strstr(w.message, "finished already") != NULL);
+    CHECK(!has(w.reader, COAT_SPACE_SESSION, 8));
+    /* Nor to a third one, nor back. */
+    w.conf.to_url = "hook:third";
+    CHECK_ERR(begin(&w), COAT_INVALID);
+    CHECK(strstr(w.message, "moved") != NULL && strstr(w.message, "hook:to") != NULL);
+    w.conf = (coat_move_conf){.from = w.to,
+                              .to = w.from,
+                              .from_url = "hook:to",
+                              .to_url = "hook:from",
+                              .clock = coat_clock_system,
+                              .rng = test_rng_fill,
+                              .rng_ctx = &w.rng};
+    CHECK_ERR(begin(&w), COAT_EXISTS);
+    CHECK_INT(state_of(w.reader), COAT_MARK_NONE);
+    teardown(&w);
+}
+
+static void
+refusals(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t from, to;
+        const char *to_url;
+        bool account, used;
+        coat_err want;
+        const char *said;
+    } cases[] = {
+        {"one URL", PLAIN, PLAIN, "hook:from", false, false, COAT_INVALID, "same store"},
+        {"out of a cache", COAT_CAP_CACHE, PLAIN, "hook:to", false, false, COAT_UNSUPPORTED,
+         "what it holds"},
+        {"accounts into a cache", PLAIN, COAT_CAP_CACHE, "hook:to", true, false,
+         COAT_UNSUPPORTED, "accounts.url"},
+        {"sessions into a cache", PLAIN, COAT_CAP_CACHE, "hook:to", false, false, COAT_OK, ""},
+        {"into what is used", PLAIN, PLAIN, "hook:to", false, true, COAT_EXISTS, "not empty"},
+        {"fine", PLAIN, PLAIN, "hook:to", true, false, COAT_OK, ""},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        world w;
+
+        test_case(cases[i].name);
+        setup(&w, cases[i].from, cases[i].to);
+        w.conf.to_url = cases[i].to_url;
+        if (cases[i].account)
+            add(w.user, COAT_SPACE_ACCOUNT, 1);
+        if (cases[i].used)
+            add(w.reader, COAT_SPACE_META, 1);
+        CHECK_ERR(begin(&w), cases[i].want);
+        CHECK(strstr(w.message, cases[i].said) != NULL);
+        if (cases[i].want != COAT_OK) {
+            CHECK_INT(state_of(w.user), COAT_MARK_NONE);
+            CHECK_INT(state_of(w.reader), COAT_MARK_NONE);
+        }
+        teardown(&w);
+    }
+    test_case(NULL);
+}
+
+static void
+one_store_under_two_names(void)
+{
+    world w;
+
+    setup(&w, PLAIN, PLAIN);
+    coat_store_close(w.to);
+    w.to = hook_store_new(w.from_inner, PLAIN, NULL, NULL);
+    w.conf.to = w.to;
+    CHECK_ERR(begin(&w), COAT_INVALID);
+    CHECK(strstr(w.message, "same store") != NULL);
+    CHECK_INT(state_of(w.user), COAT_MARK_NONE);
+    teardown(&w);
+}
+
+static void
+another_ones_copy(void)
+{
+    world w;
+    coat_mark mark = {.state = COAT_MARK_FILLING, .id = {9}, .other = "hook:elsewhere"};
+
+    setup(&w, PLAIN, PLAIN);
+    REQUIRE_OK(coat_mark_write(w.reader, &mark));
+    CHECK_ERR(begin(&w), COAT_EXISTS);
+    CHECK(strstr(w.message, "another store") != NULL);
+    mark.state = COAT_MARK_MOVED;
+    REQUIRE_OK(coat_mark_write(w.reader, &mark));
+    CHECK_ERR(begin(&w), COAT_EXISTS);
+    /* And what is being filled is not copied on. */
+    mark.state = COAT_MARK_FILLING;
+    mark.version = 0;
+    REQUIRE_OK(coat_mark_write(w.user, &mark));
+    CHECK_ERR(begin(&w), COAT_INVALID);
+    CHECK(strstr(w.message, "not complete") != NULL);
+    teardown(&w);
+}
+
+static void
+taken_up_again(void)
+{
+    world w;
+    bool complete;
+
+    setup(&w, PLAIN, PLAIN);
+    add(w.user, COAT_SPACE_SESSION, 1);
+    add(w.user, COAT_SPACE_SESSION, 2);
+    REQUIRE_OK(begin(&w));
+    REQUIRE_OK(coat_move_step(w.move, &complete));
+    end(w.user, 1);
+    REQUIRE_OK(begin(&w)); /* a process that knows nothing */
+    REQUIRE_OK(finish(&w));
+    CHECK(!has(w.reader, COAT_SPACE_SESSION, 1));
+    CHECK(has(w.reader, COAT_SPACE_SESSION, 2));
+    CHECK(!w.away_source && w.slept_ms == 0);
+    teardown(&w);
+    /* A cache cannot be looked through, so what was ended meanwhile might be left in it. */
+    setup(&w, PLAIN, COAT_CAP_CACHE);
+    REQUIRE_OK(begin(&w));
+    CHECK_ERR(begin(&w), COAT_EXISTS);
+    teardown(&w);
+}
+
+static void
+a_shared_source_is_held(void)
+{
+    world w;
+
+    setup(&w, PLAIN | COAT_CAP_SHARED, PLAIN);
+    add(w.user, COAT_SPACE_SESSION, 1);
+    REQUIRE_OK(begin(&w));
+    REQUIRE_OK(finish(&w));
+    CHECK_INT(w.slept_ms, COAT_MOVE_HOLD_MS);
+    CHECK_INT(w.slept_in, COAT_MARK_HOLDING);
+    CHECK_INT(state_of(w.user), COAT_MARK_MOVED);
+    CHECK(COAT_MOVE_HOLD_MS > COAT_MOVE_TRUST_MS);
+    teardown(&w);
+}
+
+/** Whichever request is the last that a store answers. */
+static void
+cut_off_anywhere(void)
+{
+    unsigned taken_back = 0, half = 0;
+
+    for (unsigned n = 1; n < 60; n++)
+        for (int target = 0; target < 2; target++) {
+            world w;
+            coat_err err;
+            coat_mark_state here, there;
+
+            setup(&w, PLAIN | COAT_CAP_SHARED, PLAIN);
+            add(w.user, COAT_SPACE_SESSION, 1);
+            add(w.user, COAT_SPACE_SESSION, 2);
+            *(target ? &w.to_target : &w.to_source) = n;
+            err = begin(&w);
+            if (err == COAT_OK)
+                err = finish(&w);
+            here = state_of(w.user);
+            there = state_of(w.reader);
+            CHECK(err == COAT_OK ||
+                  !(coat_mark_usable(there) && has(w.reader, COAT_SPACE_SESSION, 1)));
+            CHECK(!(here == COAT_MARK_MOVED && coat_mark_usable(there)) || err == COAT_OK);
+            taken_back += err != COAT_OK && w.slept_ms > 0 && here == COAT_MARK_SOURCE;
+            half += err != COAT_OK && here == COAT_MARK_MOVED;
+            /* Once it answers again, the same command ends it well. */
+            w.away_source = w.away_target = false;
+            w.to_source = w.to_target = 0;
+            if (err != COAT_OK) {
+                CHECK(w.message[0] != '\0');
+                if (coat_mark_usable(here))
+                    end(w.user, 2);
+                REQUIRE_OK(begin(&w));
+                REQUIRE_OK(finish(&w));
+                CHECK(has(w.reader, COAT_SPACE_SESSION, 2) == !coat_mark_usable(here));
+            }
+            CHECK(has(w.reader, COAT_SPACE_SESSION, 1));
+            CHECK_INT(state_of(w.user), COAT_MARK_MOVED);
+            CHECK_INT(state_of(w.reader), COAT_MARK_NONE);
+            teardown(&w);
+        }
+    CHECK(taken_back > 0);
+    CHECK(half > 0);
+}
+
+static void
+marks(void)
+{
+    static const struct {
+        const char *bytes;
+        coat_mark_state want;
+    } cases[] = {
+        {"c1s0123456789abcdefredis:x", COAT_MARK_SOURCE},
+        {"c1f0123456789abcdef", COAT_MARK_FILLING},
+        {"c1m0123456789abcdefx", COAT_MARK_MOVED},
+        {"c1h0123456789abcdefx", COAT_MARK_HOLDING},
+        {"c2s0123456789abcdefx", COAT_MARK_UNREADABLE},
+        {"d1s0123456789abcdefx", COAT_MARK_UNREADABLE},
+        {"c1x0123456789abcdefx", COAT_MARK_UNREADABLE},
+        {"c1s0123456789abcde", COAT_MARK_UNREADABLE},
+        {"c1s0123456789abcdef\x1b[2J", COAT_MARK_UNREADABLE},
+        {"", COAT_MARK_UNREADABLE},
+    };
+    char message[300];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_store_req req = {.result = COAT_OK, .found = coat_span_of(cases[i].bytes)};
+        coat_mark mark;
+
+        test_case(cases[i].bytes);
+        coat_mark_take(&req, &mark);
+        CHECK_INT(mark.state, cases[i].want);
+        CHECK(coat_mark_usable(mark.state) == (mark.state == COAT_MARK_SOURCE));
+        coat_mark_explain(&mark, message, sizeof message);
+        CHECK((message[0] == '\0') == coat_mark_usable(mark.state));
+    }
+    test_case(NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const coat_test tests[] = {
+        {"UP-4: moved: only the target is to be used, and it stays so", from_end_to_end},
+        {"what cannot be moved is refused, and nothing is marked", refusals},
+        {"one store under two names is noticed", one_store_under_two_names},
+        {"a target of another copy is left alone", another_ones_copy},
+        {"UP-4: a copy that was killed is taken up again", taken_up_again},
+        {"a shared source is held before the last pass", a_shared_source_is_held},
+        {"UP-4: cut off anywhere: at most one store is to be used, and the next try ends well",
+         cut_off_anywhere},
+        {"marks that cannot be read mean no", marks},
+    };
+
+    return coat_test_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+}

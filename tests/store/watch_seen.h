@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COAT_TESTS_WATCH_SEEN_H
+#define COAT_TESTS_WATCH_SEEN_H
+
+/** What a watch has reported, and a lane that it reports on while it is used. */
+
+#include "requests.h"
+
+#include <time.h>
+
+typedef struct seen {
+    bool ready;
+    int readies, losts, addresses, gone, own, owners, alls, said;
+    coat_handle last, spare;
+    uint64_t epoch;
+} seen;
+static seen saw;
+static coat_lane *watched;
+static coat_watch *watch;
+
+static inline void
+on_event(void *ctx, const coat_watch_event *event)
+{
+    seen *s = ctx;
+
+    CHECK(s->ready || event->kind == COAT_WATCH_READY);
+    switch (event->kind) {
+    case COAT_WATCH_READY:
+        s->ready = true;
+        s->readies++;
+        break;
+    case COAT_WATCH_LOST:
+        s->ready = false;
+        s->losts++;
+        break;
+    case COAT_WATCH_ADDRESS:
+        s->addresses++;
+        s->gone += event->gone;
+        s->own += event->own;
+        s->last = event->address;
+        break;
+    case COAT_WATCH_OWNER:
+        s->owners++;
+        s->epoch = event->epoch;
+        s->spare = event->spare;
+        break;
+    case COAT_WATCH_ALL:
+        s->alls++;
+        s->epoch = event->epoch;
+        break;
+    case COAT_WATCH_SAID:
+        s->said++;
+        break;
+    }
+}
+
+/** A lane without loop reports while it is used. */
+static inline void
+watch_turn(void)
+{
+    coat_store_req req = session_req(COAT_OP_EPOCHS, 1, 0);
+
+    req.timeout_ms = 50;
+    if (coat_store_run(watched, &req) != COAT_OK)
+        (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
+}
+
+static inline int64_t
+real_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+#define TURN_UNTIL(cond)                                                                       \
+    do {                                                                                       \
+        int64_t until_ms = real_ms() + 20000;                                                  \
+                                                                                               \
+        while (!(cond) && real_ms() < until_ms)                                                \
+            watch_turn();                                                                      \
+        CHECK(cond);                                                                           \
+    } while (0)
+
+static inline void
+watch_begin(coat_store *of)
+{
+    static const coat_watch_sink sink = {{{1}}, on_event, &saw};
+
+    saw = (seen){0};
+    REQUIRE_OK(coat_lane_open(of, NULL, &watched));
+    REQUIRE_OK(coat_watch_open(watched, &sink, &watch));
+    TURN_UNTIL(saw.ready);
+}
+
+static inline void
+watch_end(void)
+{
+    coat_watch_close(watch);
+    coat_lane_close(watched);
+}
+
+static inline coat_store_req
+say_req(void)
+{
+    return (coat_store_req){.op = COAT_OP_SAY, .value = COAT_LIT("x"), .timeout_ms = 60000};
+}
+
+/** Everything that had taken place has been reported once it comes back. */
+static inline void
+catch_up(coat_lane *by)
+{
+    coat_store_req say = say_req();
+    int before = saw.said;
+
+    REQUIRE_OK(coat_store_run(by, &say));
+    TURN_UNTIL(saw.said > before);
+}
+
+#endif
