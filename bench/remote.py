@@ -176,8 +176,10 @@ def shared_hits(rig):
         warmed(rig, d, found[:HOT])
         sides[d.name] = Side(servers, d.port, '/auth/verify', f'id={MARK}', d.name, SLICE,
                              fresh=True)
+    part = rig.part()  # its Redis is another one
+    rig.stack.push(part)
     try:
-        with_redis, port, cookie = express(rig, True)
+        with_redis, port, cookie = express(part, True)
         sides['express'] = Side(with_redis, port, '/auth/verify', cookie, slice=400)
     except Missing as why:
         port = why
