@@ -96,7 +96,8 @@ on_done(coat_store_req *req)
     b->done++;
     if (b->end != 0 && b->done % LOOK_EVERY == 0 && seconds(CLOCK_MONOTONIC) >= b->end)
         b->over = true;
-    submit_next(b, req);
+    if (b->op == COAT_OP_INSERT)
+        submit_next(b, req);
 }
 
 static void
@@ -118,15 +119,15 @@ submit_next(bench *b, coat_store_req *req)
     coat_store_submit(b->lane, req);
 }
 
-/** Opens with the first request: a lane connects when it is opened, and what is asked before
- * that waits. */
 static void
 run(bench *b, uint32_t flight)
 {
-    for (uint32_t i = 0; i < flight; i++)
-        submit_next(b, &b->reqs[i]);
-    while (b->outstanding > 0)
-        uv_run(&b->loop, UV_RUN_ONCE);
+    do {
+        for (uint32_t i = 0; i < flight; i++)
+            submit_next(b, &b->reqs[i]);
+        while (b->outstanding > 0)
+            uv_run(&b->loop, UV_RUN_ONCE);
+    } while (!b->over && (b->end != 0 || b->next < b->sessions));
 }
 
 static void
