@@ -47,11 +47,18 @@ export class Server {
     });
   }
 
+  /* Killed alone, the server leaves processes behind that may still answer. */
   down(signal = 'SIGINT') {
     return new Promise((resolve) => {
       if (!this.child) return resolve();
       this.child.on('exit', resolve);
+      const killed = signal === 'SIGKILL' ? this.processes() : [];
       this.child.kill(signal);
+      for (const pid of killed.slice(1)) {
+        try {
+          process.kill(pid, signal);
+        } catch { /* it has ended by itself */ }
+      }
       this.child = null;
     });
   }
