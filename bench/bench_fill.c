@@ -10,6 +10,9 @@
  * AGE_S seconds ago, and prints TOKENS of the cookie values, evenly spread; then "# bytes" and
  * the bytes of all records together, sealed. With TABLE each session is then checked once, so
  * that it is in that node table, which the daemon takes over if its own has as many SLOTS.
+ *
+ * The environment may name another store than that in DIRECTORY: COAT_BENCH_STORE, a URL, and
+ * COAT_BENCH_MODULES, where its module lies.
  */
 
 #include <coatcheck/coatcheck.h>
@@ -33,7 +36,7 @@ typedef struct flight {
 typedef struct fill {
     coat_desk *desk;
     const char *name;
-    uint64_t next, count, users, every, bytes;
+    uint64_t next, count, made, users, every, bytes;
     int64_t age_ms;
     const char *table; /* or NULL: then no slots either */
     uint32_t slots;
@@ -129,6 +132,7 @@ made(coat_call *call)
     must(call->result, "create");
     if (f->number % f->fill->every == 0)
         (void)printf("%.*s\n", COAT_TOKEN_CHARS, call->token_text);
+    f->fill->made++;
     f->fill->bytes += coat_record_size(coat_session_record(call->session)) + COAT_SEAL_BYTES;
     coat_session_free(call->session);
     if (f->fill->tokens != NULL)
@@ -231,6 +235,9 @@ main(int argc, char **argv)
     must(coat_init(), "init");
     (void)snprintf(path, sizeof path, "%s/keys", argv[1]);
     (void)snprintf(url, sizeof url, "lmdb:%s/store", argv[1]);
+    if (getenv("COAT_BENCH_STORE") != NULL)
+        store_conf.url = getenv("COAT_BENCH_STORE");
+    store_conf.module_dir = getenv("COAT_BENCH_MODULES");
     keys = make_keys(path);
     must(coat_store_open(&store_conf, &store), message);
     engine = open_engine(&all, keys, store);
@@ -238,9 +245,8 @@ main(int argc, char **argv)
         must(COAT_NO_MEMORY, "loop");
     must(coat_desk_open(engine, &loop, &all.desk), "desk");
     run(&all);
-    while (all.next < all.count || uv_loop_alive(&loop) != 0)
-        if (uv_run(&loop, UV_RUN_ONCE) == 0 && all.next == all.count)
-            break;
+    while (all.made < all.count)
+        (void)uv_run(&loop, UV_RUN_ONCE);
     fill_table(&all);
     (void)printf("# bytes %llu\n", (unsigned long long)all.bytes);
     coat_desk_close(all.desk);

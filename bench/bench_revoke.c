@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * How soon a sign-out is heeded at the gate, by all of its workers:
+ * How soon a sign-out is heeded at the gate, by all of its workers, or by several instances:
  *
  *   bench_revoke GATE WORKERS ADMIN PAGES HOST REQUEST TOKENS
  *
- * GATE: HOST:PORT of nginx, which names its worker in X-Worker and who decided in X-Source.
- * ADMIN: the daemon's admin socket. PAGES, HOST: its public listener and how that is called.
- * REQUEST: file with a GET for the gate; '@' stand for the token. TOKENS: file of live
- * sessions, one a line, each good for one trial.
+ * GATE: HOST:PORT of nginx, which names its worker in X-Worker and who decided in X-Source; or
+ * the listeners of as many daemons as there are WORKERS, separated by commas.
+ * ADMIN: the daemon's admin socket, or those of several, which are used in turn. PAGES, HOST:
+ * its public listener and how that is called. REQUEST: file with a GET for the gate; '@' stand
+ * for the token. TOKENS: file of live sessions, one a line, each good for one trial.
  *
- * A trial: every worker accepts the session from the node table. Then all of them are asked
- * without a pause while the session is ended, in turn through the admin socket and by the
+ * A trial: every worker accepts the session, nginx's from the node table. Then all of them are
+ * asked without a pause while the session is ended, in turn through the admin socket and by the
  * sign-out of its page. A request that is sent after the acknowledgement has arrived must be
- * refused: if one is not, that is a late accept. Prints one line of JSON; the status is 1 if
- * there was one.
+ * refused: if one is not, that is a late accept. A sign-out that gets 503 is not counted: it
+ * says that it has not been done. Prints one line of JSON; the status is 1 if there was a late
+ * one.
  */
 
 #include "wire.h"
@@ -31,6 +33,7 @@ enum {
     WORKERS_MAX = 8,
     ATTEMPTS = 2000, /* at a connection to a worker that has none yet */
     TRIES = 20,      /* until the table has a session */
+    TRIES_PLAIN = 3, /* then a daemon's has it, if it may */
     LATE_MAX = 1000, /* then it has been shown */
     ANSWER_MAX = 32768,
     REQUEST_MAX = 8192,
@@ -52,15 +55,16 @@ typedef struct line {
 } line;
 
 static struct {
-    line gate[WORKERS_MAX], admin, pages;
-    uint32_t workers;
+    line gate[WORKERS_MAX], admin[WORKERS_MAX], pages;
+    uint32_t workers, admins;
+    bool several; /* daemons, not workers of one nginx */
     const char *host;
     char request[REQUEST_MAX];
     size_t len;
     char *token; /* in the request */
-    uint64_t late, accepted, early;
+    uint64_t late, accepted, early, undecided;
     size_t count;
-    double *ack_us, *first_us, *all_us;
+    double *ack_us, *first_us, *all_us, *whole_us;
 } all;
 
 /* ---- one question, one answer ---- */
@@ -98,6 +102,12 @@ static bool
 good(const line *conn)
 {
     return conn->status >= 200 && conn->status < 300;
+}
+
+static bool
+is_away(const line *conn)
+{
+    return conn->status == 503;
 }
 
 /* ---- connections, one to each worker ---- */
@@ -140,6 +150,22 @@ find_workers(const char *target, uint32_t wanted)
         wire_die("fewer workers than there should be");
 }
 
+/** One connection to each of the targets, which commas separate. @return how many they are */
+static uint32_t
+connect_each(line lines[static WORKERS_MAX], char *targets)
+{
+    uint32_t count = 0;
+    char *rest;
+
+    for (char *one = strtok_r(targets, ",", &rest); one != NULL;
+         one = strtok_r(NULL, ",", &rest)) {
+        if (count == WORKERS_MAX)
+            wire_die("too many targets");
+        lines[count++].fd = wire_connect(one);
+    }
+    return count;
+}
+
 /* ---- a trial ---- */
 
 static void
@@ -148,9 +174,11 @@ warm(line *conn)
     for (int i = 0; i < TRIES; i++) {
         send_text(conn, all.request, all.len);
         receive_all(conn);
+        if (is_away(conn))
+            continue;
         if (!good(conn))
             wire_die("a live session was refused");
-        if (strstr(conn->buf, "X-Source: table") != NULL)
+        if (all.several ? i + 1 >= TRIES_PLAIN : strstr(conn->buf, "X-Source: table") != NULL)
             return;
     }
     wire_die("the table never had a session");
@@ -193,8 +221,10 @@ by_page(const char *token, char text[static REQUEST_MAX])
                        "GET /auth/csrf HTTP/1.1\r\nHost: %s\r\nCookie: id=%.*s\r\n\r\n",
                        all.host, TOKEN_CHARS, token);
 
-    send_text(&all.pages, text, (size_t)len);
-    receive_all(&all.pages);
+    for (int i = 0; i < TRIES && (i == 0 || is_away(&all.pages)); i++) {
+        send_text(&all.pages, text, (size_t)len);
+        receive_all(&all.pages);
+    }
     at = strstr(all.pages.buf, "{\"csrf\":\"");
     if (!good(&all.pages) || at == NULL || sscanf(at + 9, "%127[^\"]", csrf) != 1)
         wire_die("no CSRF token");
@@ -213,7 +243,7 @@ on_gate(line *conn, bool acked, bool *refused)
         conn->done = ++all.late >= LATE_MAX;
     } else if (good(conn)) {
         all.accepted++;
-    } else {
+    } else if (!is_away(conn)) {
         *refused = true;
         conn->done = conn->after;
     }
@@ -230,6 +260,28 @@ all_done(void)
         if (!all.gate[i].done)
             return false;
     return true;
+}
+
+/** What was asked of the workers is answered: nothing more is asked in this trial. */
+static void
+give_up(void)
+{
+    all.undecided++;
+    for (uint32_t i = 0; i < all.workers; i++)
+        if (!all.gate[i].done)
+            receive_all(&all.gate[i]);
+}
+
+static void
+note_times(int64_t start_ns, int64_t ack_ns, int64_t first_ns)
+{
+    int64_t now_ns = wire_clock_ns();
+
+    all.early += first_ns < ack_ns;
+    all.ack_us[all.count] = (double)(ack_ns - start_ns) / 1e3;
+    all.first_us[all.count] = first_ns < ack_ns ? 0 : (double)(first_ns - ack_ns) / 1e3;
+    all.whole_us[all.count] = (double)(now_ns - start_ns) / 1e3;
+    all.all_us[all.count++] = (double)(now_ns - ack_ns) / 1e3;
 }
 
 static void
@@ -252,6 +304,10 @@ race(line *out, const char *text, size_t len)
         if (poll(fds, all.workers + 1, WAIT_MS) <= 0)
             wire_die("no answer");
         if (fds[all.workers].revents != 0 && receive(out)) {
+            if (is_away(out)) {
+                give_up();
+                return;
+            }
             if (!good(out))
                 wire_die("a sign-out was refused");
             ack_ns = wire_clock_ns();
@@ -262,15 +318,14 @@ race(line *out, const char *text, size_t len)
         if (refused && first_ns == 0)
             first_ns = wire_clock_ns();
     }
-    all.early += first_ns < ack_ns;
-    all.ack_us[all.count] = (double)(ack_ns - start_ns) / 1e3;
-    all.first_us[all.count] = first_ns < ack_ns ? 0 : (double)(first_ns - ack_ns) / 1e3;
-    all.all_us[all.count++] = (double)(wire_clock_ns() - ack_ns) / 1e3;
+    note_times(start_ns, ack_ns, first_ns);
 }
 
 static void
-trial(const char *token, bool page)
+trial(const char *token, size_t number)
 {
+    bool page = number % 2 != 0;
+    line *admin = &all.admin[number / 2 % all.admins];
     char text[REQUEST_MAX];
     size_t len;
 
@@ -278,7 +333,7 @@ trial(const char *token, bool page)
     for (uint32_t i = 0; i < all.workers; i++)
         warm(&all.gate[i]);
     len = page ? by_page(token, text) : by_admin(token, text);
-    race(page ? &all.pages : &all.admin, text, len);
+    race(page ? &all.pages : admin, text, len);
 }
 
 /* ---- what came of it ---- */
@@ -333,20 +388,29 @@ main(int argc, char **argv)
     all.ack_us = calloc(trials + 1, sizeof(double));
     all.first_us = calloc(trials + 1, sizeof(double));
     all.all_us = calloc(trials + 1, sizeof(double));
-    if (trials == 0 || all.ack_us == NULL || all.first_us == NULL || all.all_us == NULL)
+    all.whole_us = calloc(trials + 1, sizeof(double));
+    if (trials == 0 || all.ack_us == NULL || all.first_us == NULL || all.all_us == NULL ||
+        all.whole_us == NULL)
         wire_die("no tokens or no memory");
-    all.admin.fd = wire_connect(argv[3]);
+    all.admins = connect_each(all.admin, argv[3]);
     all.pages.fd = wire_connect(argv[4]);
-    find_workers(argv[1], (uint32_t)workers);
+    all.several = strchr(argv[1], ',') != NULL;
+    if (!all.several)
+        find_workers(argv[1], (uint32_t)workers);
+    else if ((all.workers = connect_each(all.gate, argv[1])) != workers)
+        wire_die("not as many daemons as there should be");
     for (size_t i = 0; i < trials && all.late < LATE_MAX; i++)
-        trial(tokens + i * (TOKEN_CHARS + 1), i % 2 != 0);
+        trial(tokens + i * (TOKEN_CHARS + 1), i);
+    if (all.count == 0)
+        wire_die("no sign-out was acknowledged");
     printf("{\"trials\": %zu, \"workers\": %u, \"late\": %llu, \"early\": %llu, "
-           "\"accepted\": %llu",
+           "\"accepted\": %llu, \"undecided\": %llu",
            all.count, all.workers, (unsigned long long)all.late, (unsigned long long)all.early,
-           (unsigned long long)all.accepted);
+           (unsigned long long)all.accepted, (unsigned long long)all.undecided);
     print("ack_us", all.ack_us);
     print("first_us", all.first_us);
     print("all_us", all.all_us);
+    print("whole_us", all.whole_us);
     printf("}\n");
     return all.late == 0 ? 0 : 1;
 }

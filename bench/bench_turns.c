@@ -8,7 +8,8 @@
  *
  * A line of PLAN is a side: NAME TARGET CONNECTIONS REQUESTS REQUEST TOKENS PID[,PID...]
  * REQUEST: file with one GET. TOKENS: file of session tokens, one a line, which take the place
- * of the '@' in it, in turn; "-": none. REQUESTS: how many make a slice.
+ * of the '@' in it, in turn; "-": none; behind a '+': in turn from the first to be measured,
+ * not each of them once before. REQUESTS: how many make a slice.
  *
  * First each side gets a slice, or each of its tokens once if those are more; then ROUNDS
  * rounds, every other one backwards. Prints one line of JSON: for each side the microseconds of
@@ -54,6 +55,7 @@ typedef struct side {
     char *token; /* where one goes; NULL: nowhere */
     char *tokens;
     size_t token_count, next;
+    bool fresh;
     clockid_t clocks[PIDS_MAX];
     uint32_t clock_count;
     line lines[LINES_MAX];
@@ -76,7 +78,8 @@ take_tokens(side *s, const char *path)
         wire_die("a request with a place for a token and none, or the other way round");
     if (s->token == NULL)
         return;
-    s->tokens = wire_file(path, &len);
+    s->fresh = path[0] == '+';
+    s->tokens = wire_file(path + s->fresh, &len);
     s->token_count = len / (TOKEN_CHARS + 1);
     if (s->token_count == 0 || len % (TOKEN_CHARS + 1) != 0)
         wire_die("not a file of tokens, one a line");
@@ -260,7 +263,7 @@ main(int argc, char **argv)
         take_side(&sides[count++], text, rounds);
     }
     for (uint32_t i = 0; i < count; i++)
-        run_slice(&sides[i], sides[i].token_count > sides[i].slice
+        run_slice(&sides[i], sides[i].token_count > sides[i].slice && !sides[i].fresh
                                  ? (uint32_t)sides[i].token_count
                                  : sides[i].slice);
     for (uint32_t r = 0; r < rounds; r++)

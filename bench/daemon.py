@@ -9,7 +9,9 @@ USER, PASSWORD = 'mara', 'violet kettle ramp 93'
 
 
 class Daemon:
-    """coatcheck serve, in a folder of the rig; fill() may put sessions there first."""
+    """coatcheck serve, in a folder of the rig; fill() may put sessions there first. Its audit log
+    is in memory: it is synced before some answers, and what a disk takes for that says nothing
+    about us."""
 
     def __init__(self, rig, core=0, threads=1, config='', name='coatcheck', data=None):
         self.rig, self.core, self.name = rig, core, name
@@ -43,18 +45,20 @@ cookie:
   secure: false
   allow-plaintext: true
 log:
-  target: file:{rig.path(name + '.audit')}
+  target: file:{rig.memory(name + '.audit')}
 session:
   per-user: 0
 {config}''')
         self.server = None
+        self.environment = None  # of bench_fill, for another store than that in the folder
 
     def fill(self, sessions, users, age_s=0, tokens=1, name='user', slots=0):
         """Sessions made before it starts; returns cookies of some of them. With slots they are in
         the node table, and config has to say as many."""
         table = [self.table, slots] if slots else []
         out = self.rig.run([self.rig.tool('bench_fill'), self.data, sessions, users, age_s,
-                            tokens, name, *table])
+                            tokens, name, *table], timeout=1200,
+                           env=self.environment)
         return [f'id={line}' for line in out.split('\n') if line and line[0] != '#']
 
     def start(self):

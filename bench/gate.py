@@ -68,6 +68,7 @@ class Side:
     tokens: str = 'few'
     slice: int = 2000
     connections: int = CONNECTIONS
+    fresh: bool = False  # each token is asked for when it is measured, never before
 
 
 def turns(rig, sides, rounds):
@@ -78,7 +79,9 @@ def turns(rig, sides, rounds):
         with open(request, 'w', encoding='ascii') as out:
             out.write(page(side.path, side.cookies, f'127.0.0.1:{side.port}'))
         pids = ','.join(str(p) for s in side.servers for p in s.family())
-        tokens = rig.path(f'{side.tokens}.tokens') if MARK in side.cookies else '-'
+        tokens = '-'
+        if MARK in side.cookies:
+            tokens = ('+' if side.fresh else '') + rig.path(f'{side.tokens}.tokens')
         plan.append(f'{name} 127.0.0.1:{side.port} {side.connections} {side.slice} {request} '
                     f'{tokens} {pids}\n')
     return json.loads(rig.run([rig.tool('bench_turns'), rounds], core=LOAD_CORE,

@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 
+import simulated
 import verify
 
 PAGE = '''<!-- SPDX-License-Identifier: Apache-2.0 -->
@@ -31,12 +32,12 @@ hour. A session that is accepted after its sign-out does fail the run.
 ```sh
 make bench                      # this table, on your machine
 scripts/bench --write           # and into this file{full}
-scripts/bench build --only check  # one part: check, verify, gate, store or pressure
+scripts/bench build --only check  # one part: check, verify, gate, store, stores or pressure
 ```
 
 The programs are in `bench/`: `bench_check` (tokens and JSON Web Tokens), `bench_load` (load over
 HTTP), `bench_turns` (the same on several sides in turn), `bench_revoke` (sign-outs), `bench_store`,
-`bench_account`, `bench_fill`; `run.py` puts them together. Peers come from
+`bench_lane` (look-ups in a store behind a network), `bench_account`, `bench_fill`; `run.py` puts them together. Peers come from
 Debian packages and `bench/node/package-lock.json`; `scripts/setup bench` installs them.
 '''
 
@@ -79,3 +80,21 @@ def virtual():
 def page(table, seconds, full):
     return PAGE.format(date=time.strftime('%Y-%m-%d'), machine=describe(seconds), table=table,
                        full='; this one was made with --full' if full else '')
+
+
+def between(text, name, body):
+    """text with body in place of what stands between the two marks of that name."""
+    begin, end = f'<!-- begin {name}: written by scripts/bench --write -->\n', f'<!-- end {name} -->'
+    head, rest = text.split(begin, 1)
+    return head + begin + body.rstrip() + '\n' + end + rest.split(end, 1)[1]
+
+
+def write_scaling(path, table):
+    """The site as the model's figures have it, and what was measured, if anything was."""
+    counts, text = (1, 3, 10, 30, 100), path.read_text(encoding='utf8')
+    tables = [f'{title}\n\n' + simulated.text(
+        simulated.table(simulated.Site(sticky=sticky), counts), True)
+              for title, sticky in (('19 of 20 requests of a session come to one instance:', 0.95),
+                                    ('Requests come to any instance:', 0))]
+    text = between(text, 'site', '\n\n'.join(tables))
+    path.write_text(between(text, 'measured', table) if table else text, encoding='utf8')

@@ -111,7 +111,7 @@ def with_many(rig):
     def idle():
         return verify_load(rig, daemon, requests, 1.5)
 
-    listed, took = [], []
+    listed = []
 
     def listing():
         with Meanwhile(lambda again: list_all(daemon, again)) as work:
@@ -119,31 +119,42 @@ def with_many(rig):
         listed.append(work.result)
         return out
 
-    def ending():
+    rows.append(compare('while sessions are listed page by page', idle, listing, lambda:
+                        f'{sum(listed) / 1.5 / len(listed):,.0f} a second of '
+                        f'{count + one * users:,}'))
+    rows.append(ending(rig, daemon, requests, one, users))
+    return rows
+
+
+def ending(rig, daemon, requests, one, users, where=''):
+    """All sessions, so many, of one user after another are ended; they are heavy-0, ..."""
+    took = []
+
+    def during():
         with Meanwhile(lambda again: end_user(daemon, f'heavy-{len(took)}')) as work:
             out = verify_load(rig, daemon, requests, 1)
         took.append(work.result)
         return out
 
-    rows.append(compare('while sessions are listed page by page', idle, listing, lambda:
-                        f'{sum(listed) / 1.5 / len(listed):,.0f} a second of '
-                        f'{count + one * users:,}'))
-    rows.append(compare(f'while {one:,} sessions of one user are ended', idle, ending, lambda:
-                        f'answered after {median(took):,.0f} ms', users))
-    return rows
+    return compare(f'while {one:,} sessions of one user are ended{where}',
+                   lambda: verify_load(rig, daemon, requests, 1), during,
+                   lambda: f'answered after {median(took):,.1f} ms', users)
 
 
 def sweeping(rig):
+    return swept(rig, [Daemon(rig, BOTH, 2, name=name) for name in ('calm', 'sweeping')])
+
+
+def swept(rig, daemons, where=''):
     """Expired sessions are erased in slices; beside it a daemon with nothing to erase."""
     count = 1000000 if rig.full else 100000
-    daemons = [Daemon(rig, BOTH, 2, name=name) for name in ('calm', 'sweeping')]
     daemons[1].fill(count, count // 5, 13 * 3600, 1, 'former')
     requests = [[d.verify(c) for c in d.fill(1000, 200, 0, 1000)] for d in daemons]
     for daemon, asked in zip(daemons, requests):
         daemon.start()
         rig.load(daemon.port, asked, 0.5)
     before, start = metric(daemons[1], 'coatcheck_swept_total'), time.monotonic()
-    out = compare('while expired sessions are erased',
+    out = compare(f'while expired sessions are erased{where}',
                   lambda: verify_load(rig, daemons[0], requests[0], 1.5),
                   lambda: verify_load(rig, daemons[1], requests[1], 1.5), lambda: '')
     erased = metric(daemons[1], 'coatcheck_swept_total') - before

@@ -174,9 +174,9 @@ class Rig:
     def tool(self, name):
         return str(self.build / 'bench' / name)
 
-    def run(self, argv, core=None, stdin=None, timeout=300, statuses=(0,)):
+    def run(self, argv, core=None, stdin=None, timeout=300, statuses=(0,), env=None):
         done = subprocess.run([str(a) for a in argv], input=stdin, capture_output=True,
-                              timeout=timeout, check=False,
+                              timeout=timeout, check=False, env=env,
                               preexec_fn=pinned(core) if core is not None else None)
         if done.returncode not in statuses or (done.returncode and not done.stdout):
             raise RuntimeError(f'{argv[0]}: {done.stderr.decode(errors="replace")[-800:]}')

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { Daemon, Jar, password, run, until } from './lib.mjs';
 import { Clock, clockPath } from './module/nginx.mjs';
 import { sameKeys } from './redis.mjs';
-import { patient, plant, sanitized, status, storeOps } from './routes.mjs';
+import { patience, patient, plant, sanitized, status, storeOps } from './routes.mjs';
 
 /* As in the C tests: so many percent of the full counts, which are those of the requirements. */
 const count = (full, least) => Math.max(least, Math.round(full * Number(process.env.COAT_TEST_SCALE ?? 1) / 100));
@@ -53,6 +53,26 @@ export async function race(all, n, finish) {
 const ask = (d, jar) => patient(() => d.get('/auth/verify', { jar: jar.clone() }));
 const patient200 = async (d, jar) => (await ask(d, jar)).status;
 
+const TURNS = 5;
+
+/** What no slowness of a machine excuses. */
+class Wrong extends Error {}
+const never = (is, what) => {
+  if (is) throw new Wrong(what);
+};
+
+/** A turn of a scenario that counts; played again if the machine was too slow for some answer to be one. */
+async function decided(turn) {
+  for (let i = 1; ; i++) {
+    const { spent } = patience;
+    try {
+      return await turn(i);
+    } catch (error) {
+      if (error instanceof Wrong || patience.spent === spent || i === TURNS) throw error;
+    }
+  }
+}
+
 const end = (d, handle) => d.ask('POST', `/v1/sessions/${handle}/end`);
 const endUser = (d, user) => d.ask('POST', `/v1/users/${user}/end-sessions`);
 const isCookie = (d, res) => res.cookies.some((c) => c.startsWith(`${d.cookie}=`));
@@ -90,11 +110,17 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
     for (const d of all) await until('it is back', async () => (await d.ask('GET', '/v1/ready')).status === 200);
   };
   const hold = () => {
-    stopped = store.processes();
-    for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+    for (let i = 0; i < 2; i++) /* the second time also those that it has just started */
+      stopped = store.processes().filter((pid) => {
+        try {
+          return process.kill(pid, 'SIGSTOP');
+        } catch { /* it has just ended */
+          return false;
+        }
+      });
   };
   const release = () => {
-    for (const pid of stopped) process.kill(pid, 'SIGCONT');
+    for (const pid of stopped) process.kill(pid, 'SIGCONT'); /* held, none of them has ended */
     stopped = [];
   };
   /** How many sessions a user may have, from now on. */
@@ -106,10 +132,10 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
     }
   };
   const flock = async (size, name) => Promise.all(Array.from({ length: size }, (_, i) => plant(at(i), { user: `${name}-${i}` })));
-  /** Sessions in flocks, each taken through scene(sessions, number of the flock). */
-  const inFlocks = async (sum, name, scene) => {
+  /** Sessions in flocks, each taken through scene(sessions, name of the flock). */
+  const inFlocks = async (sum, name, scene, play = (turn) => turn(1)) => {
     for (let n = 0, done = 0; done < sum; n++, done += FLOCK)
-      await scene(await flock(Math.min(FLOCK, sum - done), `${name}${n}`), n);
+      await play(async (turn) => scene(await flock(Math.min(FLOCK, sum - done), `${name}${n}.${turn}`), `${name}${n}.${turn}`));
   };
 
   before(async () => {
@@ -142,18 +168,19 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
 
   scenario('LC-10: three instances: 50 sign-ins at once leave exactly 10 sessions, and 40 events', only, async () => {
     await allow(10);
-    for (let round = 0; round < count(100, 1); round++) {
+    for (let round = 0; round < count(100, 1); round++) await decided(async (turn) => {
       const reported = () => all.reduce((sum, d) => sum + d.events('excess_sessions_exceeded').length, 0);
       const from = reported();
-      const made = await Promise.all(Array.from({ length: 50 }, (_, i) => plant(at(i), { user: `crowd${round}` })));
+      const made = await Promise.all(Array.from({ length: 50 }, (_, i) => plant(at(i), { user: `crowd${round}-${turn}` })));
       for (const d of all) {
         const now = await Promise.all(made.map(({ jar }) => patient200(d, jar)));
+        never(now.filter((s) => s === 200).length > 10, 'more than 10 live');
         assert.equal(now.filter((s) => s === 200).length, 10);
         assert.equal(now.filter((s) => s === 401).length, 40);
       }
       await until('40 events', () => reported() - from >= 40);
       assert.equal(reported() - from, 40);
-    }
+    });
     await allow(0);
   });
 
@@ -233,13 +260,14 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
   });
 
   scenario('LC-5: three instances: of 200 requests when rotation is due one carries the successor, and none fails', clocked, async () => {
-    for (let round = 0; round < count(1000, 2); round++) {
-      const { jar } = await plant(at(round), { user: `turn${round}` });
+    for (let round = 0; round < count(1000, 2); round++) await decided(async (turn) => {
+      const { jar } = await plant(at(round), { user: `turn${round}-${turn}` });
       for (const d of all) assert.equal(await patient200(d, jar), 200);
       clock.forward(ROTATE_MS + 1000);
       const got = await Promise.all(Array.from({ length: 200 }, (_, i) => ask(at(i), jar)));
       assert.deepEqual(got.filter((res) => res.status !== 200).map((res) => res.status), []);
       const carrying = got.filter((res) => res.cookies.length > 0);
+      never(carrying.length > 1, 'several successors');
       assert.equal(carrying.length, 1, 'one successor');
       const next = withCookies(jar, carrying[0]);
       for (const d of all) {
@@ -247,7 +275,7 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
         assert.equal(res.status, 200);
         assert.equal(res.cookies.length, 0);
       }
-    }
+    });
   });
 
   scenario('LC-6 LC-7: three instances: a lost successor comes again, to one request; a confirmed one ends the former', clocked, async () => {
@@ -266,6 +294,7 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
         const got = await Promise.all(Array.from({ length: 9 }, (_, k) => ask(at(k), s.jar)));
         assert.ok(got.every((res) => res.status === 200), 'nobody is signed out');
         const carrying = got.filter((res) => res.cookies.length > 0);
+        never(carrying.length > 1, 'handed out to several');
         assert.equal(carrying.length, 1);
         assert.equal(withCookies(s.jar, carrying[0]).map.get('id'), s.next.map.get('id'), 'the same successor');
         s.confirmed = clock.now();
@@ -282,12 +311,12 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
       clock.forward(GRACE_MS + 1000);
       for (const [i, s] of sessions.entries()) assert.equal(await patient200(at(i + 2), s.jar), 401, 'its grace is over');
       await everywhere(sessions.map((s) => ({ jar: s.next })), 401, 'and the session with it');
-    });
+    }, decided);
   });
 
   scenario('LC-9: three instances: no touch, save or rotation under way brings an ended session back', clocked, async () => {
     const below = choices(42);
-    await inFlocks(count(1000, 20), 'revived', async (sessions, n) => {
+    await inFlocks(count(1000, 20), 'revived', async (sessions, name) => {
       clock.forward(ROTATE_MS + 1000);
       await Promise.all(sessions.map(async (s, i) => {
         const tokens = [s.jar];
@@ -304,7 +333,7 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
         }
         const first = below(writes.length + 1);
         const under = writes.slice(0, first).map((w) => w());
-        const ended = patient(() => (i % 4 === 3 ? endUser(at(below(3)), `revived${n}-${i}`) : end(at(below(3)), s.handle)));
+        const ended = patient(() => (i % 4 === 3 ? endUser(at(below(3)), `${name}-${i}`) : end(at(below(3)), s.handle)));
         under.push(...writes.slice(first).map((w) => w()));
         assert.equal((await ended).status, 204);
         await everywhere(tokens.map((jar) => ({ jar })), 401, 'when it was acknowledged');

@@ -55,9 +55,9 @@ export class Server {
     await new Promise((resolve) => {
       this.child.on('exit', resolve);
       this.child.kill(signal);
+      for (const pid of all) try { process.kill(pid, signal); } catch { /* gone by itself */ }
       this.child = null;
     });
-    for (const pid of all) try { process.kill(pid, signal); } catch { /* gone by itself */ }
   }
 
   /** Of the server, and of those that serve a connection each. */

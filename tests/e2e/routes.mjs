@@ -20,11 +20,16 @@ export class Proxied extends Daemon {
   }
 }
 
+/** How often something has been tried again: what it did before is open, and tests that count say so. */
+export const patience = { spent: 0 };
+
 /** The answer of what may be tried again: a slow disk gives 503, which is no answer. */
 export function patient(attempt) {
   return until('another answer than 503', async () => {
     const res = await attempt();
-    return res.status === 503 ? null : res;
+    if (res.status !== 503) return res;
+    patience.spent++;
+    return null;
   });
 }
 
