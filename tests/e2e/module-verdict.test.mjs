@@ -195,7 +195,7 @@ describe('answers of a stub', { skip: missing }, () => {
     assert.equal(res.json().headers['x-auth-user'], 'mara');
   });
 
-  test('a refusal of the daemon is what the client gets: status, fields, body, but nothing of the connection', async () => {
+  test('FA-9, FA-11: a refusal of the daemon is what the client gets: status, fields, body, but nothing of the connection', async () => {
     const html = '<!doctype html><title>\xe4</title>';
     const list = [
       ['Content-Type', 'text/html; charset=utf-8'], ['Cache-Control', 'no-store'], ['Set-Cookie', 'a=1; Path=/; HttpOnly'], ['Set-Cookie', 'b=2; Path=/; Secure'],
@@ -256,7 +256,7 @@ describe('answers of a stub', { skip: missing }, () => {
     assert.deepEqual(res.cookies, ['__Host-id=new; Path=/; Secure', 'x=1']);
   });
 
-  test('the question says who asks for what, in our words; what a client claims is not in it', async () => {
+  test('FA-1, FA-2: the question says who asks for what, in our words; what a client claims is not in it', async () => {
     reply = () => yes();
     const lies = { 'X-Forwarded-Uri': '/lie', 'X-Forwarded-Method': 'LIE', 'X-Forwarded-Host': 'lie.example', 'X-Forwarded-Proto': 'http', 'X-Forwarded-For': '9.9.9.9', 'X-Original-URI': '/lie', 'X-Original-Method': 'LIE',
       'X_Forwarded_Uri': '/lie', Forwarded: 'for=9.9.9.9', 'X-Real-IP': '9.9.9.9', Authorization: 'Basic lie', 'Content-Type': 'lie/lie', 'X-Auth-User': 'lie', Origin: 'https://lie.example', Referer: 'https://lie.example/' };
