@@ -77,39 +77,6 @@ undecided(ngx_http_request_t *r, coat_ngx_ctx *ctx, const char *source)
 
 /* ---- the fast path ---- */
 
-/* As the daemon sees it, byte for byte: it is what the daemon noted that is compared. */
-static coat_span
-client_address(const ngx_connection_t *c, char buf[static 46])
-{
-    coat_address address;
-
-    if (c->sockaddr->sa_family == AF_INET)
-        return coat_ngx_span(c->addr_text);
-    if (c->sockaddr->sa_family != AF_INET6 ||
-        coat_address_parse(coat_ngx_span(c->addr_text), &address) != COAT_OK)
-        return (coat_span){NULL, 0};
-    coat_address_format(&address, buf, 46);
-    return coat_span_of(buf);
-}
-
-/** Who asks, as the daemon sees it too; with room for what has to be put together. */
-typedef struct asker {
-    coat_context context;
-    char language[COAT_LANGUAGE_MAX], address[46];
-} asker;
-
-static void
-asker_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx, asker *out)
-{
-    size_t len = coat_language_first(ctx->language, out->language, sizeof out->language);
-
-    out->context = (coat_context){
-        .address = client_address(r->connection, out->address),
-        .agent = coat_ngx_cut(ctx->agent, COAT_AGENT_MAX),
-        .language = {(uint8_t *)out->language, len},
-    };
-}
-
 /* The daemon refuses a secure cookie that did not come by TLS; so must we, whatever the table
  * has: it is asked. */
 static bool
@@ -135,24 +102,25 @@ look(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, coat_spa
     coat_table *table = coat_ngx_table_of(lcf->table, r->connection->log);
     coat_table_query query;
     COAT_UNSET coat_table_answer answer;
-    COAT_UNSET asker who;
+    COAT_UNSET coat_ngx_asker who;
 
     if (table == NULL)
         return NGX_DECLINED;
-    asker_of(r, ctx, &who);
     query = (coat_table_query){
         .token = token,
         .now_ms = coat_ngx_now_ms(),
         .max_age_ms = (int64_t)lcf->max_age_s * 1000,
-        .from = &who.context,
         .background = !lcf->activity,
         .memo = coat_ngx_memo(),
     };
+    coat_ngx_asker_of(r, ctx, lcf->table, &who, &query);
     coat_table_check(table, &query, &answer);
     if (answer.verdict == COAT_TABLE_REFUSE)
         return NGX_ABORT;
     if (answer.verdict != COAT_TABLE_LIVE || !has_roles(lcf, answer.roles))
         return NGX_DECLINED;
+    if (query.from != NULL)
+        coat_ngx_asker_keep(r, ctx, lcf->table, answer.context);
     if (lcf->assertion.len > 0 && !coat_ngx_assertion_find(lcf, ctx, &answer.handle, r->pool))
         return NGX_DECLINED;
     return coat_ngx_identity_table(r, ctx, &answer);

@@ -7,7 +7,7 @@
  *
  * - module.c: directives, life of the module; config.c, rules.c, merge.c: what they mean
  * - scan.c: the client's header, once: facts, and what only we may say is taken out
- * - access.c: the decision; cross.c: CSRF and CORS before it
+ * - access.c: the decision; cross.c: CSRF and CORS before it; asker.c: who asks
  * - table.c: the node table, mapped by each worker
  * - question.c, ask.c, reply.c: a question to the daemon, asked, and its answer parsed strictly
  * - answer.c: what the client is told; identity.c: what the application is told
@@ -70,6 +70,7 @@ typedef struct coat_ngx_table {
     int64_t time_ms;   /* the time in it */
     ngx_msec_t moved;  /* when that went on last */
     ngx_msec_t heard;  /* when the daemon answered last */
+    ngx_uint_t opened; /* how often one was: so this one has another number */
     ngx_uint_t still;  /* it stands still: said once in the log */
     ngx_uint_t missed; /* it did: said once in the log */
 } coat_ngx_table;
@@ -221,6 +222,23 @@ ngx_int_t coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx);
 ngx_int_t coat_ngx_access(ngx_http_request_t *r);
 /** Put the question about this request to the daemon; what to return from the access phase. */
 ngx_int_t coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
+
+/* ---- asker.c ---- */
+
+/** Room for what has to be put together about who asks. */
+typedef struct coat_ngx_asker {
+    coat_context context;
+    char language[COAT_LANGUAGE_MAX], address[46];
+} coat_ngx_asker;
+
+/** Who asks, for a check: query->context if it is known on this connection, else query->from.
+ */
+void coat_ngx_asker_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx,
+                       const coat_ngx_table *table, coat_ngx_asker *room,
+                       coat_table_query *query);
+/** What came out, for the next request of the connection. */
+void coat_ngx_asker_keep(const ngx_http_request_t *r, const coat_ngx_ctx *ctx,
+                         const coat_ngx_table *table, uint64_t context);
 
 /* ---- identity.c ---- */
 

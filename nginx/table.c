@@ -82,6 +82,7 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
         at->missed = 0;
         coat_table_close(at->table);
         at->table = table;
+        at->opened++;
         at->time_ms = -1;
         at->still = 0;
         return;

@@ -40,6 +40,7 @@ typedef struct coat_table_answer {
     coat_handle handle;
     coat_span user, roles, methods;
     int64_t created_ms, auth_ms, ends_ms;
+    uint64_t context; /* LIVE: what was compared, for the next query; 0: nothing */
     bool remember;
     char identity[COAT_USER_MAX + COAT_ROLES_MAX + COAT_METHODS_MAX + 1];
 } coat_table_answer;

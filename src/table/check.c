@@ -304,6 +304,7 @@ judge(const coat_table *table, const coat_table_query *query, const coat_token *
         noted_ms = now_ms > noted_ms ? now_ms : noted_ms;
     }
     publish(&entry->image, entry->lengths, coat_limits_end(&limits, noted_ms), out);
+    out->context = found.context;
     return COAT_TABLE_LIVE;
 }
 

@@ -190,7 +190,7 @@ describe('directives', { skip: missing }, () => {
   });
 
 
-  test('a wrong directive stops a reload, and the running configuration goes on (UP-3)', async () => {
+  test('UP-3: a wrong directive stops a reload, and the running configuration goes on', async () => {
     const g = await Gate.start({ daemon: false });
     try {
       const { writeFileSync, readFileSync } = await import('node:fs');
@@ -258,7 +258,7 @@ describe('inheritance', { skip: missing }, () => {
     assert.equal(headers['x-outer-user'], undefined);
   });
 
-  test('names of all locations are taken out everywhere in the server (FA-3)', async () => {
+  test('FA-3: names of all locations are taken out everywhere in the server', async () => {
     for (const target of ['/open', '/outer', '/header', '/optional']) {
       const names = ['X-Auth-User', 'X-Outer-User', 'X-Inner', 'X-Outer-Roles', 'X-Auth-Methods', 'X-Auth-Session', 'X-Auth-Time', 'X-Auth-Assertion', 'X-Auth-Roles'];
       const res = await g.get(target, { jar: live.jar, headers: Object.fromEntries(names.map((n) => [n, 'evil'])) });

@@ -165,6 +165,29 @@ describe('coatcheck_csrf', { skip: missing }, () => {
     assert.equal(await attempt('POST', { Origin: ours }, { session: null, target: '/optional' }), 'passed');
   });
 
+  test('FA-11: what the module says in its own words carries the fields of the daemon\'s answers', async () => {
+    const navigation = { Accept: 'text/html', 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document', 'Sec-Fetch-Site': 'cross-site' };
+    const look = (type) => {
+      const res = attempt.last;
+      assert.match(res.one('content-type'), type);
+      assert.equal(res.headers['content-length'][0], String(Buffer.byteLength(res.body)));
+      for (const directive of ["default-src 'none'", "frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'"]) assert.ok(res.one('content-security-policy').includes(directive), directive);
+      for (const [name, value] of [['x-content-type-options', 'nosniff'], ['cross-origin-resource-policy', 'same-origin'], ['referrer-policy', 'no-referrer'], ['cache-control', 'no-store']]) assert.equal(res.one(name), value);
+      assert.doesNotMatch(JSON.stringify(res.headers), /\/\d+\.\d+/, 'a version');
+    };
+    const refused = async (want, more = {}) => {
+      assert.equal(await attempt('POST', { Origin: evil, ...more }), want);
+      look(/^application\/json; charset=utf-8$/);
+      assert.equal(await attempt('POST', { Origin: evil, ...navigation, ...more }), want);
+      look(/^text\/html; charset=utf-8$/);
+    };
+    await refused(403);
+    await g.daemon.down();
+    await refused(403);
+    await refused(503, { Origin: ours, Cookie: '__Host-id=x', 'Sec-Fetch-Site': 'same-origin' });
+    await g.daemon.up();
+  });
+
   test('a request that moves inside nginx is judged by where it came from, at each place', async () => {
     assert.equal(await attempt('POST', { Origin: evil }, { target: '/moved' }), 403);
     assert.equal(await attempt('POST', { Origin: evil }, { target: '/rewritten' }), 403);

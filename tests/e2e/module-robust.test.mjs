@@ -82,6 +82,30 @@ describe('several workers', { skip: missing }, () => {
     assert.ok(got.count >= 240);
   });
 
+  test('UP-3: what a reload takes away is gone with it: an origin, a place for everybody, a place for every role', async () => {
+    const own = await Gate.start({ workers: 2, http: () => 'add_header X-Worker $pid always;', server: (s) => `coatcheck_origins https://app.example; coatcheck_cors https://friend.example; location / { proxy_pass ${s.upstream}; } location /open { coatcheck off; proxy_pass ${s.upstream}; }` });
+    try {
+      const s = await plant(own.daemon);
+      const friend = { origin: 'https://friend.example' };
+      const all = async (target, options) => {
+        const lanes = await own.lanes();
+        const got = await Promise.all(lanes.map((lane) => lane.get(target, options)));
+        for (const lane of lanes) lane.agent.destroy();
+        return got.map((res) => res.status);
+      };
+      assert.deepEqual(await all('/x', { jar: s.jar, headers: friend }), [200, 200]);
+      assert.deepEqual(await all('/open'), [200, 200]);
+      const less = own.nginx.text.replace('https://friend.example', 'https://other.example').replace('location /open { coatcheck off;', 'location /open { coatcheck_require role=nobody;');
+      await own.nginx.reload({ text: less });
+      assert.deepEqual(await all('/x', { jar: s.jar, headers: friend }), [403, 403]);
+      assert.deepEqual(await all('/open'), [401, 401]);
+      assert.deepEqual(await all('/open', { jar: s.jar }), [403, 403]);
+      assert.deepEqual(await all('/x', { jar: s.jar }), [200, 200]);
+    } finally {
+      await own.stop();
+    }
+  });
+
   test('UP-3: while the former workers still end, both generations know of a revocation', async () => {
     const s = await plant(g.daemon);
     const lanes = await g.lanes();
@@ -550,7 +574,7 @@ describe('requests with bodies, and connections that go on', { skip: missing }, 
     wire.close();
   });
 
-  test('after a refusal with a body the connection goes on with the next request, or is closed; the body is never a request', async () => {
+  test('FA-8: after a refusal with a body the connection goes on with the next request, or is closed; the body is never a request', async () => {
     const inner = `GET /smuggled HTTP/1.1\r\nHost: app.example\r\nCookie: ${cookieOf(live)}\r\n\r\n`;
     const next = text('GET', '/next', { Cookie: cookieOf(live) });
     const refusals = [
@@ -590,6 +614,26 @@ describe('requests with bodies, and connections that go on', { skip: missing }, 
       if (res) assert.equal(res.status, 200);
       wire.close();
     }
+  });
+
+  test('RV-1: on one connection each request is judged by what its session is then, whoever came before', async () => {
+    const own = await Promise.all([0, 1].map((i) => plant(g.daemon, { user: `u${i}` })));
+    const wire = await Wire.open(g.port);
+    const ask = async (s, token = s.token) => {
+      wire.send(text('GET', '/x', { Cookie: `a=1; __Host-id=${token}` }));
+      const res = await wire.response();
+      return res.status === 200 ? res.json().headers['x-auth-user'] : res.status;
+    };
+    for (let i = 0; i < 3; i++) for (const [n, s] of own.entries()) assert.equal(await ask(s), `u${n}`);
+    await patient(() => g.daemon.ask('POST', `/v1/sessions/${own[0].handle}/end`));
+    for (let i = 0; i < 3; i++) {
+      assert.equal(await ask(own[0]), 401);
+      assert.equal(await ask(own[1]), 'u1');
+      assert.equal(await ask(own[1], own[0].token.slice(0, 22) + own[1].token.slice(22)), 401, 'halves of two');
+    }
+    await patient(() => g.daemon.ask('POST', '/v1/users/u1/end-sessions'));
+    assert.equal(await ask(own[1]), 401);
+    wire.close();
   });
 
   test('pipelined requests are answered in order, each by its own cookie', async () => {

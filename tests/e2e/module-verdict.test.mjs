@@ -11,7 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { freePort, request, run, sleep, until } from './lib.mjs';
 import { Gate, missing } from './module/nginx.mjs';
 import { Stub, answer, yes } from './module/stub.mjs';
-import { once, text } from './module/wire.mjs';
+import { Wire, once, text } from './module/wire.mjs';
 import { jarOf, patient, plant, strangeToken } from './routes.mjs';
 
 const ipv6 = Object.values(networkInterfaces()).flat().some((a) => a.address === '::1');
@@ -195,7 +195,7 @@ describe('answers of a stub', { skip: missing }, () => {
     assert.equal(res.json().headers['x-auth-user'], 'mara');
   });
 
-  test('a refusal of the daemon is what the client gets: status, fields, body, but nothing of the connection', async () => {
+  test('FA-9, FA-11: a refusal of the daemon is what the client gets: status, fields, body, but nothing of the connection', async () => {
     const html = '<!doctype html><title>\xe4</title>';
     const list = [
       ['Content-Type', 'text/html; charset=utf-8'], ['Cache-Control', 'no-store'], ['Set-Cookie', 'a=1; Path=/; HttpOnly'], ['Set-Cookie', 'b=2; Path=/; Secure'],
@@ -256,7 +256,7 @@ describe('answers of a stub', { skip: missing }, () => {
     assert.deepEqual(res.cookies, ['__Host-id=new; Path=/; Secure', 'x=1']);
   });
 
-  test('the question says who asks for what, in our words; what a client claims is not in it', async () => {
+  test('FA-1, FA-2: the question says who asks for what, in our words; what a client claims is not in it', async () => {
     reply = () => yes();
     const lies = { 'X-Forwarded-Uri': '/lie', 'X-Forwarded-Method': 'LIE', 'X-Forwarded-Host': 'lie.example', 'X-Forwarded-Proto': 'http', 'X-Forwarded-For': '9.9.9.9', 'X-Original-URI': '/lie', 'X-Original-Method': 'LIE',
       'X_Forwarded_Uri': '/lie', Forwarded: 'for=9.9.9.9', 'X-Real-IP': '9.9.9.9', Authorization: 'Basic lie', 'Content-Type': 'lie/lie', 'X-Auth-User': 'lie', Origin: 'https://lie.example', Referer: 'https://lie.example/' };
@@ -469,6 +469,70 @@ describe('verdicts of the daemon', { skip: missing }, () => {
     await until('the event', () => g.daemon.events('session_context_changed').length > count);
     assert.equal((await ask('curl/8.0')).headers['x-source'], 'table');
     assert.equal((await ask('curl/8.0', 'en')).headers['x-source'], 'daemon');
+  });
+
+  describe('on one connection', () => {
+    const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0';
+    const usual = { 'User-Agent': firefox, 'Accept-Language': 'de-CH, en;q=0.5', 'X-Real-IP': '192.0.2.7' };
+    let own;
+    before(async () => {
+      own = await Gate.start({ http: () => 'add_header X-Source $coatcheck_source always; set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;' });
+    });
+    after(() => own.stop());
+    const connect = async () => {
+      const wire = await Wire.open(own.port);
+      const ask = async (s, fields = {}) => {
+        wire.send(text('GET', '/x', { ...usual, ...fields, Cookie: `__Host-id=${s.token}` }));
+        const res = await wire.response();
+        assert.equal(res.status, 200);
+        return res.one('x-source');
+      };
+      const times = async (n, s, fields) => {
+        const got = [];
+        for (let i = 0; i < n; i++) got.push(await ask(s, fields));
+        return got.join(' ');
+      };
+      return { ask, times, close: () => wire.close() };
+    };
+
+    test('LC-13: whatever changes between two requests is put to the daemon, and the way back too', async () => {
+      const changes = [
+        { 'User-Agent': 'curl/8.0' }, { 'User-Agent': 'Chrome/1' }, { 'User-Agent': `${firefox} Edg/1` }, { 'Accept-Language': 'fr' }, { 'X-Real-IP': '198.51.100.8' }, { 'X-Real-IP': '2001:db8::7' },
+      ];
+      const s = await plant(own.daemon, { user: 'moved' }), { times, close } = await connect();
+      assert.equal(await times(4, s), 'daemon table table table');
+      for (const change of changes) {
+        assert.equal(await times(4, s, change), 'daemon table table table', JSON.stringify(change));
+        assert.equal(await times(3, s), 'daemon table table', JSON.stringify(change));
+      }
+      assert.equal(await times(2, s, { 'Accept-Language': 'de-CH' }), 'table table', 'the same language in other words');
+      close();
+    });
+
+    test('LC-13: each session on it has a browser of its own', async () => {
+      const [one, two] = await Promise.all([0, 1].map(() => plant(own.daemon)));
+      const { ask, times, close } = await connect(), curl = { 'User-Agent': 'curl/8.0' };
+      assert.equal(await times(3, one), 'daemon table table');
+      assert.equal(await times(3, two, curl), 'daemon table table');
+      for (let i = 0; i < 3; i++) assert.deepEqual([await ask(one), await ask(two, curl)], ['table', 'table']);
+      assert.equal(await ask(one), 'table');
+      assert.equal(await ask(two), 'daemon');
+      close();
+    });
+
+    test('LC-13: another table, with another key, is compared with as well', async () => {
+      const s = await plant(own.daemon, { user: 'stays' }), { ask, times, close } = await connect();
+      assert.equal(await times(4, s), 'daemon table table table');
+      await own.daemon.down();
+      for (const part of ['', '.seen']) rmSync(`${own.table}${part}`);
+      await own.daemon.up();
+      await sleep(150); /* twice as long as a worker believes that the file is there */
+      await ask(s);
+      await until('the new one is taken up', async () => (await ask(s)) === 'table');
+      assert.equal(await times(3, s), 'table table table');
+      assert.equal(await times(3, s, { 'User-Agent': 'curl/8.0' }), 'daemon table table');
+      close();
+    });
   });
 
   const ends = {
