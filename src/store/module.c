@@ -16,7 +16,8 @@ static const struct {
     const char *scheme, *name;
 } modules[] = {
     {"redis", "redis"},           {"rediss", "redis"},
-    {"redis+unix", "redis"},      {"memcached", "memcached"},
+    {"redis+unix", "redis"},      {"redis+sentinel", "redis"},
+    {"rediss+sentinel", "redis"}, {"memcached", "memcached"},
     {"memcacheds", "memcached"},  {"memcached+unix", "memcached"},
     {"postgresql", "postgresql"}, {"postgresql+unix", "postgresql"},
 };

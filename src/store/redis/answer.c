@@ -24,9 +24,9 @@ strange(redis_link *link)
     redis_fail(link, "a reply that does not fit what was asked");
 }
 
-/** What this answer acknowledges as ended, for the journal. */
-static void
-note_ended(redis_store *store, const coat_store_req *req)
+/** What this answer acknowledges as ended, for the journal. @return false: in vain */
+static bool
+note_ended(redis_link *link, const coat_store_req *req)
 {
     redis_ended ended = {.handle = req->address, .raised_ms = req->now_ms};
 
@@ -39,17 +39,19 @@ note_ended(redis_store *store, const coat_store_req *req)
     } else if (req->op == COAT_OP_INSERT && req->has_superseded) {
         ended.handle = req->superseded;
     } else if (req->op != COAT_OP_REMOVE || req->space != COAT_SPACE_SESSION) {
-        return;
+        return true;
     }
-    redis_journal_add(store, &ended);
+    return redis_journal_add(link, &ended);
 }
 
 static void
 finish(redis_link *link, coat_store_req *req, coat_err result)
 {
     req->result = result;
-    if (result == COAT_OK)
-        note_ended(redis_store_of(link), req);
+    if (result == COAT_OK && !note_ended(link, req)) {
+        redis_fail(link, "another server serves now");
+        return;
+    }
     remote_note_good(&redis_store_of(link)->remote);
     remote_answer(req);
 }

@@ -4,22 +4,28 @@
  * it: after a crash, from an older snapshot, as a replica that lagged. So a connection to a
  * server of another run id first says it all again, before it takes requests. The journal is
  * this process's memory: it does not survive a restart of the daemon.
+ *
+ * What the former server acknowledges meanwhile is either in the journal before the new one is
+ * admitted, and said to it first, or is not believed (SF-5): both are decided under the mutex.
  */
 
 #include "store/redis/redis.h"
 
 #include <stdlib.h>
 
-void
-redis_journal_add(redis_store *store, const redis_ended *ended)
+bool
+redis_journal_add(redis_link *link, const redis_ended *ended)
 {
+    redis_store *store = redis_store_of(link);
     redis_journal *j = &store->journal;
     int64_t now_ms = remote_now_ms(&store->remote);
+    bool serves;
 
     pthread_mutex_lock(&store->remote.mutex);
-    if (j->ring == NULL)
+    serves = redis_fit(&link->base);
+    if (serves && j->ring == NULL)
         j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
-    if (j->ring != NULL) {
+    if (serves && j->ring != NULL) {
         /* When it is full, the oldest gives way. */
         size_t at = (j->first + j->count) % REDIS_JOURNAL_MAX;
 
@@ -29,8 +35,10 @@ redis_journal_add(redis_store *store, const redis_ended *ended)
             j->count++;
         j->ring[at] = *ended;
         j->ring[at].when_ms = now_ms;
+        j->added++;
     }
     pthread_mutex_unlock(&store->remote.mutex);
+    return serves;
 }
 
 void
@@ -39,17 +47,21 @@ redis_journal_free(redis_journal *journal)
     free(journal->ring);
 }
 
-/** The next entry from `index` on that is young enough. */
+/** The next entry from number `next` on that is young enough. */
 static bool
-entry_at(redis_store *store, size_t *index, redis_ended *out)
+entry_at(redis_store *store, uint64_t *next, redis_ended *out)
 {
     redis_journal *j = &store->journal;
     int64_t since_ms = remote_now_ms(&store->remote) - REDIS_JOURNAL_MS;
     bool found = false;
 
     pthread_mutex_lock(&store->remote.mutex);
-    while (!found && *index < j->count) {
-        *out = j->ring[(j->first + (*index)++) % REDIS_JOURNAL_MAX];
+    if (*next < j->added - j->count)
+        *next = j->added - j->count;
+    while (!found && *next < j->added) {
+        size_t index = (size_t)((*next)++ - (j->added - j->count));
+
+        *out = j->ring[(j->first + index) % REDIS_JOURNAL_MAX];
         found = out->when_ms >= since_ms;
     }
     pthread_mutex_unlock(&store->remote.mutex);
@@ -57,30 +69,30 @@ entry_at(redis_store *store, size_t *index, redis_ended *out)
 }
 
 bool
+redis_journal_heard(const redis_link *link)
+{
+    const redis_store *store = redis_store_of(link);
+
+    return memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0 ||
+           link->told == store->journal.added;
+}
+
+bool
 redis_journal_replay(redis_link *link)
 {
     redis_store *store = redis_store_of(link);
     redis_ended ended;
-    size_t index = 0;
-    bool known;
+    bool heard, said = false;
 
     pthread_mutex_lock(&store->remote.mutex);
-    known = memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0;
+    heard = redis_journal_heard(link);
     pthread_mutex_unlock(&store->remote.mutex);
-    while (!known && entry_at(store, &index, &ended))
+    while (!heard && entry_at(store, &link->told, &ended)) {
         if (redis_say_ended(link, &ended) != COAT_OK)
             return false;
-    if (index > 0)
+        said = true;
+    }
+    if (said)
         remote_link_queued(&link->base);
     return true;
-}
-
-void
-redis_journal_replayed(redis_link *link)
-{
-    redis_store *store = redis_store_of(link);
-
-    pthread_mutex_lock(&store->remote.mutex);
-    memcpy(store->replayed, link->run_id, REDIS_RUN_ID);
-    pthread_mutex_unlock(&store->remote.mutex);
 }
