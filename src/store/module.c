@@ -17,7 +17,8 @@ static const struct {
 } modules[] = {
     {"redis", "redis"},           {"rediss", "redis"},
     {"redis+unix", "redis"},      {"redis+cluster", "redis"},
-    {"rediss+cluster", "redis"},  {"memcached", "memcached"},
+    {"rediss+cluster", "redis"},  {"redis+sentinel", "redis"},
+    {"rediss+sentinel", "redis"}, {"memcached", "memcached"},
     {"memcacheds", "memcached"},  {"memcached+unix", "memcached"},
     {"postgresql", "postgresql"}, {"postgresql+unix", "postgresql"},
 };

@@ -42,6 +42,7 @@ fake_start(remote_link *base)
     starts++;
     link->greeted = false;
     link->number = 0;
+    link->told = 0;
     link->reader = resp_reader_new();
     redis_hello(link);
 }
@@ -62,20 +63,26 @@ hear(const char *text)
     redis_bytes(fake, (const uint8_t *)text, strlen(text));
 }
 
+/** The whole of the hello, by the server of that run id. */
 static inline void
-greet(void)
+greet_as(const char *run_id)
 {
-    static const char info[] =
-        "redis_version:7.0.15\r\nrun_id:0123456789012345678901234567890123456789\r\n"
-        "role:master\r\n";
-    char text[200];
+    char info[120], text[200];
 
-    (void)snprintf(text, sizeof text, "$%zu\r\n%s\r\n:7\r\n:0\r\n*0\r\n*0\r\n", sizeof info - 1,
+    (void)snprintf(info, sizeof info, "redis_version:7.0.15\r\nrun_id:%s\r\nrole:master\r\n",
+                   run_id);
+    (void)snprintf(text, sizeof text, "$%zu\r\n%s\r\n:7\r\n:0\r\n*0\r\n*0\r\n", strlen(info),
                    info);
     hear(text);
     for (int i = SCRIPT_HELLO + 1; i < SCRIPT_COUNT; i++)
         hear("$40\r\n0123456789012345678901234567890123456789\r\n");
     hear("*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n");
+}
+
+static inline void
+greet(void)
+{
+    greet_as("0123456789012345678901234567890123456789");
     CHECK_INT(fake->base.state, REMOTE_READY);
 }
 

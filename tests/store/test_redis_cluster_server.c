@@ -493,16 +493,24 @@ takeovers(void)
 
 /* ---- acknowledgments that come too late ---- */
 
-/** Its node serves no more when the acknowledgment of an end comes: it is none. */
+/** Its node serves no more when the acknowledgment of an end comes: it is none. The end is a
+ * sign-in over another session, which nobody sends twice. */
 static void
 late_acknowledgment(void)
 {
     uint64_t owner = owner_at(1, 1);
-    coat_store_req req = session_req(COAT_OP_REMOVE, owner, 7);
+    coat_store_req epochs = session_req(COAT_OP_EPOCHS, owner, 0);
+    coat_store_req req = session_req(COAT_OP_INSERT, owner, 8);
     cluster_topology empty = {0};
 
     begin();
     CHECK_ERR(sign_in(lane, owner, 7, 10), COAT_OK);
+    REQUIRE_OK(coat_store_run(lane, &epochs));
+    req.epoch_owner = epochs.epoch_owner;
+    req.epoch_global = epochs.epoch_global;
+    req.value = (coat_span){(const uint8_t *)"value", 5};
+    req.has_superseded = true;
+    req.superseded = handle_of(owner, 7);
     (void)kill(nodes.nodes[1].pid, SIGSTOP);
     coat_store_submit(lane, &req);
     memset(empty.primary_of, CLUSTER_NOBODY, sizeof empty.primary_of);

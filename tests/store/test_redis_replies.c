@@ -200,7 +200,115 @@ asks_again(void)
     CHECK_ERR(req.result, COAT_CANCELLED);
 }
 
+/* ---- another server ---- */
+
+static const char second[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
+
+static redis_ended
+ended_session(uint64_t serial)
+{
+    return (redis_ended){.handle = handle_of(1, serial)};
+}
+
+/** A connection beside the fake one, as another lane has it, to the server that serves now. */
+static redis_link
+beside(void)
+{
+    redis_link link = *fake;
+
+    link.era = atomic_load(&store.era);
+    return link;
+}
+
+/** What the former server acknowledges once another one is being turned to counts no more. */
+static void
+late_acknowledgment(void)
+{
+    static const coat_op ops_tried[] = {COAT_OP_INSERT, COAT_OP_REMOVE_OWNER, COAT_OP_END_ALL};
+
+    for (size_t i = 0; i < sizeof ops_tried / sizeof ops_tried[0]; i++) {
+        redis_ended ended = ended_session(9);
+        redis_link other;
+        coat_store_req req;
+
+        begin();
+        done_count = 0;
+        other = beside();
+        (void)submit(&req, ops_tried[i]);
+        memcpy(other.run_id, second, REDIS_RUN_ID);
+        CHECK(redis_admit(&other)); /* a lane has come to the promoted one */
+        hear("*3\r\n:0\r\n$1\r\n7\r\n$1\r\n1\r\n");
+        CHECK_INT(done_count, 1);
+        CHECK_ERR(req.result, COAT_STORE_DOWN);
+        CHECK_INT(fake->base.state, REMOTE_IDLE);
+        CHECK_INT(store.journal.added, 0);
+        CHECK_INT(atomic_load(&store.global), 0);
+        /* Even where it was looked at just before. */
+        CHECK(!redis_journal_add(fake, &ended));
+        CHECK_INT(store.journal.added, 0);
+        CHECK(redis_journal_add(&other, &ended));
+        CHECK_INT(store.journal.added, 1);
+        redis_journal_free(&store.journal);
+        end();
+    }
+}
+
+/** The connection is lost, and begun anew for the sake of a request. */
+static void
+reconnect(coat_store_req *req)
+{
+    redis_fail(fake, "cut");
+    now_ms += 1000;
+    (void)submit(req, COAT_OP_INSERT);
+}
+
+/** What the former one acknowledges while the new one is greeted is said to that one first. */
+static void
+acknowledged_meanwhile(void)
+{
+    coat_store_req reqs[3];
+    redis_ended ended;
+    redis_link other;
+
+    begin();
+    other = beside();
+    for (uint64_t serial = 1; serial <= 3; serial++) {
+        ended = ended_session(serial);
+        CHECK(redis_journal_add(&other, &ended));
+    }
+    reconnect(&reqs[0]);
+    greet_as(second);
+    CHECK_INT(fake->due_count, 3); /* three to be said again */
+    CHECK(redis_journal_add(&other, &(redis_ended){.handle = handle_of(1, 4)}));
+    hear("*2\r\n:0\r\n$1\r\n1\r\n");
+    hear("*2\r\n:0\r\n$1\r\n1\r\n");
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    hear("*2\r\n:0\r\n$1\r\n1\r\n");
+    /* The fourth is due, and the former server has lost its say. */
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    CHECK_INT(fake->due_count, 1);
+    CHECK(!redis_journal_add(&other, &(redis_ended){.handle = handle_of(1, 5)}));
+    hear("*2\r\n:0\r\n$1\r\n1\r\n");
+    CHECK_INT(fake->base.state, REMOTE_READY);
+    CHECK(memcmp(store.serving, second, REDIS_RUN_ID) == 0);
+    /* Once is enough. */
+    reconnect(&reqs[1]);
+    greet_as(second);
+    CHECK_INT(fake->base.state, REMOTE_READY);
+    /* And the former one has to hear it all if it comes back. */
+    reconnect(&reqs[2]);
+    greet_as("0123456789012345678901234567890123456789");
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    CHECK_INT(fake->due_count, 4);
+    redis_journal_free(&store.journal);
+    store.journal = (redis_journal){0};
+    end();
+}
+
 static const coat_test tests[] = {
+    {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
+    {"RV-5 SF-5: the promoted server hears what the former one said meanwhile",
+     acknowledged_meanwhile},
     {"SF-1 ST-8: what every error and every strange reply of a server means", errors},
     {"SF-6: after a deadline no reply of that connection is used", late},
     {"SF-2: what is idempotent is tried again once, the rest never", retries},

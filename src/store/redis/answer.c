@@ -24,9 +24,9 @@ strange(redis_link *link)
     redis_fail(link, "a reply that does not fit what was asked");
 }
 
-/** What this answer acknowledges as ended, for the journal. */
+/** What this answer acknowledges as ended, for the journal. @return false: in vain */
 static bool
-note_ended(const redis_link *link, const coat_store_req *req)
+note_ended(redis_link *link, const coat_store_req *req)
 {
     redis_ended ended = {.handle = req->address, .raised_ms = req->now_ms};
 
@@ -48,8 +48,10 @@ void
 redis_finish(redis_link *link, coat_store_req *req, coat_err result)
 {
     req->result = result;
-    if (result == COAT_OK && !note_ended(link, req))
-        req->result = COAT_STORE_DOWN;
+    if (result == COAT_OK && !note_ended(link, req)) {
+        redis_fail(link, "another server serves now");
+        return;
+    }
     remote_note_good(&redis_store_of(link)->remote);
     remote_answer(req);
 }

@@ -20,6 +20,7 @@ enum {
     HELLO_KILL,
     HELLO_APPENDFSYNC,
     HELLO_SAVE,
+    HELLO_MIN_REPLICAS,
 };
 
 void
@@ -82,6 +83,8 @@ redis_hello(redis_link *link)
     REDIS_SAY(link, HELLO_KILL, "CLIENT", "KILL", "ID", "9223372036854775807");
     REDIS_SAY(link, HELLO_APPENDFSYNC, "CONFIG", "GET", "appendfsync");
     REDIS_SAY(link, HELLO_SAVE, "CONFIG", "GET", "save");
+    if (store->sentinels.count > 0)
+        REDIS_SAY(link, HELLO_MIN_REPLICAS, "CONFIG", "GET", "min-replicas-to-write");
     for (int script = SCRIPT_HELLO + 1; script < SCRIPT_COUNT; script++) {
         coat_span body = redis_script_body((redis_script)script);
 
@@ -147,6 +150,8 @@ redis_info_wrong(coat_span info, bool in_cluster, char *run_id_out)
         wrong = "it does not say which server it is";
     else if (!is_recent(redis_info_field(info, "redis_version")))
         wrong = "its version is older than 6.2";
+    else if (coat_span_is(redis_info_field(info, "redis_mode"), COAT_LIT("sentinel")))
+        wrong = "it is a sentinel, which redis+sentinel: is for";
     else if (!coat_span_is(redis_info_field(info, "role"), COAT_LIT("master")))
         wrong = "it is a replica";
     else if (coat_span_is(redis_info_field(info, "cluster_enabled"), COAT_LIT("1")) !=
@@ -175,6 +180,21 @@ take_info(redis_link *link, coat_span info)
     return true;
 }
 
+/** And about what would follow it. */
+static void
+judge_replicas(const redis_link *link, coat_out *out)
+{
+    const redis_sentinels *sentinels = &redis_store_of(link)->sentinels;
+
+    if (sentinels->count == 0)
+        return;
+    if (strcmp(link->min_replicas, "0") == 0)
+        coat_out_str(out, "; min-replicas-to-write 0: a primary that was cut off acknowledges "
+                          "what a failover loses");
+    if (sentinels->count < SENTINEL_ENOUGH)
+        coat_out_str(out, "; fewer than 3 sentinels");
+}
+
 /** What an operator should know about this server (SF-3, SF-7). */
 static void
 judge_server(redis_link *link)
@@ -201,6 +221,7 @@ judge_server(redis_link *link)
         coat_out_str(&out, "; without CLIENT KILL interrupted changes stay undecided");
     if (store->cluster != NULL)
         redis_cluster_judge(link, &out);
+    judge_replicas(link, &out);
     (void)coat_out_end(&out);
     pthread_mutex_lock(&store->remote.mutex);
     (void)snprintf(store->notice, sizeof store->notice, "%s", text + (text[0] == ';' ? 2 : 0));
@@ -273,6 +294,9 @@ redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *repl
         break;
     case HELLO_REPLAY:
         wrong = reply->type == RESP_ARRAY ? NULL : "it does not take what was ended before";
+        break;
+    case HELLO_MIN_REPLICAS:
+        take_setting(reply, link->min_replicas, sizeof link->min_replicas);
         break;
     case HELLO_SAVE:
         take_setting(reply, link->save, sizeof link->save);

@@ -4,6 +4,9 @@
  * it: after a crash, from an older snapshot, as a replica that lagged. So a connection to a
  * server of another run id first says it all again, before it takes requests. The journal is
  * this process's memory: it does not survive a restart of the daemon.
+ *
+ * What the former server acknowledges meanwhile is either in the journal before the new one is
+ * admitted, and said to it first, or is not believed (SF-5): both are decided under the mutex.
  */
 
 #include "store/redis/redis.h"
@@ -11,17 +14,15 @@
 #include <stdlib.h>
 
 bool
-redis_journal_add(const redis_link *link, const redis_ended *ended)
+redis_journal_add(redis_link *link, const redis_ended *ended)
 {
-    redis_store *node = redis_store_of(link), *store = redis_home(node);
+    redis_store *store = redis_home(redis_store_of(link));
     redis_journal *j = &store->journal;
     int64_t now_ms = remote_now_ms(&store->remote);
     bool serves;
 
     pthread_mutex_lock(&store->remote.mutex);
-    /* A node's last era ends under this mutex, before its successor hears the journal: so what
-     * a node has acknowledged is either in it by then, or was not acknowledged. */
-    serves = node->cluster == NULL || redis_fit(&link->base);
+    serves = redis_fit(&link->base);
     if (serves && j->ring == NULL)
         j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
     if (serves && j->ring != NULL) {
@@ -34,6 +35,7 @@ redis_journal_add(const redis_link *link, const redis_ended *ended)
             j->count++;
         j->ring[at] = *ended;
         j->ring[at].when_ms = now_ms;
+        j->added++;
     }
     pthread_mutex_unlock(&store->remote.mutex);
     return serves;
@@ -45,17 +47,21 @@ redis_journal_free(redis_journal *journal)
     free(journal->ring);
 }
 
-/** The next entry from `index` on that is young enough. */
+/** The next entry from number `next` on that is young enough. */
 static bool
-entry_at(redis_store *store, size_t *index, redis_ended *out)
+entry_at(redis_store *store, uint64_t *next, redis_ended *out)
 {
     redis_journal *j = &store->journal;
     int64_t since_ms = remote_now_ms(&store->remote) - REDIS_JOURNAL_MS;
     bool found = false;
 
     pthread_mutex_lock(&store->remote.mutex);
-    while (!found && *index < j->count) {
-        *out = j->ring[(j->first + (*index)++) % REDIS_JOURNAL_MAX];
+    if (*next < j->added - j->count)
+        *next = j->added - j->count;
+    while (!found && *next < j->added) {
+        size_t index = (size_t)((*next)++ - (j->added - j->count));
+
+        *out = j->ring[(j->first + index) % REDIS_JOURNAL_MAX];
         found = out->when_ms >= since_ms;
     }
     pthread_mutex_unlock(&store->remote.mutex);
@@ -63,33 +69,34 @@ entry_at(redis_store *store, size_t *index, redis_ended *out)
 }
 
 bool
-redis_journal_replay(redis_link *link)
+redis_journal_heard(const redis_link *link)
 {
     redis_store *store = redis_store_of(link);
-    redis_ended ended;
-    size_t index = 0;
-    bool known;
 
-    pthread_mutex_lock(&store->remote.mutex);
     /* What was a replica for a while is another server: it has what its primary had. */
-    known = memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0 &&
-            store->replayed_epoch == link->view.own_epoch;
-    pthread_mutex_unlock(&store->remote.mutex);
-    while (!known && entry_at(redis_home(store), &index, &ended))
-        if (redis_cluster_claims(link, &ended) && redis_say_ended(link, &ended) != COAT_OK)
-            return false;
-    if (index > 0)
-        remote_link_queued(&link->base);
-    return true;
+    return (memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0 &&
+            store->replayed_epoch == link->view.own_epoch) ||
+           link->told == redis_home(store)->journal.added;
 }
 
-void
-redis_journal_replayed(redis_link *link)
+bool
+redis_journal_replay(redis_link *link)
 {
-    redis_store *store = redis_store_of(link);
+    redis_store *store = redis_home(redis_store_of(link));
+    redis_ended ended;
+    bool heard, said = false;
 
     pthread_mutex_lock(&store->remote.mutex);
-    memcpy(store->replayed, link->run_id, REDIS_RUN_ID);
-    store->replayed_epoch = link->view.own_epoch;
+    heard = redis_journal_heard(link);
     pthread_mutex_unlock(&store->remote.mutex);
+    while (!heard && entry_at(store, &link->told, &ended)) {
+        if (!redis_cluster_claims(link, &ended))
+            continue;
+        if (redis_say_ended(link, &ended) != COAT_OK)
+            return false;
+        said = true;
+    }
+    if (said)
+        remote_link_queued(&link->base);
+    return true;
 }

@@ -40,10 +40,17 @@ void
 redis_fail(redis_link *link, const char *why)
 {
     redis_store *store = redis_store_of(link);
-    size_t len = strnlen(why, sizeof store->trouble - 1);
+    char text[sizeof store->trouble];
+    size_t len;
 
+    if (link->place.port != 0)
+        (void)snprintf(text, sizeof text, "%.80s:%u: %s", link->place.host, link->place.port,
+                       why);
+    else
+        (void)snprintf(text, sizeof text, "%s", why);
+    len = strlen(text);
     pthread_mutex_lock(&store->remote.mutex);
-    redis_printable(store->trouble, (const uint8_t *)why, len);
+    redis_printable(store->trouble, (const uint8_t *)text, len);
     store->trouble[len] = '\0';
     pthread_mutex_unlock(&store->remote.mutex);
     remote_link_failed(&link->base);
@@ -153,14 +160,22 @@ cut_number(const redis_due *due, resp_reply *reply)
     return true;
 }
 
-/** It is used once no watch is ready on another server. */
+/** It is used once no watch is ready on another server, and this one has heard all that was
+ * ended. */
 static void
 look(remote_link *base)
 {
     redis_link *link = (redis_link *)base;
 
-    if (link->greeted && redis_admit(link))
+    if (!link->greeted || link->due_count > 0 || base->state != REMOTE_CONNECTING)
+        return;
+    if (redis_admit(link)) {
         remote_link_ready(base);
+    } else if (!redis_journal_replay(link)) {
+        redis_fail(link, "out of memory");
+    } else if (link->due_count == 0 && redis_admit(link)) { /* nothing of it was for it */
+        remote_link_ready(base);
+    }
 }
 
 static void
@@ -176,11 +191,12 @@ take_reply(redis_link *link, resp_reply *reply)
     link->due_first = (link->due_first + 1) % link->due_cap;
     link->due_count--;
     if (due.req == NULL) {
-        if (redis_hello_reply(link, &due, reply) && link->due_count == 0 && !link->greeted) {
+        if (redis_hello_reply(link, &due, reply) && link->due_count == 0) {
             link->greeted = true;
-            redis_journal_replayed(link);
             look(&link->base);
         }
+    } else if (!redis_fit(&link->base)) {
+        redis_fail(link, "another server serves now");
     } else if (reply->type == RESP_ERROR) {
         answer_error(link, &due, reply->text);
     } else if (due.what == DUE_ANSWER) {
@@ -226,14 +242,41 @@ on_lost(void *ctx, const char *why)
 /* ---- for the lane ---- */
 
 static void
+connect_to(redis_link *link, const remote_address *address)
+{
+    remote_owner owner = {link, on_ready, redis_bytes, on_lost};
+
+    if (remote_stream_open(link->base.lane->loop, address, &owner, &link->stream) != COAT_OK)
+        redis_fail(link, "no connection can be begun");
+}
+
+static void
+on_told(void *ctx, const redis_place *place, bool sure, const char *why)
+{
+    redis_link *link = ctx;
+    remote_address address;
+
+    (void)sure;
+    link->ask = NULL;
+    if (place == NULL) {
+        redis_fail(link, why);
+        return;
+    }
+    link->place = *place;
+    address = redis_sentinel_address(&redis_store_of(link)->sentinels, &link->place);
+    connect_to(link, &address);
+}
+
+static void
 start(remote_link *base)
 {
     redis_link *link = (redis_link *)base;
     redis_store *store = redis_store_of(link);
-    remote_owner owner = {link, on_ready, redis_bytes, on_lost};
 
     link->greeted = false;
+    link->told = 0;
     link->client = 0;
+    link->place.port = 0;
     /* So that what an earlier connection was answered fits nothing of this one. */
     link->number = remote_random(&store->remote);
     link->reader = resp_reader_new();
@@ -241,8 +284,11 @@ start(remote_link *base)
         redis_fail(link, "out of memory");
         return;
     }
-    if (remote_stream_open(base->lane->loop, &store->address, &owner, &link->stream) != COAT_OK)
-        redis_fail(link, "no connection can be begun");
+    if (store->sentinels.count == 0)
+        connect_to(link, &store->address);
+    else if (redis_ask_begin(base->lane->loop, &store->sentinels, on_told, link, &link->ask) !=
+             COAT_OK)
+        redis_fail(link, "no sentinel can be asked");
 }
 
 static void
@@ -287,6 +333,8 @@ stop(remote_link *base)
 
     note_doubt(link);
     link->connection++;
+    redis_ask_drop(link->ask);
+    link->ask = NULL;
     remote_stream_drop(link->stream);
     link->stream = NULL;
     resp_reader_free(link->reader);

@@ -43,22 +43,28 @@ refuse(const coat_store_conf *conf, const char *what, const char *why)
 /* ---- the URL ---- */
 
 static bool
-is_known(const char *key)
+is_known(const char *key, bool of_sentinels)
 {
     static const char *const known[] = {"password-file", "ca-file", "cert-file", "key-file",
                                         "server-name",   "prefix",  "db",        "plaintext"};
+    static const char *const sentinels[] = {"sentinel-user", "sentinel-password-file"};
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(key, known[i]) == 0)
+            return true;
+    for (size_t i = 0; of_sentinels && i < sizeof sentinels / sizeof sentinels[0]; i++)
+        if (strcmp(key, sentinels[i]) == 0)
             return true;
     return false;
 }
 
 static coat_err
-check_params(const remote_url *url, const coat_store_conf *conf)
+check_params(const redis_store *store, const coat_store_conf *conf)
 {
+    const remote_url *url = &store->url;
+
     for (size_t i = 0; i < url->param_count; i++)
-        if (!is_known(url->params[i].key))
+        if (!is_known(url->params[i].key, store->sentinels.count > 0))
             return refuse(conf, url->params[i].key, "is no parameter of a Redis store");
     return COAT_OK;
 }
@@ -95,11 +101,21 @@ take_prefix(redis_store *store, const char *prefix)
     return true;
 }
 
+/** A host of the URL that is another machine; NULL: there is none. */
+static const char *
+other_machine(const redis_store *store)
+{
+    if (store->sentinels.count > 0)
+        return redis_sentinel_remote(&store->sentinels);
+    return remote_url_is_local(&store->url) ? NULL : store->url.host;
+}
+
 static coat_err
 check_transport(const redis_store *store, const coat_store_conf *conf, bool tls, bool socket)
 {
     const remote_url *url = &store->url;
     const char *plaintext = remote_url_param(url, "plaintext");
+    const char *elsewhere = other_machine(store);
 
     if (socket != (url->host == NULL))
         return refuse(conf, "",
@@ -109,9 +125,9 @@ check_transport(const redis_store *store, const coat_store_conf *conf, bool tls,
         return refuse(conf, "plaintext", "can only be \"allowed\"");
     if (plaintext != NULL && tls)
         return refuse(conf, "plaintext", "contradicts rediss:");
-    if (!tls && plaintext == NULL && !remote_url_is_local(url))
+    if (!tls && plaintext == NULL && elsewhere != NULL)
         return refuse(
-            conf, url->host,
+            conf, elsewhere,
             "is another machine: write rediss: for TLS, or ?plaintext=allowed if nobody "
             "else can reach the wire");
     if (!tls && (remote_url_param(url, "ca-file") != NULL ||
@@ -141,17 +157,41 @@ take_tls(redis_store *store, const coat_store_conf *conf)
 }
 
 static coat_err
+take_secret(const coat_store_conf *conf, const char *file, char *out)
+{
+    const char *why;
+
+    if (file != NULL && remote_secret_read(file, out, &why) != COAT_OK)
+        return refuse(conf, file, why);
+    return COAT_OK;
+}
+
+static coat_err
 take_password(redis_store *store, const coat_store_conf *conf)
 {
-    const char *file = remote_url_param(&store->url, "password-file"), *why;
+    const char *file = remote_url_param(&store->url, "password-file");
 
     if (file == NULL && store->url.user != NULL)
         return refuse(conf, "", "a user needs ?password-file=/path");
-    if (file == NULL)
+    return take_secret(conf, file, store->password);
+}
+
+/** What only a store of sentinels has. */
+static coat_err
+take_sentinels(redis_store *store, const coat_store_conf *conf)
+{
+    const char *file = remote_url_param(&store->url, "sentinel-password-file");
+    redis_sentinels *s = &store->sentinels;
+
+    if (s->count == 0)
         return COAT_OK;
-    if (remote_secret_read(file, store->password, &why) != COAT_OK)
-        return refuse(conf, file, why);
-    return COAT_OK;
+    s->user = remote_url_param(&store->url, "sentinel-user");
+    s->server_name = remote_url_param(&store->url, "server-name");
+    s->plaintext = remote_url_param(&store->url, "plaintext") != NULL;
+    s->tls = store->address.tls;
+    if (s->user != NULL && file == NULL)
+        return refuse(conf, "sentinel-user", "needs sentinel-password-file=/path");
+    return take_secret(conf, file, s->password);
 }
 
 void
@@ -176,19 +216,30 @@ name_channels(redis_store *store)
     store->channel_stem = (size_t)len - strlen(name);
 }
 
+static coat_err
+parse_url(redis_store *store, const coat_store_conf *conf)
+{
+    const char *why;
+    coat_err err = redis_sentinel_is_url(conf->url)
+                       ? redis_sentinel_parse(conf->url, &store->sentinels, &store->url, &why)
+                       : remote_url_parse(conf->url, &store->url, &why);
+
+    if (err != COAT_OK)
+        return refuse(conf, "", why);
+    return check_params(store, conf);
+}
+
 coat_err
 redis_take_url(redis_store *store, const coat_store_conf *conf)
 {
     remote_url *url = &store->url;
-    const char *why, *prefix, *db;
+    const char *prefix, *db;
     bool tls, socket;
 
-    if (remote_url_parse(conf->url, url, &why) != COAT_OK)
-        return refuse(conf, "", why);
-    tls = strcmp(url->scheme, "rediss") == 0;
-    socket = strcmp(url->scheme, "redis+unix") == 0;
-    if (check_params(url, conf) != COAT_OK)
+    if (parse_url(store, conf) != COAT_OK)
         return COAT_INVALID;
+    tls = strncmp(url->scheme, "rediss", 6) == 0;
+    socket = strcmp(url->scheme, "redis+unix") == 0;
     prefix = remote_url_param(url, "prefix");
     if (!take_prefix(store, prefix != NULL ? prefix : "coat"))
         return refuse(conf, "prefix", "may have up to 64 letters, digits and _.:-");
@@ -205,7 +256,9 @@ redis_take_url(redis_store *store, const coat_store_conf *conf)
     store->address.host = url->host;
     store->address.path = socket ? url->path : NULL;
     store->address.port = url->port != 0 ? url->port : DEFAULT_PORT;
-    return tls ? take_tls(store, conf) : COAT_OK;
+    if (tls && take_tls(store, conf) != COAT_OK)
+        return COAT_INVALID;
+    return take_sentinels(store, conf);
 }
 
 /* ---- open and close ---- */
@@ -227,6 +280,7 @@ redis_close(coat_store *base)
     redis_journal_free(&store->journal);
     remote_store_fini(&store->remote);
     sodium_memzero(store->password, sizeof store->password);
+    sodium_memzero(store->sentinels.password, sizeof store->sentinels.password);
     free(store);
 }
 
@@ -309,18 +363,10 @@ redis_stats(coat_store *base, coat_store_stats *out)
         .unreadable = atomic_load(&store->remote.unreadable),
         .away = atomic_load(&store->remote.ready) == 0,
     };
-    coat_out notice = coat_out_init(stats.notice, sizeof stats.notice);
 
     for (int op = 0; op < 16; op++)
         stats.operations[op] = atomic_load(&store->remote.operations[op]);
-    pthread_mutex_lock(&store->remote.mutex);
-    coat_out_str(&notice, stats.away ? store->trouble : store->notice);
-    if (!stats.away && store->watching[0] != '\0') {
-        coat_out_str(&notice, notice.len > 0 ? "; " : "");
-        coat_out_str(&notice, store->watching);
-    }
-    pthread_mutex_unlock(&store->remote.mutex);
-    (void)coat_out_end(&notice);
+    redis_describe(store, stats.away, stats.notice, sizeof stats.notice);
     *out = stats;
     return COAT_OK;
 }

@@ -3,7 +3,8 @@
 #define COAT_STORE_REDIS_H
 
 /**
- * The store on Redis or Valkey from version 6.2: one server; or a cluster, see cluster.h.
+ * The store on Redis or Valkey from version 6.2: one server, or one that sentinels name; or a
+ * cluster, see cluster.h.
  *
  *  redis.c     the store's functions: open, close, statistics
  *  link.c      a connection: replies in the order of commands, errors, doubts
@@ -13,6 +14,7 @@
  *  server.c    one server at a time
  *  watch.c, report.c  changes, as they are reported
  *  journal.c   what was ended lately, for a server that has forgotten it
+ *  sentinel.h  which server it is, if sentinels know
  *  resp.c      the wire format
  *  scripts/    what runs in the server, compiled in
  *
@@ -30,6 +32,7 @@
 
 #include "core/out.h"
 #include "store/redis/resp.h"
+#include "store/redis/sentinel.h"
 #include "store/remote/remote.h"
 #include "store/remote/stream.h"
 #include "store/remote/url.h"
@@ -86,6 +89,7 @@ typedef struct redis_ended {
 typedef struct redis_journal {
     redis_ended *ring; /* REDIS_JOURNAL_MAX, once there is something */
     size_t first, count;
+    uint64_t added; /* so far */
 } redis_journal;
 
 /** How far SWEEP has come; and epochs that no session and no sign-in depends on any more. */
@@ -107,7 +111,8 @@ typedef struct redis_store {
     struct redis_cluster *cluster; /* it is a node of this one; else NULL */
     struct redis_store *home;      /* what all nodes of a cluster share; NULL: this itself */
     remote_url url;
-    remote_address address;
+    remote_address address; /* of one server; TLS of all */
+    redis_sentinels sentinels;
     char prefix[REDIS_PREFIX_MAX + 2]; /* with the colon */
     char password[REMOTE_SECRET_MAX + 1];
     uint32_t db;
@@ -118,7 +123,8 @@ typedef struct redis_store {
     _Atomic uint64_t given;          /* the highest epoch of whatever kind */
     _Atomic uint64_t sessions, accounts;
     _Atomic bool full;
-    _Atomic uint64_t era; /* see server.c */
+    _Atomic uint64_t era;      /* see server.c */
+    _Atomic int64_t sentry_ms; /* when the sentinels were last asked; monotonic */
 
     /* Under remote.mutex. */
     redis_doubt doubts[REDIS_DOUBTS_MAX];
@@ -130,9 +136,10 @@ typedef struct redis_store {
     char replayed[REDIS_RUN_ID]; /* the server that has heard the journal */
     uint64_t replayed_epoch;     /* of a cluster: as which one since its last promotion */
     char run_id[REDIS_RUN_ID];   /* of the server that notice is about */
-    char notice[256];            /* what is unsuitable about it */
+    char notice[400];            /* what is unsuitable about it */
     char trouble[200];           /* why there is no connection */
-    char serving[REDIS_RUN_ID];  /* the current server */
+    char serving[REDIS_RUN_ID];  /* the current server; zeros: none */
+    redis_place serving_at;      /* if sentinels have named it */
     struct redis_watch *watches;
     char watching[120]; /* what is wrong with watching it */
 } redis_store;
@@ -169,12 +176,15 @@ enum redis_due_kind {
 
 typedef struct redis_link {
     remote_link base;
+    redis_ask *ask; /* before there is a stream */
+    redis_place place;
     remote_stream *stream;
     resp_reader *reader;
     remote_buffer out;
     redis_due *due; /* a ring */
     size_t due_first, due_count, due_cap;
     bool greeted;
+    uint64_t told;       /* so much of the journal was said on it */
     uint64_t era;        /* it was greeted in */
     uint64_t connection; /* how many there were before */
     uint64_t number;     /* of the last request; begins at random */
@@ -183,7 +193,7 @@ typedef struct redis_link {
     char run_id[REDIS_RUN_ID];
     char appendfsync[16], save[16];
     bool aof, may_kill;
-    char policy[32];
+    char policy[32], min_replicas[16];
     redis_view view;
 } redis_link;
 
@@ -246,6 +256,16 @@ bool redis_cluster_refused(redis_link *link, coat_store_req *req, coat_span text
 bool redis_admit(redis_link *link); /* may it be used now? */
 bool redis_fit(const remote_link *link);
 void redis_unfit(redis_link *link); /* its server serves no more */
+/** Nor does it if it is at another place than this. */
+void redis_leave_other(redis_store *store, const redis_place *place);
+/** What is in use and what is wrong with it, for statistics. */
+void redis_describe(redis_store *store, bool away, char *text, size_t cap);
+
+/* sentry.c */
+typedef struct redis_sentry redis_sentry;
+/** @param out  NULL: none is needed */
+coat_err redis_sentry_open(uv_loop_t *loop, redis_store *store, redis_sentry **out);
+void redis_sentry_close(redis_sentry *sentry); /* NULL is a no-op */
 
 /* watch.c */
 coat_err redis_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out);
@@ -255,12 +275,14 @@ void redis_watch_close(coat_watch *watch);
 coat_span redis_script_body(redis_script script);
 
 /* journal.c */
-/** @return false: it was acknowledged by a node that serves no more, and is worth nothing */
-bool redis_journal_add(const redis_link *link, const redis_ended *ended);
+/** Note what this link's server has acknowledged. @return false: it serves no more, and its
+ * word counts no more */
+bool redis_journal_add(redis_link *link, const redis_ended *ended);
 void redis_journal_free(redis_journal *journal);
-/** Queue the journal if this server has not heard it. @return false: out of memory */
+/** Queue what this server has not heard of the journal. @return false: out of memory */
 bool redis_journal_replay(redis_link *link);
-void redis_journal_replayed(redis_link *link);
+/** Under the mutex. Has it heard all? */
+bool redis_journal_heard(const redis_link *link);
 
 /* request.c */
 /** Queue that something was ended once more, as the connection's own. */

@@ -27,9 +27,11 @@ held_elsewhere(redis_store *store, const char *run_id)
     return held;
 }
 
+static const char nobody[REDIS_RUN_ID];
+
 /** Under the mutex. @return false: not yet */
 static bool
-turn_to(redis_store *store, const char *run_id)
+turn_to(redis_store *store, const char *run_id, const redis_place *place)
 {
     if (held_elsewhere(store, run_id))
         return false;
@@ -37,7 +39,39 @@ turn_to(redis_store *store, const char *run_id)
         memcpy(store->serving, run_id, REDIS_RUN_ID);
         atomic_fetch_add(&store->era, 1);
     }
+    store->serving_at = *place;
     return true;
+}
+
+/** Under the mutex. Whatever connection it is, nothing it says counts from now on. */
+static void
+turn_away(redis_store *store)
+{
+    if (memcmp(store->serving, nobody, REDIS_RUN_ID) == 0)
+        return;
+    memcpy(store->serving, nobody, REDIS_RUN_ID);
+    atomic_fetch_add(&store->era, 1);
+}
+
+/* The journal is the cluster's, the era a node's; always in this order. */
+static void
+lock_both(redis_store *store)
+{
+    redis_store *home = redis_home(store);
+
+    pthread_mutex_lock(&home->remote.mutex);
+    if (home != store)
+        pthread_mutex_lock(&store->remote.mutex);
+}
+
+static void
+unlock_both(redis_store *store)
+{
+    redis_store *home = redis_home(store);
+
+    if (home != store)
+        pthread_mutex_unlock(&store->remote.mutex);
+    pthread_mutex_unlock(&home->remote.mutex);
 }
 
 bool
@@ -46,10 +80,18 @@ redis_admit(redis_link *link)
     redis_store *store = redis_store_of(link);
     bool admitted;
 
-    pthread_mutex_lock(&store->remote.mutex);
-    admitted = turn_to(store, link->run_id);
+    lock_both(store);
+    /* First, so that nothing is acknowledged there any more that this one would have to hear.
+     */
+    if (memcmp(store->serving, link->run_id, REDIS_RUN_ID) != 0)
+        turn_away(store);
+    admitted = redis_journal_heard(link) && turn_to(store, link->run_id, &link->place);
+    if (admitted) {
+        memcpy(store->replayed, link->run_id, REDIS_RUN_ID);
+        store->replayed_epoch = link->view.own_epoch;
+    }
     link->era = atomic_load(&store->era);
-    pthread_mutex_unlock(&store->remote.mutex);
+    unlock_both(store);
     return admitted;
 }
 
@@ -68,10 +110,43 @@ redis_unfit(redis_link *link)
 
     pthread_mutex_lock(&store->remote.mutex);
     if (link->era == atomic_load(&store->era)) {
-        memset(store->serving, 0, sizeof store->serving);
-        atomic_fetch_add(&store->era, 1);
+        turn_away(store);
         (void)held_elsewhere(store, NULL);
     }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+void
+redis_leave_other(redis_store *store, const redis_place *place)
+{
+    pthread_mutex_lock(&store->remote.mutex);
+    if (memcmp(store->serving, nobody, REDIS_RUN_ID) != 0 &&
+        !redis_place_equal(&store->serving_at, place)) {
+        turn_away(store);
+        (void)held_elsewhere(store, NULL);
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
+void
+redis_describe(redis_store *store, bool away, char *text, size_t cap)
+{
+    char primary[SENTINEL_HOST_MAX + 40] = "";
+
+    pthread_mutex_lock(&store->remote.mutex);
+    if (store->sentinels.count > 0)
+        (void)snprintf(primary, sizeof primary, "the primary is %s:%u", store->serving_at.host,
+                       store->serving_at.port);
+    if (away)
+        (void)snprintf(text, cap, "%s", store->trouble);
+    else
+        (void)snprintf(
+            text, cap, "%s%s%s%s%s", primary,
+            primary[0] != '\0' && store->notice[0] != '\0' ? "; " : "", store->notice,
+            (primary[0] != '\0' || store->notice[0] != '\0') && store->watching[0] != '\0'
+                ? "; "
+                : "",
+            store->watching);
     pthread_mutex_unlock(&store->remote.mutex);
 }
 
@@ -81,7 +156,7 @@ redis_watch_admit(redis_watch *w)
     redis_store *store = w->store;
 
     pthread_mutex_lock(&store->remote.mutex);
-    w->ready = turn_to(store, w->run_id);
+    w->ready = turn_to(store, w->run_id, &w->place);
     if (w->ready)
         (void)snprintf(store->watching, sizeof store->watching, "%s",
                        w->blind ? "notify-keyspace-events without Egxe: what others delete or "

@@ -32,6 +32,8 @@ static void
 drop(redis_watch *w)
 {
     w->connection++;
+    redis_ask_drop(w->ask);
+    w->ask = NULL;
     remote_stream_drop(w->stream);
     w->stream = NULL;
     resp_reader_free(w->reader);
@@ -258,21 +260,55 @@ on_lost(void *ctx, const char *why)
     lose(ctx, why);
 }
 
+static uv_loop_t *
+loop_of(const redis_watch *w)
+{
+    return ((remote_lane *)w->base.lane)->loop;
+}
+
+static void
+connect_to(redis_watch *w, const remote_address *address)
+{
+    remote_owner owner = {w, greet, on_bytes, on_lost};
+
+    if (remote_stream_open(loop_of(w), address, &owner, &w->stream) != COAT_OK)
+        lose(w, "no connection can be begun");
+}
+
+static void
+on_told(void *ctx, const redis_place *place, bool sure, const char *why)
+{
+    redis_watch *w = ctx;
+    remote_address address;
+
+    (void)sure;
+    w->ask = NULL;
+    if (place == NULL) {
+        lose(w, why);
+        return;
+    }
+    w->place = *place;
+    address = redis_sentinel_address(&w->store->sentinels, &w->place);
+    connect_to(w, &address);
+}
+
 static void
 begin(redis_watch *w)
 {
-    remote_owner owner = {w, greet, on_bytes, on_lost};
+    redis_store *store = w->store;
 
     w->blind = false;
     atomic_store(&w->told_to_lose, false);
     w->reader = resp_reader_new();
-    if (w->reader == NULL ||
-        remote_stream_open(((remote_lane *)w->base.lane)->loop, &w->store->address, &owner,
-                           &w->stream) != COAT_OK) {
-        lose(w, "no connection can be begun");
+    if (w->reader == NULL) {
+        lose(w, "out of memory");
         return;
     }
     (void)uv_timer_start(&w->timer, on_timer, REMOTE_CONNECT_MS, 0);
+    if (store->sentinels.count == 0)
+        connect_to(w, &store->address);
+    else if (redis_ask_begin(loop_of(w), &store->sentinels, on_told, w, &w->ask) != COAT_OK)
+        lose(w, "no sentinel can be asked");
 }
 
 /** Due: to begin, to be subscribed, or to look whether the others have come. */
@@ -283,7 +319,7 @@ on_timer(uv_timer_t *timer)
 
     if (w->closing)
         return;
-    if (w->stream == NULL)
+    if (w->stream == NULL && w->ask == NULL)
         begin(w);
     else if (w->subscribed)
         settle(w);
@@ -315,7 +351,12 @@ redis_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out)
     w->base.lane = lane;
     w->sink = *sink;
     w->store = (redis_store *)lane->store;
+    if (redis_sentry_open(remote->loop, w->store, &w->sentry) != COAT_OK) {
+        free(w);
+        return COAT_NO_MEMORY;
+    }
     if (uv_async_init(remote->loop, &w->async, on_async) != 0) {
+        redis_sentry_close(w->sentry);
         free(w);
         return COAT_NO_MEMORY;
     }
@@ -340,6 +381,7 @@ redis_watch_close(coat_watch *watch)
     w->closing = true;
     ((remote_lane *)w->base.lane)->watched = false;
     redis_watch_exit(w);
+    redis_sentry_close(w->sentry);
     drop(w);
     uv_close((uv_handle_t *)&w->timer, on_close);
     uv_close((uv_handle_t *)&w->async, on_close);

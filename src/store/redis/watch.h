@@ -25,6 +25,9 @@ typedef struct redis_watch {
     int handles;
     bool closing;
 
+    redis_sentry *sentry;
+    redis_ask *ask; /* before there is a stream */
+    redis_place place;
     remote_stream *stream;
     resp_reader *reader;
     remote_buffer out;

@@ -351,7 +351,8 @@ remote_stream_open(uv_loop_t *loop, const remote_address *address, const remote_
     stream->loop = loop;
     stream->owner = *owner;
     stream->connect.data = stream;
-    if (address->tls != NULL && remote_tls_new(address->tls, &stream->tls) != COAT_OK) {
+    if (address->tls != NULL &&
+        remote_tls_new(address->tls, address->tls_name, &stream->tls) != COAT_OK) {
         free(stream);
         return COAT_NO_MEMORY;
     }

@@ -19,6 +19,7 @@ typedef struct remote_address {
     const char *path; /* of a Unix socket */
     uint16_t port;
     remote_tls_context *tls; /* NULL: plain */
+    const char *tls_name;    /* see remote_tls_new() */
 } remote_address;
 
 /** Where a stream reports to. Each function may drop the stream. */
@@ -29,7 +30,10 @@ typedef struct remote_owner {
     void (*lost)(void *ctx, const char *why); /* drop it now */
 } remote_owner;
 
-/** @retval COAT_OK  ready() or lost() will follow */
+/**
+ * @param address  read before it returns
+ * @retval COAT_OK  ready() or lost() will follow, later
+ */
 coat_err remote_stream_open(uv_loop_t *loop, const remote_address *address,
                             const remote_owner *owner, remote_stream **out);
 /** Send the bytes and empty the buffer. Failures come by lost(), perhaps before it returns. */

@@ -98,12 +98,13 @@ expect_name(SSL *ssl, const char *name)
 }
 
 coat_err
-remote_tls_new(remote_tls_context *context, remote_tls **out)
+remote_tls_new(remote_tls_context *context, const char *name, remote_tls **out)
 {
     remote_tls *tls = calloc(1, sizeof *tls);
 
     if (tls == NULL)
         return COAT_NO_MEMORY;
+    name = name != NULL ? name : context->name;
     tls->ssl = SSL_new(context->ctx);
     tls->in = BIO_new(BIO_s_mem());
     tls->out = BIO_new(BIO_s_mem());
@@ -119,7 +120,7 @@ remote_tls_new(remote_tls_context *context, remote_tls **out)
     SSL_set_bio(tls->ssl, tls->in, tls->out);
     SSL_set_connect_state(tls->ssl);
     /* An empty name would be verified by nothing. */
-    if (context->name[0] == '\0' || !expect_name(tls->ssl, context->name)) {
+    if (name[0] == '\0' || !expect_name(tls->ssl, name)) {
         remote_tls_free(tls);
         return COAT_INVALID;
     }

@@ -26,7 +26,8 @@ coat_err remote_tls_context_new(const remote_tls_conf *conf, remote_tls_context 
                                 char *why, size_t cap);
 void remote_tls_context_free(remote_tls_context *context);
 
-coat_err remote_tls_new(remote_tls_context *context, remote_tls **out);
+/** @param name  what the certificate must be for instead of conf->name; NULL: that */
+coat_err remote_tls_new(remote_tls_context *context, const char *name, remote_tls **out);
 void remote_tls_free(remote_tls *tls);
 
 /** What came from the server. COAT_OK; anything else: drop the connection. */

@@ -88,6 +88,8 @@ parse_host(remote_url *url, char *host)
 {
     char *port = NULL;
 
+    if (strchr(host, ',') != NULL)
+        return "this kind of URL takes one host only";
     if (*host == '[') {
         char *end = strchr(++host, ']');
 
@@ -179,6 +181,29 @@ remote_url_parse(const char *text, remote_url *out, const char **why)
     return *why == NULL ? COAT_OK : COAT_INVALID;
 }
 
+bool
+remote_url_one_host(const char *text, size_t n, char *out)
+{
+    const char *hosts = strstr(text, "://"), *end, *at;
+    size_t front, len;
+
+    if (hosts == NULL || strlen(text) > REMOTE_URL_MAX)
+        return false;
+    hosts += 3;
+    end = hosts + strcspn(hosts, "/?#");
+    for (const char *c = hosts; c < end; c++)
+        hosts = *c == '@' ? c + 1 : hosts;
+    front = (size_t)(hosts - text);
+    for (at = hosts; n > 0; n--, at++)
+        if ((at = memchr(at, ',', (size_t)(end - at))) == NULL)
+            return false;
+    len = strcspn(at, ",/?#");
+    memcpy(out, text, front);
+    memcpy(out + front, at, len);
+    memcpy(out + front + len, end, strlen(end) + 1);
+    return true;
+}
+
 const char *
 remote_url_param(const remote_url *url, const char *key)
 {
@@ -189,16 +214,22 @@ remote_url_param(const remote_url *url, const char *key)
 }
 
 bool
-remote_url_is_local(const remote_url *url)
+remote_host_is_local(const char *host)
 {
     struct in_addr four;
     struct in6_addr six;
 
-    if (url->host == NULL || strcmp(url->host, "localhost") == 0)
+    if (strcmp(host, "localhost") == 0)
         return true;
-    if (inet_pton(AF_INET, url->host, &four) == 1)
+    if (inet_pton(AF_INET, host, &four) == 1)
         return ntohl(four.s_addr) >> 24 == 127;
-    return inet_pton(AF_INET6, url->host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+    return inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+bool
+remote_url_is_local(const remote_url *url)
+{
+    return url->host == NULL || remote_host_is_local(url->host);
 }
 
 static const char *

@@ -28,6 +28,15 @@ coat_err remote_url_parse(const char *text, remote_url *out, const char **why);
 const char *remote_url_param(const remote_url *url, const char *key);
 /** Does the host name this machine, so that nothing travels on a wire? */
 bool remote_url_is_local(const remote_url *url);
+bool remote_host_is_local(const char *host);
+
+/**
+ * Of scheme://[user@]HOST[:PORT],HOST[:PORT].../path?query, the URL with one of the hosts only.
+ * @param n    which one, from 0
+ * @param out  REMOTE_URL_MAX + 1 bytes
+ * @return false: there is none, or the URL is too long
+ */
+bool remote_url_one_host(const char *text, size_t n, char *out);
 
 /**
  * Read a secret from the first line of a file that only its owner, we or root, may read.
