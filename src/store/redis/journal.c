@@ -10,6 +10,51 @@
 
 #include <stdlib.h>
 
+static size_t
+sum_of(const coat_handle *handle)
+{
+    uint64_t sum =
+        coat_load64(handle->bytes) * 0x9e3779b97f4a7c15U ^ coat_load64(handle->bytes + 8);
+
+    return (size_t)(sum * 0x9e3779b97f4a7c15U >> 48);
+}
+
+/** @return false: out of memory */
+static bool
+make(redis_journal *j)
+{
+    if (j->ring == NULL)
+        j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
+    if (j->heads == NULL)
+        j->heads = calloc(REDIS_JOURNAL_HEADS, sizeof *j->heads);
+    return j->ring != NULL && j->heads != NULL;
+}
+
+void
+redis_journal_forget(const redis_link *link, const coat_handle *handle)
+{
+    redis_store *store = redis_home(redis_store_of(link));
+    redis_journal *j = &store->journal;
+    uint64_t below = UINT64_MAX;
+    size_t at;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    at = j->heads != NULL ? j->heads[sum_of(handle)] : 0;
+    while (at != 0) {
+        redis_ended *ended = &j->ring[at - 1];
+
+        /* What a chain leads to may have given way to what came later. */
+        if (ended->number >= below)
+            break;
+        below = ended->number;
+        if (!ended->is_owner &&
+            memcmp(ended->handle.bytes, handle->bytes, sizeof handle->bytes) == 0)
+            ended->when_ms = INT64_MIN;
+        at = ended->before;
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
 bool
 redis_journal_add(const redis_link *link, const redis_ended *ended)
 {
@@ -22,9 +67,7 @@ redis_journal_add(const redis_link *link, const redis_ended *ended)
     /* A node's last era ends under this mutex, before its successor hears the journal: so what
      * a node has acknowledged is either in it by then, or was not acknowledged. */
     serves = node->cluster == NULL || redis_fit(&link->base);
-    if (serves && j->ring == NULL)
-        j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
-    if (serves && j->ring != NULL) {
+    if (serves && make(j)) {
         /* When it is full, the oldest gives way. */
         size_t at = (j->first + j->count) % REDIS_JOURNAL_MAX;
 
@@ -34,6 +77,12 @@ redis_journal_add(const redis_link *link, const redis_ended *ended)
             j->count++;
         j->ring[at] = *ended;
         j->ring[at].when_ms = now_ms;
+        j->ring[at].number = ++j->number;
+        j->ring[at].before = 0;
+        if (!ended->is_owner) {
+            j->ring[at].before = j->heads[sum_of(&ended->handle)];
+            j->heads[sum_of(&ended->handle)] = (uint16_t)(at + 1);
+        }
     }
     pthread_mutex_unlock(&store->remote.mutex);
     return serves;
@@ -43,6 +92,7 @@ void
 redis_journal_free(redis_journal *journal)
 {
     free(journal->ring);
+    free(journal->heads);
 }
 
 /** The next entry from `index` on that is young enough. */
@@ -73,7 +123,7 @@ redis_journal_replay(redis_link *link)
     pthread_mutex_lock(&store->remote.mutex);
     /* What was a replica for a while is another server: it has what its primary had. */
     known = memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0 &&
-            store->replayed_epoch == link->view.own_epoch;
+            memcmp(store->replayed_as, link->history, REDIS_RUN_ID) == 0;
     pthread_mutex_unlock(&store->remote.mutex);
     while (!known && entry_at(redis_home(store), &index, &ended))
         if (redis_cluster_claims(link, &ended) && redis_say_ended(link, &ended) != COAT_OK)
@@ -90,6 +140,6 @@ redis_journal_replayed(redis_link *link)
 
     pthread_mutex_lock(&store->remote.mutex);
     memcpy(store->replayed, link->run_id, REDIS_RUN_ID);
-    store->replayed_epoch = link->view.own_epoch;
+    memcpy(store->replayed_as, link->history, REDIS_RUN_ID);
     pthread_mutex_unlock(&store->remote.mutex);
 }
