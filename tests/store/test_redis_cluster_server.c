@@ -75,6 +75,19 @@ load_quickly(uint64_t owner, uint64_t serial)
     return coat_store_run(lane, &req);
 }
 
+static coat_err
+until_answered(coat_op op, uint64_t owner, uint64_t serial)
+{
+    coat_err err = COAT_STORE_DOWN;
+
+    for (int i = 0; i < FIXTURE_PATIENCE && err == COAT_STORE_DOWN; i++) {
+        err = op == COAT_OP_INSERT ? sign_in(lane, owner, serial, 10)
+                                   : run_op(lane, op, owner, serial);
+        server_sleep();
+    }
+    return err;
+}
+
 /* ---- URLs ---- */
 
 static void
@@ -260,7 +273,7 @@ drill_and_move(drill *drills, int *at)
 static void
 settle(drill *d)
 {
-    CHECK_ERR(run_op(d->lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+    CHECK_ERR(until_answered(COAT_OP_SWEEP, 0, 0), COAT_OK);
     d->timeout_ms = PATIENCE_MS;
     for (uint64_t s = 0; s < DRILL_SESSIONS && d->fault == NULL; s++) {
         if (d->sessions[s].undecided)
@@ -287,7 +300,7 @@ slots_move(void)
                             .owner = owner_at(i, 1),
                             .rng = {77 + (uint64_t)i},
                             .ahead_ms = &unused_ms,
-                            .steps = (uint64_t)test_scaled(20000, 400),
+                            .steps = (uint64_t)test_scaled(20000, 150),
                             .timeout_ms = 2000};
         at[i] = i;
         REQUIRE_OK(coat_lane_open(store, NULL, &drills[i].lane));
@@ -330,20 +343,20 @@ half_moved(void)
     (void)snprintf(line, sizeof line, "CLUSTER SETSLOT %u MIGRATING %s", slot, nodes.ids[1]);
     node_must(&nodes.nodes[0], line, "+OK");
     CHECK(move_keys(&nodes.nodes[0], nodes.ports[1], slot));
-    for (uint64_t serial = 1; serial <= 30; serial++) {
+    for (uint64_t serial = 1; serial <= 30; serial += 5) {
         req = session_req(COAT_OP_LOAD, owner, serial);
-        req.timeout_ms = 20;
+        req.timeout_ms = 100;
         err = coat_store_run(lane, &req);
         CHECK(err == COAT_OK || err == COAT_STORE_DOWN);
     }
     req = session_req(COAT_OP_REMOVE, owner, 1);
-    req.timeout_ms = 20;
+    req.timeout_ms = 100;
     CHECK_ERR(coat_store_run(lane, &req), COAT_STORE_DOWN);
     req = session_req(COAT_OP_REMOVE_OWNER, owner, 0);
-    req.timeout_ms = 20;
+    req.timeout_ms = 100;
     CHECK_ERR(coat_store_run(lane, &req), COAT_STORE_DOWN);
     req = session_req(COAT_OP_END_ALL, 0, 0);
-    req.timeout_ms = 200;
+    req.timeout_ms = 600;
     CHECK_ERR(coat_store_run(lane, &req), COAT_STORE_DOWN);
     req = session_req(COAT_OP_LOAD, owner_at(2, 1), 1);
     CHECK_ERR(coat_store_run(lane, &req), COAT_NO_SESSION); /* others are not concerned */
@@ -353,7 +366,7 @@ half_moved(void)
     node_must(&nodes.nodes[1], line, "+OK");
     node_must(&nodes.nodes[0], line, "+OK");
     /* The refused REMOVE_OWNER has not taken place; END_ALL has begun, and SWEEP ends it. */
-    CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+    CHECK_ERR(until_answered(COAT_OP_SWEEP, 0, 0), COAT_OK);
     for (uint64_t serial = 1; serial <= 30; serial++)
         CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, serial), COAT_NO_SESSION);
     CHECK_ERR(sign_in(lane, owner, 100, 10), COAT_OK);
@@ -450,19 +463,6 @@ lagging_replica(void)
     for (int i = 0; i < 20; i++)
         CHECK_ERR(load_quickly(live, 1), COAT_OK);
     end();
-}
-
-static coat_err
-until_answered(coat_op op, uint64_t owner, uint64_t serial)
-{
-    coat_err err = COAT_STORE_DOWN;
-
-    for (int i = 0; i < FIXTURE_PATIENCE && err == COAT_STORE_DOWN; i++) {
-        err = op == COAT_OP_INSERT ? sign_in(lane, owner, serial, 10)
-                                   : run_op(lane, op, owner, serial);
-        server_sleep();
-    }
-    return err;
 }
 
 /** There and back, without waiting for what has not been replicated: what comes to serve again

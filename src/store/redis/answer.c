@@ -52,6 +52,8 @@ redis_finish(redis_link *link, coat_store_req *req, coat_err result)
         redis_fail(link, "another server serves now");
         return;
     }
+    if (result == COAT_OK && req->op == COAT_OP_INSERT && req->space == COAT_SPACE_SESSION)
+        redis_journal_forget(link, &req->address);
     remote_note_good(&redis_store_of(link)->remote);
     remote_answer(req);
 }

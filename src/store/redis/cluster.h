@@ -26,8 +26,10 @@ enum {
     CLUSTER_TRIES_MAX = 32, /* of a request that its slot's node has refused */
     CLUSTER_PACE_MS = 5,    /* between such tries, at first */
     CLUSTER_PACE_MOST_MS = 50,
-    CLUSTER_LOOK_MS = 100,       /* how often nodes are asked who serves, while one is away */
-    CLUSTER_CALM_MS = 1000,      /* how often it is looked whether one is */
+    CLUSTER_LEAST_MS = 20,  /* left for one: else it is late, which is held against its node */
+    CLUSTER_LOOK_MS = 100,  /* how often nodes are asked who serves, while one is away */
+    CLUSTER_CALM_MS = 1000, /* how often it is looked whether one is */
+    CLUSTER_SEEDS_MS = 500, /* nobody answers: then those of the URL are asked */
     CLUSTER_DARK_MS = 10 * 1000, /* nobody answers: what comes then may be another cluster */
     CLUSTER_GROUP = 16,          /* buckets that a SWEEP works on at a time */
 };

@@ -73,8 +73,7 @@ take_state(redis_link *link, const resp_reply *reply)
     redis_view *view = &link->view;
 
     if (reply->type != RESP_STRING ||
-        !read_number(reply->text, "cluster_current_epoch", &view->epoch) ||
-        !read_number(reply->text, "cluster_my_epoch", &view->own_epoch)) {
+        !read_number(reply->text, "cluster_current_epoch", &view->epoch)) {
         redis_fail(link, "it is no node of a cluster, or the user may not CLUSTER INFO");
         return false;
     }

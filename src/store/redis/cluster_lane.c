@@ -112,7 +112,7 @@ close_seat(cluster_lane *lane, uint32_t i)
     pthread_mutex_unlock(&cluster->home.remote.mutex);
 }
 
-/** Take over who serves, and connect to whoever is new. */
+/** Take over who serves; connections are made when they are first needed. */
 static void
 sync_seats(cluster_lane *lane)
 {
@@ -131,9 +131,6 @@ sync_seats(cluster_lane *lane)
         lane->seats[i].seed = cluster->seats[i]->seed;
     }
     pthread_mutex_unlock(&cluster->home.remote.mutex);
-    for (uint32_t i = 0; i < lane->seat_count; i++)
-        if (lane->seats[i].named)
-            open_seat(lane, i);
     pace(lane, CLUSTER_PACE_MS); /* and leave who was */
 }
 
@@ -150,29 +147,12 @@ is_ready(const lane_seat *at)
     return false;
 }
 
-/**
- * Those of the URL are needed only while no other answers. Not called from within a callback of
- * a node's: what is closed here may be what calls.
- */
+/** Since when nobody answers who is asked. */
 static void
-choose_seats(cluster_lane *lane, int64_t now_ms)
+note_dark(cluster_lane *lane, bool dark, int64_t now_ms)
 {
     redis_cluster *cluster = cluster_of_lane(lane);
-    bool dark = true, away = lane->seat_count == 0 || lane->generation == 0;
 
-    for (uint32_t i = 0; i < lane->seat_count; i++) {
-        bool ready = is_ready(&lane->seats[i]);
-
-        dark = dark && !ready;
-        away = away || (lane->seats[i].named && !ready);
-    }
-    for (uint32_t i = 0; i < lane->seat_count; i++) {
-        if (lane->seats[i].named || (lane->seats[i].seed && dark))
-            open_seat(lane, i);
-        else
-            close_seat(lane, i);
-    }
-    lane->trouble = away;
     if (!dark) {
         lane->dark_ms = 0;
     } else if (lane->dark_ms == 0) {
@@ -184,6 +164,53 @@ choose_seats(cluster_lane *lane, int64_t now_ms)
         cluster->epoch = 0;
         pthread_mutex_unlock(&cluster->home.remote.mutex);
     }
+}
+
+typedef struct lane_view {
+    bool dark;  /* nobody answers */
+    bool away;  /* or not everybody who is asked does */
+    bool known; /* who serves */
+} lane_view;
+
+static lane_view
+look_at_seats(const cluster_lane *lane)
+{
+    lane_view v = {.dark = true, .away = lane->generation == 0 || lane->doubtful};
+
+    for (uint32_t i = 0; i < lane->seat_count; i++) {
+        const lane_seat *at = &lane->seats[i];
+        bool ready = is_ready(at);
+
+        v.dark = v.dark && !ready;
+        v.known = v.known || at->named;
+        v.away = v.away || (at->named && at->lane != NULL && !ready);
+    }
+    return v;
+}
+
+/**
+ * Who serves no more is left. If nobody answers, all who are known are asked who serves, and
+ * after a while those of the URL. Not called from within a callback of a node's: what is closed
+ * here may be what calls.
+ */
+static void
+choose_seats(cluster_lane *lane, int64_t now_ms)
+{
+    lane_view v = look_at_seats(lane);
+    bool seeds;
+
+    note_dark(lane, v.dark && v.away, now_ms);
+    seeds = (!v.known && v.away) ||
+            (lane->dark_ms != 0 && now_ms - lane->dark_ms >= CLUSTER_SEEDS_MS);
+    for (uint32_t i = 0; i < lane->seat_count; i++) {
+        const lane_seat *at = &lane->seats[i];
+
+        if ((at->named && v.dark && v.away) || (at->seed && seeds))
+            open_seat(lane, i);
+        else if (!at->named)
+            close_seat(lane, i);
+    }
+    lane->trouble = v.away;
 }
 
 /* ---- sending ---- */
@@ -203,8 +230,13 @@ put_aside(cluster_part *part)
     cluster_lane *lane = part->lane;
     int64_t wait_ms = (int64_t)CLUSTER_PACE_MS << (part->tries < 4 ? part->tries : 4);
 
-    part->next_ms =
-        now_of(lane) + (wait_ms < CLUSTER_PACE_MOST_MS ? wait_ms : CLUSTER_PACE_MOST_MS);
+    if (wait_ms > CLUSTER_PACE_MOST_MS)
+        wait_ms = CLUSTER_PACE_MOST_MS;
+    if (part->tries > 0 && part->deadline_ms - now_of(lane) < wait_ms + CLUSTER_LEAST_MS) {
+        end(part, COAT_STORE_DOWN);
+        return;
+    }
+    part->next_ms = now_of(lane) + wait_ms;
     if (part->next_ms > part->deadline_ms)
         part->next_ms = part->deadline_ms;
     part->next = NULL;
@@ -223,6 +255,8 @@ cluster_send(cluster_part *part)
     sync_seats(lane);
     part->again = false;
     seat = part->kind == PART_REQUEST ? lane->seat_of[part->bucket] : part->seat;
+    if (seat < lane->seat_count)
+        open_seat(lane, seat);
     if (lane->closing) {
         end(part, COAT_CANCELLED);
     } else if (left_ms <= 0) {

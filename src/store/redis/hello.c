@@ -165,6 +165,15 @@ redis_info_wrong(coat_span info, bool in_cluster, char *run_id_out)
     return wrong;
 }
 
+/** In a cluster a process can serve, follow for a while, and serve again. */
+static void
+take_history(redis_link *link, coat_span id)
+{
+    memset(link->history, 0, sizeof link->history);
+    if (redis_store_of(link)->cluster != NULL && id.len == sizeof link->history)
+        memcpy(link->history, id.ptr, id.len);
+}
+
 static bool
 take_info(redis_link *link, coat_span info)
 {
@@ -175,6 +184,7 @@ take_info(redis_link *link, coat_span info)
         redis_fail(link, wrong);
         return false;
     }
+    take_history(link, redis_info_field(info, "master_replid"));
     copy_text(link->policy, sizeof link->policy, redis_info_field(info, "maxmemory_policy"));
     link->aof = coat_span_is(redis_info_field(info, "aof_enabled"), COAT_LIT("1"));
     return true;

@@ -13,6 +13,51 @@
 
 #include <stdlib.h>
 
+static size_t
+sum_of(const coat_handle *handle)
+{
+    uint64_t sum =
+        coat_load64(handle->bytes) * 0x9e3779b97f4a7c15U ^ coat_load64(handle->bytes + 8);
+
+    return (size_t)(sum * 0x9e3779b97f4a7c15U >> 48);
+}
+
+/** @return false: out of memory */
+static bool
+make(redis_journal *j)
+{
+    if (j->ring == NULL)
+        j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
+    if (j->heads == NULL)
+        j->heads = calloc(REDIS_JOURNAL_HEADS, sizeof *j->heads);
+    return j->ring != NULL && j->heads != NULL;
+}
+
+void
+redis_journal_forget(const redis_link *link, const coat_handle *handle)
+{
+    redis_store *store = redis_home(redis_store_of(link));
+    redis_journal *j = &store->journal;
+    uint64_t below = UINT64_MAX;
+    size_t at;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    at = j->heads != NULL ? j->heads[sum_of(handle)] : 0;
+    while (at != 0) {
+        redis_ended *ended = &j->ring[at - 1];
+
+        /* What a chain leads to may have given way to what came later. */
+        if (ended->number >= below)
+            break;
+        below = ended->number;
+        if (!ended->is_owner &&
+            memcmp(ended->handle.bytes, handle->bytes, sizeof handle->bytes) == 0)
+            ended->when_ms = INT64_MIN;
+        at = ended->before;
+    }
+    pthread_mutex_unlock(&store->remote.mutex);
+}
+
 bool
 redis_journal_add(redis_link *link, const redis_ended *ended)
 {
@@ -23,9 +68,7 @@ redis_journal_add(redis_link *link, const redis_ended *ended)
 
     pthread_mutex_lock(&store->remote.mutex);
     serves = redis_fit(&link->base);
-    if (serves && j->ring == NULL)
-        j->ring = calloc(REDIS_JOURNAL_MAX, sizeof *j->ring);
-    if (serves && j->ring != NULL) {
+    if (serves && make(j)) {
         /* When it is full, the oldest gives way. */
         size_t at = (j->first + j->count) % REDIS_JOURNAL_MAX;
 
@@ -35,7 +78,12 @@ redis_journal_add(redis_link *link, const redis_ended *ended)
             j->count++;
         j->ring[at] = *ended;
         j->ring[at].when_ms = now_ms;
-        j->added++;
+        j->ring[at].number = ++j->added;
+        j->ring[at].before = 0;
+        if (!ended->is_owner) {
+            j->ring[at].before = j->heads[sum_of(&ended->handle)];
+            j->heads[sum_of(&ended->handle)] = (uint16_t)(at + 1);
+        }
     }
     pthread_mutex_unlock(&store->remote.mutex);
     return serves;
@@ -45,6 +93,7 @@ void
 redis_journal_free(redis_journal *journal)
 {
     free(journal->ring);
+    free(journal->heads);
 }
 
 /** The next entry from number `next` on that is young enough. */
@@ -75,7 +124,7 @@ redis_journal_heard(const redis_link *link)
 
     /* What was a replica for a while is another server: it has what its primary had. */
     return (memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0 &&
-            store->replayed_epoch == link->view.own_epoch) ||
+            memcmp(store->replayed_as, link->history, REDIS_RUN_ID) == 0) ||
            link->told == redis_home(store)->journal.added;
 }
 

@@ -46,6 +46,7 @@ enum {
     REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
     REDIS_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP script looks at */
     REDIS_JOURNAL_MAX = 16384,
+    REDIS_JOURNAL_HEADS = 65536,
     REDIS_JOURNAL_MS = 120 * 1000,
     REDIS_BUCKET_PREFIX_MAX = REDIS_PREFIX_MAX + 16, /* of a bucket of a cluster */
     REDIS_SLACK_MS = 3600 * 1000, /* the server forgets what has expired this much later */
@@ -84,12 +85,15 @@ typedef struct redis_ended {
     uint64_t epoch;     /* is_owner: the one that ended them */
     int64_t raised_ms;  /* the request's clock */
     int64_t when_ms;    /* monotonic */
+    uint64_t number;    /* the journal's own: entries are counted, */
+    uint16_t before;    /* and those of a check sum are a chain */
 } redis_ended;
 
 typedef struct redis_journal {
     redis_ended *ring; /* REDIS_JOURNAL_MAX, once there is something */
+    uint16_t *heads;   /* REDIS_JOURNAL_HEADS: by check sum of a session, its last entry + 1 */
     size_t first, count;
-    uint64_t added; /* so far */
+    uint64_t added; /* so far; the number of the last entry */
 } redis_journal;
 
 /** How far SWEEP has come; and epochs that no session and no sign-in depends on any more. */
@@ -133,13 +137,14 @@ typedef struct redis_store {
     bool doubts_lost; /* there were more: SWEEP can promise nothing any more */
     redis_sweeper sweeper;
     redis_journal journal;
-    char replayed[REDIS_RUN_ID]; /* the server that has heard the journal */
-    uint64_t replayed_epoch;     /* of a cluster: as which one since its last promotion */
-    char run_id[REDIS_RUN_ID];   /* of the server that notice is about */
-    char notice[400];            /* what is unsuitable about it */
-    char trouble[200];           /* why there is no connection */
-    char serving[REDIS_RUN_ID];  /* the current server; zeros: none */
-    redis_place serving_at;      /* if sentinels have named it */
+    char replayed[REDIS_RUN_ID];    /* the server that has heard the journal */
+    char replayed_as[REDIS_RUN_ID]; /* its history of replication then: a promotion begins
+                                     * another */
+    char run_id[REDIS_RUN_ID];      /* of the server that notice is about */
+    char notice[400];               /* what is unsuitable about it */
+    char trouble[200];              /* why there is no connection */
+    char serving[REDIS_RUN_ID];     /* the current server; zeros: none */
+    redis_place serving_at;         /* if sentinels have named it */
     struct redis_watch *watches;
     char watching[120]; /* what is wrong with watching it */
 } redis_store;
@@ -153,12 +158,12 @@ redis_home(redis_store *part)
 /** What a node of a cluster says of itself. */
 typedef struct redis_view {
     char id[41];
-    bool ok;                   /* it serves: most of the cluster can be reached */
-    bool full_coverage;        /* it does not when any slot is not served */
-    bool reads_when_down;      /* it answers though others may have taken over */
-    uint64_t epoch, own_epoch; /* the cluster's, its own: they rise with each promotion */
-    uint8_t claims[32];        /* bits: the buckets it has */
-    uint16_t greeting;         /* the bucket that its format is asked for */
+    bool ok;              /* it serves: most of the cluster can be reached */
+    bool full_coverage;   /* it does not when any slot is not served */
+    bool reads_when_down; /* it answers though others may have taken over */
+    uint64_t epoch;       /* of the cluster: it rises with each promotion */
+    uint8_t claims[32];   /* bits: the buckets it has */
+    uint16_t greeting;    /* the bucket that its format is asked for */
 } redis_view;
 
 /** What a reply that is due belongs to. */
@@ -190,7 +195,7 @@ typedef struct redis_link {
     uint64_t number;     /* of the last request; begins at random */
     uint64_t client;
     char shas[SCRIPT_COUNT][41]; /* by which the server knows our scripts */
-    char run_id[REDIS_RUN_ID];
+    char run_id[REDIS_RUN_ID], history[REDIS_RUN_ID];
     char appendfsync[16], save[16];
     bool aof, may_kill;
     char policy[32], min_replicas[16];
@@ -278,6 +283,8 @@ coat_span redis_script_body(redis_script script);
 /** Note what this link's server has acknowledged. @return false: it serves no more, and its
  * word counts no more */
 bool redis_journal_add(redis_link *link, const redis_ended *ended);
+/** A session was put where one was ended: that end must not be said again. */
+void redis_journal_forget(const redis_link *link, const coat_handle *handle);
 void redis_journal_free(redis_journal *journal);
 /** Queue what this server has not heard of the journal. @return false: out of memory */
 bool redis_journal_replay(redis_link *link);

@@ -88,7 +88,7 @@ redis_admit(redis_link *link)
     admitted = redis_journal_heard(link) && turn_to(store, link->run_id, &link->place);
     if (admitted) {
         memcpy(store->replayed, link->run_id, REDIS_RUN_ID);
-        store->replayed_epoch = link->view.own_epoch;
+        memcpy(store->replayed_as, link->history, REDIS_RUN_ID);
     }
     link->era = atomic_load(&store->era);
     unlock_both(store);
