@@ -1,48 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two machines on two memcached servers, real ones, started here; accounts in LMDB.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Daemon, Jar, build, run, until } from './lib.mjs';
+import { Daemon, Jar, run, until } from './lib.mjs';
+import { Memcached, modules, only, usable } from './memcached.mjs';
 import { status } from './routes.mjs';
-
-const modules = path.join(build, 'src/store');
-const usable = existsSync(path.join(modules, 'store-memcached.so')) &&
-  spawnSync('memcached', ['-V']).status === 0;
-const only = usable ? {} : { skip: 'no memcached, or built without OpenSSL' };
-
-class Memcached {
-  constructor(dir, name) {
-    this.socket = path.join(dir, name);
-  }
-
-  async up() {
-    this.child = spawn('memcached', ['-u', 'root', '-s', this.socket, '-t', '1'], { stdio: 'ignore' });
-    await until('memcached answers', () => this.ask('version').then((text) => text.startsWith('VERSION'), () => false));
-  }
-
-  ask(line) {
-    return new Promise((resolve, reject) => {
-      const socket = net.connect(this.socket, () => socket.write(`${line}\r\n`));
-      socket.on('data', (data) => { socket.destroy(); resolve(data.toString()); });
-      socket.on('error', reject);
-    });
-  }
-
-  down() {
-    return new Promise((resolve) => {
-      if (!this.child) return resolve();
-      this.child.on('exit', resolve);
-      this.child.kill('SIGKILL');
-      this.child = null;
-      rmSync(this.socket, { force: true });
-    });
-  }
-}
 
 const dir = mkdtempSync(path.join(tmpdir(), 'coat-memcached-'));
 const servers = [new Memcached(dir, 'one'), new Memcached(dir, 'two')];

@@ -1,63 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two machines on one PostgreSQL: a real server, started here, and daemons in folders of their own.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Daemon, Jar, build, run, until } from './lib.mjs';
+import { Daemon, Jar, run, until } from './lib.mjs';
+import { Server, bin, nobody, only, usable } from './postgresql.mjs';
 import { status } from './routes.mjs';
-
-const modules = path.join(build, 'src/store');
-const versions = existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql').map(Number).filter((n) => n >= 14) : [];
-const bin = versions.length ? `/usr/lib/postgresql/${Math.max(...versions)}/bin/` : '';
-const usable = existsSync(path.join(modules, 'store-postgresql.so')) &&
-  spawnSync(`${bin}postgres`, ['--version']).status === 0;
-const only = usable ? {} : { skip: 'no PostgreSQL server, or built without libpq' };
-
-// The server does not run as root.
-const nobody = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {};
-
-class Server {
-  constructor() {
-    this.dir = mkdtempSync(path.join(tmpdir(), 'coat-pg-'));
-    if (nobody.uid) chownSync(this.dir, nobody.uid, nobody.gid);
-    // Readable for the daemon's own user, should it have one.
-    chmodSync(this.dir, 0o755);
-  }
-
-  make() {
-    execFileSync(`${bin}initdb`, ['--no-sync', '-E', 'UTF8', '--locale=C', '-A', 'trust', '-U', 'postgres', '-D', `${this.dir}/d`],
-      { stdio: 'ignore', cwd: this.dir, ...nobody });
-  }
-
-  sql(text, db = 'coatcheck') {
-    return execFileSync(`${bin}psql`, ['-qAtX', '-h', this.dir, '-U', 'postgres', '-d', db, '-c', text],
-      { encoding: 'utf8', cwd: this.dir, stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-  }
-
-  async up(db = 'coatcheck') {
-    this.child = spawn(`${bin}postgres`, ['-D', `${this.dir}/d`, '-k', this.dir, '-c', 'listen_addresses='],
-      { stdio: 'ignore', cwd: this.dir, ...nobody });
-    await until('postgres answers', async () => {
-      try { return this.sql('SELECT 1', db) === '1'; } catch { return false; }
-    });
-  }
-
-  down(signal = 'SIGINT') {
-    return new Promise((resolve) => {
-      if (!this.child) return resolve();
-      this.child.on('exit', resolve);
-      this.child.kill(signal);
-      this.child = null;
-    });
-  }
-
-  config() {
-    return `store:\n  url: postgresql+unix:${this.dir}\n  modules: ${modules}\n`;
-  }
-}
 
 const server = new Server();
 let a, b;
