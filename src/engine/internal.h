@@ -161,6 +161,8 @@ void coat_engine_epoch(coat_engine *engine, uint64_t epoch_global);
 
 /* ---- trust.c ---- */
 bool coat_engine_is_trusted(coat_engine *engine);
+/** Send the task's request, if the store may be used; else it is answered STORE_DOWN. */
+void coat_trust_submit(coat_task *task);
 
 /* ---- events.c ---- */
 void coat_report(const coat_task *task, coat_event_type type, const char *reason,

@@ -168,13 +168,7 @@ coat_task_submit(coat_task *task, coat_step next)
         return;
     }
     task->state = COAT_TASK_WAITING;
-    if (!coat_engine_is_trusted(task->desk->engine)) {
-        task->req.result = COAT_STORE_DOWN;
-        coat_note_store(task, COAT_STORE_DOWN);
-        task->state = COAT_TASK_READY;
-        return;
-    }
-    coat_store_submit(task->desk->lane, &task->req);
+    coat_trust_submit(task);
 }
 
 void

@@ -6,12 +6,12 @@
 
 /**
  * May the store be used? One that is shared can be moved to another one by a daemon elsewhere
- * (store/move.h), which waits until nobody uses it any more. Once this was called, with
- * whatever time, requests of all desks are answered STORE_DOWN without asking, unless the last
- * call was less than its time ago. Never called: they are asked.
+ * (store/move.h), which waits until nobody uses it any more. Once this was called, a desk sends
+ * nothing to the store unless it was seen less than that time ago that it may be used: it looks
+ * itself before, if the time is over. Never called: it need not look.
  *
  * @param since_ms  coat_engine_mono_ms() of before the store was asked whether it may be used
- * @param for_ms  0: not any more
+ * @param for_ms  0: look first
  * Threads: any.
  */
 void coat_engine_trust(coat_engine *engine, int64_t since_ms, int64_t for_ms);
