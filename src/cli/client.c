@@ -285,6 +285,9 @@ static const struct {
     {"invalid", "the name, the roles or the hash cannot be used"},
     {"audit_not_writable", "the audit log cannot be written, so nothing is changed"},
     {"store_full", "the store is full"},
+    {"same_store", "source and target are the same store"},
+    {"other_store", "the daemon that runs uses another store than that of --from"},
+    {"other_copy", "a copy into another store goes on already: it ends when the daemon ends"},
 };
 
 int

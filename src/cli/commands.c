@@ -48,6 +48,13 @@ const coat_command coat_commands[] = {
     {"keys rotate", "", "Make a new key of the installation", "",
      "Nobody is signed out: the former key stays valid until the next rotation.\n",
      coat_cmd_keys_rotate},
+    {"store copy", "", "Move everything to another store, while serving",
+     "--to=URL|--from=URL|--sessions-only",
+     "The daemon copies its store and keeps the copy in step; then set store.url and restart\n"
+     "it. Where no daemon runs, all of it is done at once. --from is the store, if store.url\n"
+     "names the target already. Nobody is signed out; what was cut off can be begun again.\n"
+     "--sessions-only leaves accounts where they are: accounts.url must name them.\n",
+     coat_cmd_store_copy},
     {"store migrate", "", "Bring the tables of a PostgreSQL store to this version", "--url=URL",
      "Makes them, the first time. --url is the store as a role that may do so, if that of\n"
      "store.url may not. What holds locks does so for less than a second; daemons of the\n"

@@ -24,6 +24,7 @@ int coat_cmd_session_end_all(const coat_args *args);
 int coat_cmd_config_check(const coat_args *args);
 int coat_cmd_config_show(const coat_args *args);
 int coat_cmd_keys_rotate(const coat_args *args);
+int coat_cmd_store_copy(const coat_args *args);
 int coat_cmd_store_migrate(const coat_args *args);
 int coat_cmd_reload(const coat_args *args);
 int coat_cmd_status(const coat_args *args);

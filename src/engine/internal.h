@@ -56,7 +56,8 @@ struct coat_engine {
     uint64_t fold_at; /* next slot that folding looks at; of whoever keeps house */
     pthread_mutex_t blocking_mutex;
     coat_desk *blocking;
-    struct coat_shared *shared; /* NULL: nobody else changes sessions */
+    struct coat_shared *shared;     /* NULL: nobody else changes sessions */
+    _Atomic int64_t trust_until_ms; /* trust.h; 0: always */
 };
 
 typedef struct coat_task coat_task;
@@ -157,6 +158,11 @@ void coat_setup_drop(coat_setup *setup);
 /** The policy to judge by: the configured one at the highest global epoch seen. */
 coat_policy coat_engine_policy(coat_engine *engine, const coat_setup *setup);
 void coat_engine_epoch(coat_engine *engine, uint64_t epoch_global);
+
+/* ---- trust.c ---- */
+bool coat_engine_is_trusted(coat_engine *engine);
+/** Send the task's request, if the store may be used; else it is answered STORE_DOWN. */
+void coat_trust_submit(coat_task *task);
 
 /* ---- events.c ---- */
 void coat_report(const coat_task *task, coat_event_type type, const char *reason,

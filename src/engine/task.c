@@ -168,7 +168,7 @@ coat_task_submit(coat_task *task, coat_step next)
         return;
     }
     task->state = COAT_TASK_WAITING;
-    coat_store_submit(task->desk->lane, &task->req);
+    coat_trust_submit(task);
 }
 
 void

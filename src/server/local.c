@@ -105,7 +105,7 @@ coat_local_open(const coat_config_input *input, coat_local **out, char *message,
             return COAT_OK;
         }
         coat_http_server_free(local->http);
-        coat_process_close(&local->process);
+        (void)coat_process_close(&local->process);
     }
     coat_log_free(local->log);
     free(local);
@@ -127,7 +127,7 @@ coat_local_close(coat_local *local)
     coat_http_server_join(local->http);
     coat_http_server_free(local->http);
     (void)unlink(coat_local_socket(local));
-    coat_process_close(&local->process);
+    (void)coat_process_close(&local->process);
     coat_log_free(local->log);
     free(local);
 }

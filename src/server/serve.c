@@ -197,7 +197,8 @@ run(daemon_state *d, const sigset_t *set)
     coat_http_server_join(d->http);
     coat_http_server_free(d->http);
     lifecycle_event(d, COAT_EVENT_SERVER_STOP, NULL);
-    return COAT_EXIT_OK;
+    /* Whoever supervises it starts it anew, by the configuration of then. */
+    return atomic_load(&d->process.app.moved) ? COAT_EXIT_FAILED : COAT_EXIT_OK;
 }
 
 static coat_err
@@ -280,7 +281,8 @@ coat_serve(const coat_config_input *input)
         d->process.input = input;
         d->process.app.started_ms = coat_clock_system(NULL);
         code = run(d, &set);
-        coat_process_close(&d->process);
+        if (coat_process_close(&d->process) != COAT_OK && code == COAT_EXIT_OK)
+            code = COAT_EXIT_FAILED;
     }
     coat_log_free(d->log);
     free(d);

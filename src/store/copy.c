@@ -30,9 +30,10 @@ struct coat_copy {
     bool doubt;                     /* something sent to it was not answered */
     bool broken;                    /* what is there is not known any more */
     known_list before[SPACES], now; /* of the last pass, of this one */
-    size_t space, next;             /* where this pass is; next of before[space] */
-    bool begun;                     /* the pass has compared the global epochs */
-    bool has_cursor;                /* of the slice to come */
+    size_t spaces;
+    size_t space, next; /* where this pass is; next of before[space] */
+    bool begun;         /* the pass has compared the global epochs */
+    bool has_cursor;    /* of the slice to come */
     coat_handle cursor;
     uint64_t epoch_global;            /* of the source, as the target has it */
     uint64_t unreadable_from;         /* the source's count when the pass began */
@@ -137,7 +138,7 @@ look_at_target(coat_copy *copy)
     coat_err err = COAT_OK;
 
     if ((coat_store_caps_of(copy->to->store) & COAT_CAP_CACHE) == 0)
-        for (size_t i = 0; i < SPACES && err == COAT_OK; i++)
+        for (size_t i = 0; i < copy->spaces && err == COAT_OK; i++)
             err = look_through(copy, i);
     return err;
 }
@@ -395,7 +396,7 @@ coat_copy_step(coat_copy *copy, bool *complete)
         err = begin_pass(copy);
     if (err == COAT_OK)
         err = slice(copy);
-    if (err == COAT_OK && copy->space == SPACES) {
+    if (err == COAT_OK && copy->space == copy->spaces) {
         end_pass(copy);
         *complete = true;
     }
@@ -417,8 +418,8 @@ coat_copy_pass(coat_copy *copy)
 }
 
 coat_err
-coat_copy_new(coat_lane *from, coat_lane *to, coat_clock_fn clock, void *clock_ctx,
-              coat_copy **out)
+coat_copy_new(coat_lane *from, coat_lane *to, bool sessions_only, coat_clock_fn clock,
+              void *clock_ctx, coat_copy **out)
 {
     coat_copy *copy;
 
@@ -429,6 +430,7 @@ coat_copy_new(coat_lane *from, coat_lane *to, coat_clock_fn clock, void *clock_c
         return COAT_NO_MEMORY;
     copy->from = from;
     copy->to = to;
+    copy->spaces = sessions_only ? 1 : SPACES;
     copy->clock = clock;
     copy->clock_ctx = clock_ctx;
     *out = copy;

@@ -32,11 +32,12 @@ typedef struct coat_copy coat_copy;
 
 /**
  * @param from, to  borrowed until coat_copy_free
+ * @param sessions_only  accounts and counters are not copied
  * @param clock  decides nothing but how long a cache keeps what it is given
  * @retval COAT_UNSUPPORTED  the source cannot say what it holds
  */
-coat_err coat_copy_new(coat_lane *from, coat_lane *to, coat_clock_fn clock, void *clock_ctx,
-                       coat_copy **out) COAT_MUST_USE;
+coat_err coat_copy_new(coat_lane *from, coat_lane *to, bool sessions_only, coat_clock_fn clock,
+                       void *clock_ctx, coat_copy **out) COAT_MUST_USE;
 void coat_copy_free(coat_copy *copy); /* NULL is a no-op */
 
 /**

@@ -10,7 +10,7 @@
 
 #include <coatcheck/store.h>
 
-#define COAT_MARK_URL_MAX 400
+#define COAT_MARK_URL_MAX 1024
 
 typedef enum coat_mark_state {
     COAT_MARK_NONE = 0,       /* nobody copies: to be used */

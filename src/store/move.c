@@ -199,7 +199,7 @@ check_kinds(const coat_move *move, char *message, size_t cap)
     if ((coat_store_caps_of(c->from) & COAT_CAP_CACHE) != 0)
         return say(COAT_UNSUPPORTED, message, cap,
                    "this kind of store cannot say what it holds, so nothing can be copied out");
-    if ((coat_store_caps_of(c->to) & COAT_CAP_ACCOUNTS) == 0)
+    if (!c->sessions_only && (coat_store_caps_of(c->to) & COAT_CAP_ACCOUNTS) == 0)
         err = has_any(move->from, COAT_SPACE_ACCOUNT, &any);
     if (err == COAT_OK && any)
         return say(
@@ -232,8 +232,8 @@ begin(coat_move *move, char *message, size_t cap)
         (coat_store_caps_of(move->conf->to) & COAT_CAP_SHARED) != 0)
         pause_for(move, COAT_COPY_TIMEOUT_MS);
     if (err == COAT_OK)
-        err = coat_copy_new(move->from, move->to, move->conf->clock, move->conf->clock_ctx,
-                            &move->copy);
+        err = coat_copy_new(move->from, move->to, move->conf->sessions_only, move->conf->clock,
+                            move->conf->clock_ctx, &move->copy);
     return err;
 }
 

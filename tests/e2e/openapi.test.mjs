@@ -83,7 +83,8 @@ test('answers are as described: what is asked for, and what is refused', async (
     ['POST', '/v1/accounts/{name}/roles', '/v1/accounts/new/roles', {}], ['POST', '/v1/accounts/{name}/roles', '/v1/accounts/nobody/roles', { roles: [] }],
     ['POST', '/v1/accounts/{name}/disable', '/v1/accounts/new/disable'], ['POST', '/v1/accounts/{name}/disable', '/v1/accounts/nobody/disable'], ['POST', '/v1/accounts/{name}/enable', '/v1/accounts/new/enable'],
     ['POST', '/v1/accounts/{name}/enable', '/v1/accounts/nobody/enable'], ['DELETE', '/v1/accounts/{name}', '/v1/accounts/new'], ['DELETE', '/v1/accounts/{name}', '/v1/accounts/new'],
-    ['POST', '/v1/keys/rotate'], ['POST', '/v1/reload'],
+    ['POST', '/v1/keys/rotate'], ['GET', '/v1/store/copy'], ['POST', '/v1/store/copy', null, {}], ['POST', '/v1/store/copy', null, { to: 'memory:', from: 'memory:' }],
+    ['POST', '/v1/store/copy', null, { to: 'nonsense:' }], ['POST', '/v1/reload'],
   ];
   for (const [method, template, target, body] of calls) statuses.push((await check(method, template, target ?? template, body)).status);
   for (const expected of [200, 201, 204, 400, 401, 404, 409, 413, 422]) assert.ok(statuses.includes(expected), `${expected} never came: ${statuses}`);

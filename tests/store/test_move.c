@@ -253,6 +253,24 @@ refusals(void)
 }
 
 static void
+accounts_stay(void)
+{
+    world w;
+
+    setup(&w, PLAIN, COAT_CAP_CACHE);
+    w.conf.sessions_only = true;
+    add(w.user, COAT_SPACE_SESSION, 1);
+    add(w.user, COAT_SPACE_ACCOUNT, 2);
+    add(w.user, COAT_SPACE_META, 3);
+    REQUIRE_OK(begin(&w));
+    REQUIRE_OK(finish(&w));
+    CHECK(has(w.reader, COAT_SPACE_SESSION, 1));
+    CHECK(!has(w.reader, COAT_SPACE_ACCOUNT, 2) && !has(w.reader, COAT_SPACE_META, 3));
+    CHECK(has(w.user, COAT_SPACE_ACCOUNT, 2));
+    teardown(&w);
+}
+
+static void
 one_store_under_two_names(void)
 {
     world w;
@@ -416,6 +434,7 @@ main(int argc, char **argv)
     static const coat_test tests[] = {
         {"UP-4: moved: only the target is to be used, and it stays so", from_end_to_end},
         {"what cannot be moved is refused, and nothing is marked", refusals},
+        {"accounts and counters stay if they are to", accounts_stay},
         {"one store under two names is noticed", one_store_under_two_names},
         {"a target of another copy is left alone", another_ones_copy},
         {"UP-4: a copy that was killed is taken up again", taken_up_again},

@@ -32,6 +32,8 @@ void coat_admin_status(coat_http_request *req);
 void coat_admin_metrics(coat_http_request *req);
 void coat_admin_keys_rotate(coat_http_request *req);
 void coat_admin_reload(coat_http_request *req);
+void coat_admin_store_copy(coat_http_request *req);
+void coat_admin_store_copy_show(coat_http_request *req);
 void coat_admin_openapi(coat_http_request *req);
 
 #endif

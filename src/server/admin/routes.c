@@ -28,6 +28,8 @@ const coat_http_route coat_admin_routes[] = {
      coat_admin_account_disable},
     {COAT_HTTP_POST, "/v1/accounts/{name}/enable", CHANGES(NOTHING), coat_admin_account_enable},
     {COAT_HTTP_POST, "/v1/keys/rotate", CHANGES(NOTHING), coat_admin_keys_rotate},
+    {COAT_HTTP_GET, "/v1/store/copy", 0, coat_admin_store_copy_show},
+    {COAT_HTTP_POST, "/v1/store/copy", CHANGES(JSON), coat_admin_store_copy},
     {COAT_HTTP_POST, "/v1/reload", CHANGES(NOTHING), coat_admin_reload},
     {COAT_HTTP_GET, "/v1/health", 0, coat_admin_health},
     {COAT_HTTP_GET, "/v1/ready", 0, coat_admin_ready},

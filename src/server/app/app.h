@@ -24,6 +24,7 @@ typedef struct coat_app {
     coat_store *store;
     coat_store *accounts; /* the same, but for accounts.url */
     coat_http_server *server;
+    atomic_bool moved; /* the store is not to be used any more: see store/mark.h */
     _Atomic(coat_settings *) settings;
     _Atomic(const coat_meter *) meters[COAT_LOOPS_MAX]; /* of the loops, by index */
     void *loops[COAT_LOOPS_MAX]; /* freed by coat_app_loops_free: others read their meters */

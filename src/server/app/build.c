@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/app/build.h"
 
+#include "engine/trust.h"
 #include "server/app/loops.h"
 #include "server/config/files.h"
 #include "server/process/process.h"
@@ -87,6 +88,31 @@ open_stores(coat_process *p, char *message, size_t cap)
         return open_store(p, c->accounts_url, &p->app.accounts, message, cap);
     p->app.accounts = p->app.store;
     return COAT_OK;
+}
+
+/**
+ * A store that is being filled, or was moved away, is not used. One that is shared may not
+ * answer just now: then nothing is asked of it until it has said that it may be used (loops.c).
+ */
+static coat_err
+admit_store(coat_process *p, bool *known, char *message, size_t cap)
+{
+    coat_lane *lane;
+    coat_mark mark = {.state = COAT_MARK_NONE};
+    coat_err err = coat_lane_open(p->app.store, NULL, &lane);
+
+    if (err != COAT_OK)
+        return err;
+    err = coat_mark_read(lane, &mark);
+    coat_lane_close(lane);
+    *known = err == COAT_OK;
+    if (err != COAT_OK && (coat_store_caps_of(p->app.store) & COAT_CAP_SHARED) != 0)
+        return COAT_OK;
+    if (err == COAT_OK && !coat_mark_usable(mark.state)) {
+        coat_mark_explain(&mark, message, cap);
+        return COAT_INVALID;
+    }
+    return err;
 }
 
 static void
@@ -201,6 +227,7 @@ open_parts(coat_process *p, bool with_table, char *message, size_t cap)
     coat_limiter_conf limiter = {.per_minute = UNKNOWN_PER_MINUTE,
                                  .distinct_max = COAT_UNKNOWN_TOKENS_MAX};
     const coat_keys *keys = coat_app_keys(&p->app);
+    bool known = false;
     coat_err err;
 
     engine_conf(p, p->config, keys, &engine);
@@ -208,18 +235,28 @@ open_parts(coat_process *p, bool with_table, char *message, size_t cap)
         engine.table_path = NULL;
         engine.table_slots = 1024;
     }
+    err = admit_store(p, &known, message, cap);
+    if (err != COAT_OK)
+        return err;
     err = coat_engine_new(&engine, &p->app.engine);
     if (err != COAT_OK) {
         (void)snprintf(message, cap, "node table %s: %s", p->config->table_path,
                        coat_err_text(err));
         return err;
     }
+    if ((coat_store_caps_of(p->app.store) & COAT_CAP_SHARED) != 0)
+        coat_engine_trust(p->app.engine, coat_engine_mono_ms(p->app.engine),
+                          known ? COAT_MOVE_TRUST_MS : 0);
     if (with_table)
         coat_guard_table(p->app.engine);
     directory_conf(p, p->config, keys, &directory);
     err = coat_directory_new(&directory, &p->app.directory, message, cap);
     if (err == COAT_OK)
         err = coat_limiter_new(&limiter, &p->app.unknown);
+    if (err == COAT_OK) {
+        coat_config_store(p->config, &p->store_conf);
+        err = coat_moving_new(&p->app, p->store_url, &p->store_conf, &p->moving);
+    }
     return err;
 }
 
@@ -233,6 +270,7 @@ coat_process_open(coat_process *process, coat_config *config, bool with_table, c
     memset(process, 0, sizeof *process);
     (void)pthread_mutex_init(&process->lock, NULL);
     process->config = config;
+    (void)snprintf(process->store_url, sizeof process->store_url, "%s", config->store_url);
     process->app.log = log;
     process->app.rng = coat_rng_system;
     (void)snprintf(message, cap, "out of memory");
@@ -256,17 +294,19 @@ coat_process_open(coat_process *process, coat_config *config, bool with_table, c
     if (err != COAT_OK) {
         if (message[0] == '\0')
             (void)snprintf(message, cap, "start: %s", coat_err_text(err));
-        coat_process_close(process);
-        return err;
+        coat_err closed = coat_process_close(process);
+
+        return closed != COAT_OK ? closed : err;
     }
     atomic_store(&process->app.settings, settings);
     return COAT_OK;
 }
 
-void
+coat_err
 coat_process_close(coat_process *process)
 {
     coat_app *app = &process->app;
+    coat_err err;
     coat_keys *keys = (coat_keys *)(uintptr_t)atomic_load(&app->keys);
 
     coat_app_loops_free(app);
@@ -274,6 +314,9 @@ coat_process_close(coat_process *process)
     coat_directory_free(app->directory);
     coat_guard_table(NULL);
     coat_engine_free(app->engine);
+    /* Activity is folded in, and nobody uses the store any more. */
+    err = coat_moving_end(process->moving, process->input);
+    coat_moving_free(process->moving);
     if (app->accounts != app->store)
         coat_store_close(app->accounts);
     coat_store_close(app->store);
@@ -293,6 +336,7 @@ coat_process_close(coat_process *process)
     }
     coat_config_free(process->config);
     (void)pthread_mutex_destroy(&process->lock);
+    return err;
 }
 
 /* ---- changes while running ---- */

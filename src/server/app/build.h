@@ -8,6 +8,7 @@
  */
 
 #include "server/app/app.h"
+#include "server/app/moving.h"
 #include <pthread.h>
 
 #define COAT_MESSAGE_MAX 512
@@ -18,7 +19,9 @@ typedef struct coat_process {
     const coat_config_input *input; /* for reloads */
     uint8_t *pepper;
     coat_store_conf store_conf;
-    pthread_mutex_t lock; /* reload and key rotation, one at a time */
+    coat_moving *moving;                   /* to another store */
+    char store_url[COAT_MARK_URL_MAX + 1]; /* of the store in use */
+    pthread_mutex_t lock;                  /* reload and key rotation, one at a time */
     /* What was replaced stays until exit: requests may still read it. */
     struct retired *retired;
 } coat_process;
@@ -31,8 +34,9 @@ typedef struct coat_process {
  */
 coat_err coat_process_open(coat_process *process, coat_config *config, bool with_table,
                            coat_log *log, char *message, size_t cap) COAT_MUST_USE;
-/** In reverse; the log is the caller's. */
-void coat_process_close(coat_process *process);
+/** In reverse; the log is the caller's. Moving to another store ends here.
+ * @return why that was not finished, if it should have been */
+coat_err coat_process_close(coat_process *process);
 
 /** Read the configuration again; on any mistake all stays as it is. Any thread. */
 coat_err coat_process_reload(coat_process *process, char *message, size_t cap) COAT_MUST_USE;

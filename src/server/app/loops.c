@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/app/loops.h"
 
+#include "engine/trust.h"
 #include "server/app/app.h"
+#include "store/move.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
 
 enum { TICK_MS = 1000, SWEEP_EVERY_TICKS = 5 };
@@ -15,6 +19,9 @@ typedef struct loop_state {
     coat_store_req sweep; /* of the accounts' own store */
     bool sweeping;
     unsigned ticks;
+    coat_store_req mark; /* of the store of the sessions: may it be used? */
+    bool asking;
+    int64_t asked_ms;
 } loop_state;
 
 static void
@@ -37,11 +44,59 @@ sweep_accounts(loop_state *state)
     coat_store_submit(state->at.accounts, &state->sweep);
 }
 
+/** Another machine moves the store away: stop, and ask it nothing more. */
+static void
+stop_using(coat_app *app, const coat_mark *mark)
+{
+    char why[512];
+
+    coat_engine_trust(app->engine, 0, 0);
+    if (atomic_exchange(&app->moved, true))
+        return;
+    coat_mark_explain(mark, why, sizeof why);
+    coat_log_line(app->log, COAT_LOG_ERROR, "the store is not to be used any more",
+                  COAT_LOG_FIELDS(coat_log_text(COAT_LOG_F_DETAIL, why)));
+    if (app->server != NULL) /* not in a command's process */
+        (void)kill(getpid(), SIGTERM);
+}
+
+static void
+marked(coat_store_req *req)
+{
+    loop_state *state = req->ctx;
+    coat_mark mark;
+
+    state->asking = false;
+    if (req->result != COAT_OK && req->result != COAT_NO_SESSION)
+        return;
+    coat_mark_take(req, &mark);
+    if (coat_mark_usable(mark.state))
+        coat_engine_trust(state->at.app->engine, state->asked_ms, COAT_MOVE_TRUST_MS);
+    else
+        stop_using(state->at.app, &mark);
+}
+
+/** What nobody else opens cannot be moved away meanwhile. */
+static void
+ask_mark(loop_state *state)
+{
+    coat_app *app = state->at.app;
+
+    if ((coat_store_caps_of(app->store) & COAT_CAP_SHARED) == 0 || state->asking)
+        return;
+    state->asking = true;
+    state->asked_ms = coat_engine_mono_ms(app->engine);
+    state->mark = (coat_store_req){.done = marked, .ctx = state};
+    coat_mark_ask(&state->mark);
+    coat_store_submit(coat_desk_lane(state->at.desk), &state->mark);
+}
+
 static void
 tick(uv_timer_t *timer)
 {
     coat_app_loop *at = timer->data;
 
+    ask_mark((loop_state *)at);
     coat_desk_tick(at->desk);
     sweep_accounts((loop_state *)at);
 }

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store copy: asks the daemon to do it; where none runs, does it itself. */
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "store/move.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOOK_EVERY_MS = 250, SHOW_EVERY_STEPS = 20 };
+
+typedef struct progress {
+    bool json, terminal;
+    long long sessions, accounts, meta, written, removed, unreadable, passes;
+} progress;
+
+static void
+pause_ms(long ms)
+{
+    struct timespec left = {ms / 1000, ms % 1000 * 1000000};
+
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+/** A line of JSON each time, or one that is written over on a terminal, or only at the end. */
+static void
+show(const progress *p, const char *state, bool last)
+{
+    if (p->json)
+        (void)printf("{\"state\":\"%s\",\"passes\":%lld,\"sessions\":%lld,\"accounts\":%lld,"
+                     "\"meta\":%lld,\"written\":%lld,\"removed\":%lld,\"unreadable\":%lld}\n",
+                     state, p->passes, p->sessions, p->accounts, p->meta, p->written,
+                     p->removed, p->unreadable);
+    else if (p->terminal || last)
+        (void)printf("%s%s: %lld sessions, %lld accounts, %lld counters; %lld written%s",
+                     p->terminal ? "\r" : "", state, p->sessions, p->accounts, p->meta,
+                     p->written, last ? "\n" : "");
+    (void)fflush(stdout);
+    if (last && p->unreadable > 0)
+        (void)fprintf(stderr,
+                      "coatcheck: %lld entries cannot be read by this version; they stay "
+                      "in the source and were not copied\n",
+                      p->unreadable);
+}
+
+/* ---- by the daemon ---- */
+
+static void
+take(progress *p, const json_t *answer)
+{
+    const struct {
+        const char *name;
+        long long *to;
+    } fields[] = {{"sessions", &p->sessions}, {"accounts", &p->accounts},
+                  {"meta", &p->meta},         {"written", &p->written},
+                  {"removed", &p->removed},   {"unreadable", &p->unreadable},
+                  {"passes", &p->passes}};
+
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        *fields[i].to = (long long)json_integer_value(json_object_get(answer, fields[i].name));
+}
+
+/** @return -1 to go on, else an exit code */
+static int
+look(progress *p, unsigned status, const json_t *answer)
+{
+    const char *state = json_string_value(json_object_get(answer, "state"));
+    const char *to = json_string_value(json_object_get(answer, "to"));
+    bool over;
+
+    if ((status != 200 && status != 202) || state == NULL || to == NULL)
+        return coat_client_fail(status, answer, "store copy");
+    over = strcmp(state, "copying") != 0;
+    take(p, answer);
+    show(p, state, over);
+    if (!over)
+        return -1;
+    if (strcmp(state, "in_step") != 0) {
+        (void)fprintf(stderr, "coatcheck: %s\n",
+                      json_string_value(json_object_get(answer, "message")));
+        return COAT_EXIT_FAILED;
+    }
+    if (!p->json)
+        (void)printf(
+            "The daemon keeps it in step. To use it, set store.url to\n  %s\nand restart "
+            "the daemon: as it ends, it copies the rest.\n",
+            to);
+    return COAT_EXIT_OK;
+}
+
+static int
+by_daemon(coat_client *client, progress *p, const char *from, const char *to, bool sessions)
+{
+    json_t *answer = NULL, *body = json_pack("{s:s,s:b}", "to", to, "sessions_only", sessions);
+    unsigned status;
+    int code;
+
+    if (from != NULL)
+        (void)json_object_set_new(body, "from", json_string(from));
+    status = coat_client_ask(client, "POST", "/v1/store/copy", body, &answer);
+    while ((code = look(p, status, answer)) < 0) {
+        json_decref(answer);
+        pause_ms(LOOK_EVERY_MS);
+        status = coat_client_ask(client, "GET", "/v1/store/copy", NULL, &answer);
+    }
+    json_decref(answer);
+    return code;
+}
+
+/* ---- without one ---- */
+
+static void
+count(progress *p, const coat_move *move)
+{
+    const coat_copy_counts *c = coat_copy_count(coat_move_copy(move));
+
+    p->sessions = (long long)c->sessions;
+    p->accounts = (long long)c->accounts;
+    p->meta = (long long)c->meta;
+    p->written = (long long)c->written;
+    p->removed = (long long)c->removed;
+    p->unreadable = (long long)c->unreadable;
+    p->passes = c->passes;
+}
+
+static coat_err
+move(const coat_move_conf *conf, progress *p, char *message, size_t cap)
+{
+    coat_move *m = NULL;
+    bool complete = false;
+    coat_err err = coat_move_begin(conf, &m, message, cap);
+
+    if (err != COAT_OK)
+        return err;
+    for (unsigned steps = 0; err == COAT_OK && !complete; steps++) {
+        err = coat_move_step(m, &complete);
+        count(p, m);
+        if (err == COAT_OK && steps % SHOW_EVERY_STEPS == 0)
+            show(p, "copying", false);
+    }
+    if (err != COAT_OK)
+        coat_move_explain(err, message, cap);
+    else
+        err = coat_move_finish(m, message, cap);
+    count(p, m);
+    if (err == COAT_OK)
+        show(p, "moved", true);
+    coat_move_free(m);
+    return err;
+}
+
+static int
+fail(coat_err err, const char *url, const char *message)
+{
+    (void)fprintf(stderr, "coatcheck: %s%s%s\n", url != NULL ? url : "",
+                  url != NULL ? ": " : "", message[0] != '\0' ? message : coat_err_text(err));
+    return coat_err_kind_of(err) == COAT_KIND_BAD ? COAT_EXIT_CONFIG : COAT_EXIT_FAILED;
+}
+
+static int
+by_itself(coat_move_conf *conf, progress *p, coat_store_conf *store)
+{
+    char message[512] = "";
+    coat_store *from = NULL, *to = NULL;
+    coat_err err;
+    int code = COAT_EXIT_OK;
+
+    store->message = message;
+    store->message_cap = sizeof message;
+    store->url = conf->from_url;
+    err = coat_store_open(store, &from);
+    if (err == COAT_OK) {
+        store->url = conf->to_url;
+        err = coat_store_open(store, &to);
+    }
+    if (err != COAT_OK) {
+        code = fail(err, store->url, message);
+    } else {
+        conf->from = from;
+        conf->to = to;
+        err = move(conf, p, message, sizeof message);
+        if (err != COAT_OK)
+            code = fail(err, NULL, message);
+        else if (!p->json)
+            (void)printf("Moved. Use it from now on: store.url: %s\n", conf->to_url);
+    }
+    coat_store_close(to);
+    coat_store_close(from);
+    return code;
+}
+
+int
+coat_cmd_store_copy(const coat_args *args)
+{
+    const char *from = coat_args_option(args, "--from"), *to = coat_args_option(args, "--to");
+    bool sessions = coat_args_option(args, "--sessions-only") != NULL;
+    progress p = {.json = args->json, .terminal = !args->json && isatty(STDOUT_FILENO) == 1};
+    coat_config *config = coat_args_config(args);
+    coat_client *client;
+    int code;
+
+    if (config == NULL)
+        return COAT_EXIT_CONFIG;
+    if (to == NULL || to[0] == '\0' || coat_init() != COAT_OK) {
+        (void)fprintf(stderr, "coatcheck: store copy: --to is missing: the URL of a store\n");
+        coat_config_free(config);
+        return COAT_EXIT_USAGE;
+    }
+    client = coat_client_at(config->admin_socket);
+    if (client != NULL && coat_client_peer(client) != 0) {
+        code = by_daemon(client, &p, from, to, sessions);
+    } else {
+        coat_move_conf conf = {.from_url = from != NULL ? from : config->store_url,
+                               .to_url = to,
+                               .sessions_only = sessions,
+                               .clock = coat_clock_system,
+                               .rng = coat_rng_system};
+        coat_store_conf store = {0};
+
+        coat_config_store(config, &store);
+        code = by_itself(&conf, &p, &store);
+    }
+    coat_client_close(client);
+    coat_config_free(config);
+    return code;
+}
