@@ -140,6 +140,7 @@ converse(const uint8_t *data, size_t size)
     remote_lane_close(lane);
     for (size_t i = 0; i < REQUESTS; i++)
         FUZZ_CHECK(ended[i] == 1);
+    redis_journal_free(&store.journal);
     remote_store_fini(&store.remote);
 }
 
