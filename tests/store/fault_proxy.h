@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -51,6 +52,10 @@ typedef struct fault_proxy {
     _Atomic int accepted, live;
     _Atomic uint64_t met; /* chunks that were tampered with */
     _Atomic uint64_t bytes[2];
+    /* May be NULL: sees every chunk, way 0 to the server. Less than len: so much of it still
+     * goes on, then both sides are closed. Called by the connections' threads. */
+    size_t (*tap)(void *ctx, int way, const uint8_t *bytes, size_t len);
+    void *tap_ctx;
     pthread_t thread;
 } fault_proxy;
 
@@ -97,6 +102,14 @@ proxy_chunk(proxy_pair *pair, int way, uint8_t *bytes, size_t len)
     uint64_t random = proxy_random(p);
     bool ok = true;
 
+    if (p->tap != NULL) {
+        size_t kept = p->tap(p->tap_ctx, way, bytes, len);
+
+        if (kept < len) {
+            (void)proxy_send(h->to, bytes, kept);
+            return false;
+        }
+    }
     if (f != FAULT_HOLD && f != FAULT_BLACKHOLE &&
         (int)(random % 100) >= atomic_load(&p->percent))
         f = FAULT_NONE;
@@ -240,6 +253,7 @@ proxy_main(void *arg)
         if (client < 0)
             continue;
         atomic_fetch_add(&p->accepted, 1);
+        (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         pair = atomic_load(&p->refuse) ? NULL : calloc(1, sizeof *pair);
         if (pair == NULL) {
             (void)close(client);

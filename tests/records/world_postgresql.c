@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../store/pg_fixture.h"
+#include "files.h"
+#include "records.h"
+#include "remote_world.h"
+
+#include "core/bytes.h"
+
+static pg_server server = {.args = {"fsync=off", "full_page_writes=off", "autovacuum=off"}};
+
+static void
+begin(void)
+{
+    char text[300], message[300];
+    coat_store_conf conf = {.url = text, .message = message, .message_cap = sizeof message};
+    uint32_t from, to;
+
+    if (server.pid == 0) {
+        REQUIRE_OK(coat_store_register(&coat_postgresql_ops));
+        server_start(&server);
+    }
+    server.schema++;
+    server_url(&server, text, sizeof text, "");
+    REQUIRE_OK(pg_migrate(&conf, &from, &to));
+    world_ways_open(server.socket);
+}
+
+static const char *
+url(bool through_proxy)
+{
+    char params[40];
+
+    (void)snprintf(params, sizeof params, "schema=t%d", server.schema);
+    return world_way_url(through_proxy, "postgresql", params);
+}
+
+static void
+stop(void)
+{
+    server_stop(&server);
+}
+
+/** The files of the database, and the log, which is what standbys get. */
+static void
+dump(coat_store *store, take_bytes take)
+{
+    char path[300];
+
+    (void)store;
+    (void)server_sql(&server, "CHECKPOINT");
+    (void)snprintf(
+        path, sizeof path, "%s/base/%s", server.data,
+        server_sql(&server, "SELECT oid FROM pg_database WHERE datname = 'coatcheck'"));
+    CHECK(take_folder(path, take) > 0);
+    (void)snprintf(path, sizeof path, "%s/pg_wal", server.data);
+    CHECK(take_folder(path, take) > 0);
+}
+
+static uint64_t
+entries(coat_store *store)
+{
+    (void)store;
+    return strtoull(server_sql(&server,
+                               "SELECT (SELECT count(*) FROM t%d.sessions) + "
+                               "(SELECT count(*) FROM t%d.owners)",
+                               server.schema, server.schema),
+                    NULL, 10);
+}
+
+static uint64_t
+bytes_used(coat_store *store)
+{
+    (void)store;
+    (void)server_sql(&server, "VACUUM t%d.sessions", server.schema);
+    (void)server_sql(&server, "VACUUM t%d.owners", server.schema);
+    return strtoull(
+        server_sql(&server, "SELECT pg_total_relation_size('t%d.sessions')", server.schema),
+        NULL, 10);
+}
+
+static void
+forget(const coat_handle *handle)
+{
+    char hex[2 * COAT_HANDLE_BYTES + 1];
+
+    for (size_t i = 0; i < COAT_HANDLE_BYTES; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", handle->bytes[i]);
+    CHECK(strcmp(server_sql(&server,
+                            "DELETE FROM t%d.sessions WHERE address = '\\x%s' RETURNING 1",
+                            server.schema, hex),
+                 "1") == 0);
+}
+
+/** The protocol's messages: a letter and a length. */
+static bool
+verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
+{
+    size_t used = 0, at = 0;
+
+    while (at < len) {
+        uint32_t size;
+
+        if (len - at < 5)
+            return false;
+        size = (uint32_t)bytes[at + 1] << 24 | (uint32_t)bytes[at + 2] << 16 |
+               (uint32_t)bytes[at + 3] << 8 | bytes[at + 4];
+        if (size < 4 || size > len - at - 1)
+            return false;
+        if (used + 1 < cap)
+            out[used++] = (char)bytes[at];
+        at += 1 + size;
+    }
+    out[used] = '\0';
+    return true;
+}
+
+static void
+set_clock(coat_store *store, int64_t (*clock)(void *ctx))
+{
+    ((pg_store *)store)->remote.monotonic = clock;
+}
+
+static void
+newer(bool undo)
+{
+    (void)server_sql(&server, "UPDATE t%d.versions SET version = %s", server.schema,
+                     undo ? "version - 98" : "version + 98");
+}
+
+const world the_world = {.name = "postgresql",
+                         .more_tests = &wire_tests,
+                         .drills = &crash_tests,
+                         .begin = begin,
+                         .url = url,
+                         .end = world_ways_close,
+                         .stop = stop,
+                         .dump = dump,
+                         .entries = entries,
+                         .bytes = bytes_used,
+                         .forget = forget,
+                         .verbs = verbs,
+                         .set_clock = set_clock,
+                         .newer = newer};
