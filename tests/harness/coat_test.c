@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DIRS_MAX = 64 };
@@ -193,6 +194,17 @@ test_tmpdir(void)
     }
     dir_count++;
     return dir;
+}
+
+void
+test_write_secret(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    REQUIRE(f != NULL);
+    REQUIRE(fchmod(fileno(f), 0600) == 0);
+    REQUIRE(fputs(text, f) >= 0);
+    REQUIRE(fclose(f) == 0);
 }
 
 int

@@ -77,5 +77,7 @@ coat_err test_rng_fill(void *ctx, uint8_t *buf, size_t len);
 int64_t test_clock(void *ctx);
 /** A fresh directory under TMPDIR, mode 0700, removed at exit; NUL-terminated, static ring. */
 const char *test_tmpdir(void);
+/** Write a file that only its owner may read, anew. */
+void test_write_secret(const char *path, const char *text);
 
 #endif

@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { DRILL_SESSIONS = 24, DRILL_THREADS = 2, DRILL_VALUE = 40 };
+enum { DRILL_SESSIONS = 24, DRILL_THREADS = 2, DRILL_VALUE = 40, DRILL_TRACE = 512 };
 
 typedef enum known {
     KNOWN_ABSENT,
@@ -23,13 +23,21 @@ typedef enum known {
 
 typedef struct drill_session {
     known state;
-    bool ended; /* its end was acknowledged, and no sign-in has begun since */
+    bool ended; /* its end was acknowledged, and no sign-in has begun or taken place since */
     /* A change was answered STORE_DOWN, and no SWEEP has come through since: it may take place
-     * at any time. A late REPLACE cannot bring back what was ended, a late INSERT can. */
+     * at any time. A late REPLACE cannot bring back what was ended. A late INSERT can: nobody
+     * was given its session, so nobody's end of it is undone. */
     bool undecided, maybe_insert;
     uint64_t version;
     uint64_t value; /* what it holds if it is live */
 } drill_session;
+
+/** What was asked and answered, for the message of a failure. */
+typedef struct drill_event {
+    coat_op op;
+    uint64_t serial;
+    coat_err err;
+} drill_event;
 
 typedef struct drill {
     coat_store *store;
@@ -43,6 +51,8 @@ typedef struct drill {
     uint64_t answered, down;
     _Atomic int64_t *ahead_ms; /* the store's clock is set ahead when it is down: no waiting */
     const char *fault;
+    drill_event trace[DRILL_TRACE]; /* a ring */
+    uint64_t events;
 } drill;
 
 static inline uint64_t
@@ -90,10 +100,52 @@ drill_undecided(coat_err err)
 }
 
 static inline void
-drill_count(drill *d, coat_err err)
+drill_count(drill *d, coat_op op, uint64_t serial, coat_err err)
 {
     d->down += drill_undecided(err);
     d->answered += !drill_undecided(err);
+    d->trace[d->events++ % DRILL_TRACE] = (drill_event){op, serial, err};
+}
+
+/** @return true if there was a fault, with what led to it */
+static inline bool
+drill_failed(const drill *d, const char *file, int line)
+{
+    static const char *const names[] = {[COAT_OP_LOAD] = "load",
+                                        [COAT_OP_INSERT] = "insert",
+                                        [COAT_OP_REPLACE] = "replace",
+                                        [COAT_OP_REMOVE] = "remove",
+                                        [COAT_OP_SWEEP] = "sweep"};
+    uint64_t from = d->events > DRILL_TRACE ? d->events - DRILL_TRACE : 0;
+    const drill_event *last = &d->trace[(d->events - 1) % DRILL_TRACE];
+
+    if (d->fault == NULL)
+        return false;
+    test_fail(file, line, "owner %llu, session %llu: %s", (unsigned long long)d->owner,
+              (unsigned long long)last->serial, d->fault);
+    for (; from < d->events; from++) {
+        const drill_event *e = &d->trace[from % DRILL_TRACE];
+
+        if (e->serial == last->serial || e->op == COAT_OP_SWEEP)
+            printf("#   %s: %s\n", names[e->op], coat_err_name(e->err));
+    }
+    return true;
+}
+
+/** A SWEEP was OK: every change of unknown outcome has taken place by now, or never will. */
+static inline void
+drill_decided(drill *d)
+{
+    d->trace[d->events++ % DRILL_TRACE] = (drill_event){COAT_OP_SWEEP, 0, COAT_OK};
+    for (uint64_t i = 0; i < DRILL_SESSIONS; i++) {
+        drill_session *s = &d->sessions[i];
+
+        if (s->undecided)
+            s->state = KNOWN_MAYBE;
+        if (s->maybe_insert)
+            s->ended = false; /* it may be there: see maybe_insert */
+        s->undecided = s->maybe_insert = false;
+    }
 }
 
 static inline coat_store_req
@@ -128,6 +180,7 @@ drill_load(drill *d, uint64_t serial)
         s->version = req.found_version;
         s->value = coat_load64(found.bytes + 16);
         s->state = KNOWN_LIVE;
+        s->ended = false;
     } else if (err == COAT_OK && !d->may_corrupt) {
         d->fault = "a record that nobody wrote";
     } else if (err == COAT_NO_SESSION) {
@@ -137,7 +190,7 @@ drill_load(drill *d, uint64_t serial)
     } else if (err != COAT_OK && !drill_undecided(err) && !d->may_corrupt) {
         d->fault = coat_err_name(err);
     }
-    drill_count(d, err);
+    drill_count(d, COAT_OP_LOAD, serial, err);
 }
 
 static inline void
@@ -154,7 +207,7 @@ drill_insert(drill *d, uint64_t serial)
     req.value = (coat_span){bytes, sizeof bytes};
     s->ended = false;
     err = coat_store_run(d->lane, &req);
-    drill_count(d, err);
+    drill_count(d, COAT_OP_INSERT, serial, err);
     if (err == COAT_OK) {
         if (s->state == KNOWN_LIVE && !s->undecided && !d->may_corrupt)
             d->fault = "inserted over a live one";
@@ -190,7 +243,7 @@ drill_replace(drill *d, uint64_t serial)
     req.value = (coat_span){bytes, sizeof bytes};
     req.version = s->version != 0 ? s->version : 1;
     err = coat_store_run(d->lane, &req);
-    drill_count(d, err);
+    drill_count(d, COAT_OP_REPLACE, serial, err);
     if (err == COAT_OK) {
         if ((s->ended || s->state == KNOWN_ABSENT) && !s->maybe_insert && !d->may_corrupt)
             d->fault = "a late write was taken";
@@ -219,6 +272,7 @@ drill_remove(drill *d, uint64_t serial)
     coat_store_req req = drill_req(d, COAT_OP_REMOVE, serial, &found);
     coat_err err = coat_store_run(d->lane, &req);
 
+    drill_count(d, COAT_OP_REMOVE, serial, err);
     if (err == COAT_OK && !d->may_corrupt) {
         s->state = KNOWN_ABSENT;
         s->ended = true;
@@ -264,8 +318,7 @@ drill_all(drill *drills)
     for (int i = 0; i < DRILL_THREADS; i++)
         (void)pthread_join(threads[i], NULL);
     for (int i = 0; i < DRILL_THREADS; i++)
-        if (drills[i].fault != NULL)
-            test_fail(__FILE__, __LINE__, "thread %d: %s", i, drills[i].fault);
+        (void)drill_failed(&drills[i], __FILE__, __LINE__);
 }
 
 #endif

@@ -3,91 +3,142 @@
 #define COAT_TESTS_FAULT_DRILL_H
 
 /**
- * The drills of SF-1 and SF-6 for any store: users' sessions through a proxy that does what
- * networks do. The program has begin(seed), which opens the store with test_monotonic() as its
- * clock, and lanes for all drills, and end().
+ * A store behind a proxy that does what networks do, and users' sessions in it: what the drills
+ * of any store have in common. The program has
+ *
+ *   begin_store()  starts the server if need be, empties it, points the proxy at it, starts
+ *                  that, and opens `store` through it
+ *   remote()       the remote_store behind `store`
+ *   write_mark()   bytes that every write of an owner has on the wire
+ *
+ * The store's clock is test_monotonic(): the machine's, set ahead by ahead_ms, or frozen, so
+ * that nothing is late however busy the machine is.
  */
 
 #include "drill.h"
 #include "fault_proxy.h"
 
+#include <signal.h>
+#include <uv.h>
+
+enum { DRILL_TIMEOUT_MS = 50, TURNS_MAX = 60000 };
+
 static fault_proxy proxy;
 static coat_store *store;
 static drill drills[DRILL_THREADS];
-static _Atomic int64_t ahead_ms;
+static _Atomic int64_t ahead_ms, frozen_ms;
 
-static void begin(uint64_t seed);
-static void end(void);
+static void begin_store(uint64_t seed);
+static remote_store *remote(void);
+static size_t write_mark(uint64_t owner, char mark[PROXY_NEEDLE_MAX]);
+
+static int64_t
+machine_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static int64_t
 test_monotonic(void *ctx)
 {
-    struct timespec now;
+    int64_t frozen = atomic_load(&frozen_ms);
 
     (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
+    return (frozen != 0 ? frozen : machine_ms()) + atomic_load(&ahead_ms);
 }
 
-/** For begin(). */
 static void
-open_drills(uint64_t seed)
+freeze(bool frozen)
 {
+    atomic_store(&frozen_ms, frozen ? machine_ms() : 0);
+}
+
+static void
+open_store(uint64_t seed)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    freeze(false);
+    memset(&proxy, 0, sizeof proxy);
+    begin_store(seed);
+    remote()->monotonic = test_monotonic;
+}
+
+static void
+close_store(void)
+{
+    coat_store_close(store);
+    proxy_stop(&proxy);
+}
+
+static void
+begin(uint64_t seed)
+{
+    open_store(seed);
     for (int i = 0; i < DRILL_THREADS; i++) {
         drills[i] = (drill){.store = store,
                             .owner = (uint64_t)i + 1,
                             .rng = {seed * 100 + (uint64_t)i},
                             .ahead_ms = &ahead_ms,
-                            .timeout_ms = 50};
+                            .timeout_ms = DRILL_TIMEOUT_MS};
         REQUIRE_OK(coat_lane_open(store, NULL, &drills[i].lane));
     }
 }
 
 static void
-close_drills_lanes(void)
+end(void)
 {
     for (int i = 0; i < DRILL_THREADS; i++)
         coat_lane_close(drills[i].lane);
+    close_store();
 }
 
-/** For end(). */
 static void
-close_drills(void)
+heal(void)
 {
-    close_drills_lanes();
-    coat_store_close(store);
-    proxy_stop(&proxy);
+    proxy_set(&proxy, FAULT_NONE, FAULT_NONE, 0);
+    proxy_refuse(&proxy, false);
+}
+
+/** Until the lane gets through again: a SWEEP, which also decides what was in doubt. */
+static void
+come_back(coat_lane *lane)
+{
+    coat_err err = COAT_STORE_DOWN;
+
+    for (int n = 0; n < 4000 && err != COAT_OK; n++) {
+        err = run_op(lane, COAT_OP_SWEEP, 0, 0);
+        if (err == COAT_OK)
+            break;
+        /* A connection on its way to be ready is given time; one that leads nowhere ends. */
+        if (atomic_load(&proxy.live) <= (int)atomic_load(&remote()->ready) || n % 40 == 39)
+            atomic_fetch_add(&ahead_ms, 200);
+        (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    CHECK_ERR(err, COAT_OK);
 }
 
 /** Everybody gets through again, and what was live before is. */
 static void
 recover(void)
 {
-    proxy_set(&proxy, FAULT_NONE, FAULT_NONE, 0);
-    atomic_store(&proxy.refuse, false);
+    heal();
     for (int i = 0; i < DRILL_THREADS; i++) {
         drill *d = &drills[i];
-        coat_err err = COAT_STORE_DOWN;
 
-        for (int n = 0; n < 4000 && err != COAT_OK; n++) {
-            err = run_op(d->lane, COAT_OP_SWEEP, 0, 0); /* and decides what was in doubt */
-            if (err != COAT_OK) {
-                atomic_fetch_add(&ahead_ms, 200);
-                (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
-            }
-        }
-        CHECK_ERR(err, COAT_OK);
+        come_back(d->lane);
+        drill_decided(d);
         d->timeout_ms = PATIENCE_MS;
         for (uint64_t s = 0; s < DRILL_SESSIONS && d->fault == NULL; s++) {
-            if (d->sessions[s].undecided)
-                d->sessions[s].state = KNOWN_MAYBE;
-            d->sessions[s].undecided = d->sessions[s].maybe_insert = false;
             drill_load(d, s);
-            drill_load(d, s); /* decided once and for all */
+            if (d->fault == NULL)
+                drill_load(d, s); /* decided once and for all */
         }
-        d->timeout_ms = 50;
-        if (d->fault != NULL)
-            test_fail(__FILE__, __LINE__, "after recovery: %s", d->fault);
+        d->timeout_ms = DRILL_TIMEOUT_MS;
+        if (drill_failed(d, __FILE__, __LINE__))
+            test_abort();
     }
 }
 
@@ -100,86 +151,152 @@ warm_up(uint64_t steps)
     }
     drill_all(drills);
     for (int i = 0; i < DRILL_THREADS; i++)
-        drills[i].timeout_ms = 50;
+        drills[i].timeout_ms = DRILL_TIMEOUT_MS;
+}
+
+/* ---- by hand: a lane that moves only when the test turns its loop ---- */
+
+typedef struct hand {
+    uv_loop_t loop;
+    coat_lane *lane;
+} hand;
+
+static void
+hand_open(hand *h, uint32_t links)
+{
+    remote()->links = links;
+    REQUIRE(uv_loop_init(&h->loop) == 0);
+    REQUIRE_OK(coat_lane_open(store, &h->loop, &h->lane));
 }
 
 static void
-drill_fault(fault to_server, fault to_client, int percent, bool refuse, long full, long floor)
+hand_close(hand *h)
 {
-    begin((uint64_t)to_server * 10 + to_client + 1);
-    warm_up(200);
-    atomic_store(&proxy.delay_ms, 100); /* up to twice the deadline */
-    for (int round = 0; round < 2; round++) {
-        proxy_set(&proxy, to_server, to_client, percent);
-        atomic_store(&proxy.refuse, refuse);
-        if (refuse)
-            proxy_set(&proxy, FAULT_RESET, FAULT_RESET, 100);
-        for (int i = 0; i < DRILL_THREADS; i++)
-            drills[i].steps = (uint64_t)test_scaled(full, floor);
-        drill_all(drills);
-        recover();
-    }
-    CHECK(refuse || atomic_load(&proxy.met) > 0);
-    for (int i = 0; i < DRILL_THREADS; i++)
-        CHECK(drills[i].answered > 0);
-    if (getenv("COAT_TEST_VERBOSE") != NULL)
-        printf("# %d/%d: met %llu, answered %llu, down %llu\n", (int)to_server, (int)to_client,
-               (unsigned long long)atomic_load(&proxy.met),
-               (unsigned long long)drills[0].answered, (unsigned long long)drills[0].down);
-    warm_up(100);
-    end();
+    coat_lane_close(h->lane);
+    (void)uv_run(&h->loop, UV_RUN_DEFAULT);
+    REQUIRE(uv_loop_close(&h->loop) == 0);
 }
 
-static const struct way {
-    const char *name;
-    fault to_server, to_client;
-    int percent;
-    bool refuse;
-    long full, floor;
-} ways[] = {
-    {"refused", FAULT_NONE, FAULT_NONE, 0, true, 5000, 60},
-    {"delayed answers", FAULT_NONE, FAULT_DELAY, 30, false, 5000, 60},
-    {"delayed questions", FAULT_DELAY, FAULT_NONE, 30, false, 5000, 60},
-    {"reset before the question", FAULT_RESET, FAULT_NONE, 10, false, 5000, 80},
-    {"reset instead of the answer", FAULT_NONE, FAULT_RESET, 10, false, 5000, 80},
-    {"questions cut short", FAULT_TRUNCATE, FAULT_NONE, 10, false, 5000, 80},
-    {"answers cut short", FAULT_NONE, FAULT_TRUNCATE, 10, false, 5000, 80},
-    {"questions vanish", FAULT_BLACKHOLE, FAULT_NONE, 100, false, 5000, 40},
-    {"answers vanish", FAULT_NONE, FAULT_BLACKHOLE, 100, false, 5000, 40},
-    {"questions out of order", FAULT_REORDER, FAULT_NONE, 20, false, 5000, 60},
-    {"answers out of order", FAULT_NONE, FAULT_REORDER, 20, false, 5000, 60},
-    {"answers repeated", FAULT_NONE, FAULT_REPEAT, 30, false, 5000, 400},
-    {"questions held", FAULT_HOLD, FAULT_NONE, 100, false, 5000, 20},
-};
-
 static void
-all_ways(void)
+hand_turn(hand *h)
 {
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        test_case(ways[i].name);
-        drill_fault(ways[i].to_server, ways[i].to_client, ways[i].percent, ways[i].refuse,
-                    ways[i].full, ways[i].floor);
-    }
-    test_case(NULL);
+    (void)uv_run(&h->loop, UV_RUN_NOWAIT);
+    (void)nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-/** Bits flip on a wire without TLS: nobody gets another's record, and nothing breaks. */
 static void
-corrupted(void)
+hand_done(coat_store_req *req)
 {
-    for (int way = 0; way < 2; way++) {
-        begin(77 + (uint64_t)way);
-        for (int i = 0; i < DRILL_THREADS; i++)
-            drills[i].may_corrupt = true;
-        warm_up(100);
-        proxy_set(&proxy, way == 0 ? FAULT_CORRUPT : FAULT_NONE,
-                  way == 0 ? FAULT_NONE : FAULT_CORRUPT, 30);
-        for (int i = 0; i < DRILL_THREADS; i++)
-            drills[i].steps = (uint64_t)test_scaled(10000, 150);
-        drill_all(drills);
-        CHECK(atomic_load(&proxy.met) > 0);
-        end();
+    *(bool *)req->ctx = true;
+}
+
+static void
+hand_submit(hand *h, coat_store_req *req, bool *done)
+{
+    *done = false;
+    req->done = hand_done;
+    req->ctx = done;
+    coat_store_submit(h->lane, req);
+}
+
+/** Turn until it is true: the machine may take its time. */
+#define HAND_UNTIL(hand, cond)                                                                 \
+    do {                                                                                       \
+        for (int turns_ = 0; !(cond) && turns_ < TURNS_MAX; turns_++)                          \
+            hand_turn(hand);                                                                   \
+        REQUIRE(cond);                                                                         \
+    } while (0)
+
+/** To the end, on a clock that moves only while no link is ready or on its way to be. */
+static coat_err
+hand_run(hand *h, coat_store_req *req)
+{
+    int accepted = atomic_load(&proxy.accepted), idle = 0;
+    bool done;
+
+    hand_submit(h, req, &done);
+    for (int turns = 0; !done && turns < TURNS_MAX; turns++) {
+        if (atomic_load(&remote()->ready) == 0 && atomic_load(&proxy.accepted) == accepted)
+            atomic_fetch_add(&ahead_ms, 20);
+        if (++idle % 2000 == 0) /* that connection came to nothing */
+            accepted = atomic_load(&proxy.accepted);
+        hand_turn(h);
     }
+    REQUIRE(done);
+    return req->result;
+}
+
+static coat_err
+hand_op(hand *h, coat_op op, uint64_t owner, uint64_t serial)
+{
+    coat_store_req req = session_req(op, owner, serial);
+
+    return hand_run(h, &req);
+}
+
+/** Past a breaker that is open. */
+static coat_err
+hand_op_patient(hand *h, coat_op op, uint64_t owner, uint64_t serial)
+{
+    coat_err err = COAT_STORE_DOWN;
+
+    for (int n = 0; n < 200 && err == COAT_STORE_DOWN; n++) {
+        err = hand_op(h, op, owner, serial);
+        if (err == COAT_STORE_DOWN)
+            atomic_fetch_add(&ahead_ms, 200);
+    }
+    return err;
+}
+
+/** An INSERT, as the owner's epochs are. */
+static coat_store_req
+hand_insert(hand *h, uint64_t owner, uint64_t serial)
+{
+    static const uint8_t bytes[10];
+    coat_store_req epochs = session_req(COAT_OP_EPOCHS, owner, 0);
+    coat_store_req req = session_req(COAT_OP_INSERT, owner, serial);
+
+    CHECK_ERR(hand_run(h, &epochs), COAT_OK);
+    req.epoch_owner = epochs.epoch_owner;
+    req.epoch_global = epochs.epoch_global;
+    req.value = (coat_span){bytes, sizeof bytes};
+    return req;
+}
+
+static void
+hand_sign_in(hand *h, uint64_t owner, uint64_t serial)
+{
+    coat_store_req req = hand_insert(h, owner, serial);
+
+    CHECK_ERR(hand_run(h, &req), COAT_OK);
+}
+
+/** Watch for writes of this owner, and let these faults begin with the next. */
+static void
+meet_write(uint64_t owner, fault to_server, fault to_client)
+{
+    char mark[PROXY_NEEDLE_MAX];
+
+    proxy_watch(&proxy, mark, write_mark(owner, mark));
+    proxy_arm(&proxy, to_server, to_client);
+}
+
+/** Submit it; its question or its answer is lost, its time runs out. The clock is frozen. */
+static void
+hand_lose(hand *h, coat_store_req *req)
+{
+    uint64_t met = atomic_load(&proxy.met);
+    bool done;
+
+    hand_submit(h, req, &done);
+    HAND_UNTIL(h, done || atomic_load(&proxy.met) > met);
+    /* All of the question leaves, if in several writes: without its end it never happens. */
+    for (int n = 0; n < 20 && !done; n++)
+        hand_turn(h);
+    if (!done)
+        atomic_fetch_add(&ahead_ms, req->timeout_ms);
+    HAND_UNTIL(h, done);
+    CHECK_ERR(req->result, COAT_STORE_DOWN);
 }
 
 #endif

@@ -6,7 +6,7 @@
  * A proxy between a store and its server that does to the bytes what networks do. It listens on
  * a free port of the loopback address; a thread serves each connection, and both directions
  * have a fault of their own. What happens is chosen by a seeded generator; when, by the
- * machine.
+ * machine, or by the bytes that pass: a fault may wait for them (proxy_arm).
  */
 
 #include "coat_test.h"
@@ -27,9 +27,10 @@
 typedef enum fault {
     FAULT_NONE,
     FAULT_DELAY,     /* up to delay_ms */
-    FAULT_RESET,     /* both sides closed instead of the bytes */
-    FAULT_TRUNCATE,  /* a part of the bytes, then both sides closed */
+    FAULT_RESET,     /* both sides reset instead of the bytes */
+    FAULT_TRUNCATE,  /* a part of the bytes, then both sides closed or reset */
     FAULT_CORRUPT,   /* one bit */
+    FAULT_GARBAGE,   /* all of them others */
     FAULT_BLACKHOLE, /* the bytes vanish, the connection stays */
     FAULT_REORDER,   /* behind what comes next, if that comes soon */
     FAULT_REPEAT,    /* what came before comes once more, before these */
@@ -37,10 +38,16 @@ typedef enum fault {
     FAULT_COUNT,
 } fault;
 
-enum { PROXY_CONNECTIONS_MAX = 4096, PROXY_CHUNK = 65536, PROXY_HELD_MAX = 1 << 20 };
+enum {
+    PROXY_BACKLOG = 4096,
+    PROXY_CHUNK = 65536,
+    PROXY_HELD_MAX = 1 << 20,
+    PROXY_NEEDLE_MAX = 128,
+    PROXY_TICK_MS = 10,
+};
 
 typedef struct fault_proxy {
-    char upstream_path[108]; /* Unix socket; or "" and */
+    char upstream_path[108]; /* Unix socket; or "" and. Later on: proxy_point() */
     int upstream_port;
     int listener, port;
     _Atomic int faults[2]; /* to the server, to the client */
@@ -50,13 +57,22 @@ typedef struct fault_proxy {
     _Atomic bool refuse, stopping;
     _Atomic uint64_t random;
     _Atomic int accepted, live;
-    _Atomic uint64_t met; /* chunks that were tampered with */
+    _Atomic int cut_below;  /* connections numbered less are reset */
+    _Atomic int spare_from; /* this one and later ones meet no faults; 0: all meet them */
+    _Atomic uint64_t met;   /* chunks that were tampered with */
     _Atomic uint64_t bytes[2];
     /* May be NULL: sees every chunk, way 0 to the server. Less than len: so much of it still
      * goes on, then both sides are closed. Called by the connections' threads. */
     size_t (*tap)(void *ctx, int way, const uint8_t *bytes, size_t len);
     void *tap_ctx;
     pthread_t thread;
+
+    pthread_mutex_t mutex; /* guards upstream_path, and what follows */
+    uint8_t needle[PROXY_NEEDLE_MAX];
+    size_t needle_len; /* 0: none is looked for */
+    int seen;          /* how often it went to the server */
+    bool armed;
+    fault arm[2]; /* set when it comes by, before it passes */
 } fault_proxy;
 
 typedef struct proxy_half {
@@ -67,6 +83,10 @@ typedef struct proxy_half {
 
 typedef struct proxy_pair {
     fault_proxy *proxy;
+    int number;                         /* from 1 */
+    bool reset;                         /* it ends with a reset */
+    uint8_t tail[PROXY_NEEDLE_MAX * 2]; /* what went to the server last */
+    size_t tail_len;
     proxy_half half[2];
 } proxy_pair;
 
@@ -92,15 +112,87 @@ proxy_send(int fd, const uint8_t *bytes, size_t len)
     return true;
 }
 
+static inline void
+proxy_set(fault_proxy *p, fault to_server, fault to_client, int percent)
+{
+    atomic_store(&p->percent, percent);
+    atomic_store(&p->faults[0], to_server);
+    atomic_store(&p->faults[1], to_client);
+}
+
+/** Under the mutex. How often the needle is in these bytes. */
+static inline int
+proxy_count(const fault_proxy *p, const uint8_t *bytes, size_t len)
+{
+    const uint8_t *at = bytes, *end = bytes + len;
+    int n = 0;
+
+    while (at < end &&
+           (at = memmem(at, (size_t)(end - at), p->needle, p->needle_len)) != NULL) {
+        n++;
+        at++;
+    }
+    return n;
+}
+
+/** Is what is waited for in what goes to the server, or across two of its chunks? */
+static inline void
+proxy_look(proxy_pair *pair, const uint8_t *bytes, size_t len)
+{
+    fault_proxy *p = pair->proxy;
+
+    pthread_mutex_lock(&p->mutex);
+    if (p->needle_len > 0) {
+        size_t part = p->needle_len - 1, head = len < part ? len : part, kept;
+        int seen;
+
+        if (pair->tail_len > part) {
+            memmove(pair->tail, pair->tail + pair->tail_len - part, part);
+            pair->tail_len = part;
+        }
+        kept = pair->tail_len;
+        memcpy(pair->tail + kept, bytes, head);
+        seen = proxy_count(p, bytes, len) + proxy_count(p, pair->tail, kept + head) -
+               proxy_count(p, bytes, head);
+        p->seen += seen;
+        if (seen > 0 && p->armed) {
+            p->armed = false;
+            proxy_set(p, p->arm[0], p->arm[1], 100);
+        }
+        if (len >= part) {
+            memcpy(pair->tail, bytes + len - part, part);
+            pair->tail_len = part;
+        } else {
+            pair->tail_len = kept + head;
+        }
+    }
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static inline fault
+proxy_fault(proxy_pair *pair, int way, uint64_t random)
+{
+    fault_proxy *p = pair->proxy;
+    fault f = (fault)atomic_load(&p->faults[way]);
+    int spare_from = atomic_load(&p->spare_from);
+
+    if (spare_from != 0 && pair->number >= spare_from)
+        return FAULT_NONE;
+    if (f != FAULT_HOLD && f != FAULT_BLACKHOLE &&
+        (int)(random % 100) >= atomic_load(&p->percent))
+        return FAULT_NONE;
+    return f;
+}
+
 /** @return false: the connection ends */
 static inline bool
 proxy_chunk(proxy_pair *pair, int way, uint8_t *bytes, size_t len)
 {
     fault_proxy *p = pair->proxy;
     proxy_half *h = &pair->half[way];
-    fault f = (fault)atomic_load(&p->faults[way]);
     uint64_t random = proxy_random(p);
     bool ok = true;
+    fault f;
 
     if (p->tap != NULL) {
         size_t kept = p->tap(p->tap_ctx, way, bytes, len);
@@ -110,9 +202,9 @@ proxy_chunk(proxy_pair *pair, int way, uint8_t *bytes, size_t len)
             return false;
         }
     }
-    if (f != FAULT_HOLD && f != FAULT_BLACKHOLE &&
-        (int)(random % 100) >= atomic_load(&p->percent))
-        f = FAULT_NONE;
+    if (way == 0)
+        proxy_look(pair, bytes, len);
+    f = proxy_fault(pair, way, random);
     random /= 100;
     if (f != FAULT_NONE)
         atomic_fetch_add(&p->met, 1);
@@ -124,13 +216,21 @@ proxy_chunk(proxy_pair *pair, int way, uint8_t *bytes, size_t len)
         break;
     }
     case FAULT_RESET:
+        pair->reset = true;
         return false;
     case FAULT_TRUNCATE:
         (void)proxy_send(h->to, bytes, random % len);
+        pair->reset = random / len % 2 == 0;
         return false;
     case FAULT_CORRUPT:
         bytes[random % len] ^= (uint8_t)(1U << (random / len % 8));
         break;
+    case FAULT_GARBAGE: {
+        test_rng rng = {random};
+
+        (void)test_rng_fill(&rng, bytes, len);
+        break;
+    }
     case FAULT_BLACKHOLE:
         return true;
     case FAULT_REPEAT:
@@ -174,28 +274,49 @@ proxy_release(proxy_pair *pair)
 }
 
 static inline int
-proxy_upstream(const fault_proxy *p)
+proxy_upstream(fault_proxy *p)
 {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
     int fd, rc;
 
-    if (p->upstream_path[0] != '\0') {
-        struct sockaddr_un to = {.sun_family = AF_UNIX};
-
-        memcpy(to.sun_path, p->upstream_path, strlen(p->upstream_path));
+    pthread_mutex_lock(&p->mutex);
+    memcpy(to.sun_path, p->upstream_path, sizeof to.sun_path);
+    pthread_mutex_unlock(&p->mutex);
+    if (to.sun_path[0] != '\0') {
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         rc = connect(fd, (struct sockaddr *)&to, sizeof to);
     } else {
-        struct sockaddr_in to = {.sin_family = AF_INET,
+        struct sockaddr_in at = {.sin_family = AF_INET,
                                  .sin_port = htons((uint16_t)p->upstream_port),
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
         fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        rc = connect(fd, (struct sockaddr *)&to, sizeof to);
+        rc = connect(fd, (struct sockaddr *)&at, sizeof at);
     }
     if (rc == 0)
         return fd;
     (void)close(fd);
     return -1;
+}
+
+/** A reset is heard at once, and takes along what was sent but not read. */
+static inline void
+proxy_close(int fd, bool reset)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    if (reset)
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    (void)close(fd);
+}
+
+static inline bool
+proxy_is_cut(proxy_pair *pair)
+{
+    if (pair->number >= atomic_load(&pair->proxy->cut_below))
+        return false;
+    pair->reset = true;
+    return true;
 }
 
 static inline void *
@@ -212,8 +333,8 @@ proxy_serve(void *arg)
     while (ok && !atomic_load(&p->stopping)) {
         struct pollfd fds[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
 
-        (void)poll(fds, 2, 10);
-        ok = proxy_release(pair);
+        (void)poll(fds, 2, PROXY_TICK_MS);
+        ok = !proxy_is_cut(pair) && proxy_release(pair);
         for (int way = 0; ok && way < 2; way++) {
             ssize_t got;
 
@@ -228,9 +349,9 @@ proxy_serve(void *arg)
             ok = got > 0 && proxy_chunk(pair, way, bytes, (size_t)got);
         }
     }
-    (void)close(client);
+    proxy_close(client, pair->reset);
     if (server >= 0)
-        (void)close(server);
+        proxy_close(server, pair->reset);
     free(pair);
     atomic_fetch_sub(&p->live, 1);
     return NULL;
@@ -247,18 +368,18 @@ proxy_main(void *arg)
         pthread_t thread;
         int client;
 
-        if (poll(&fd, 1, 10) <= 0)
+        if (poll(&fd, 1, PROXY_TICK_MS) <= 0)
             continue;
         client = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
-        if (client < 0)
-            continue;
-        atomic_fetch_add(&p->accepted, 1);
-        (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-        pair = atomic_load(&p->refuse) ? NULL : calloc(1, sizeof *pair);
-        if (pair == NULL) {
-            (void)close(client);
+        if (client < 0) { /* refuses, which poll() reports at once */
+            (void)nanosleep(&(struct timespec){0, 1000000}, NULL);
             continue;
         }
+        (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+        pair = calloc(1, sizeof *pair);
+        if (pair == NULL)
+            abort();
+        pair->number = atomic_fetch_add(&p->accepted, 1) + 1;
         pair->proxy = p;
         pair->half[0].from = client;
         atomic_fetch_add(&p->live, 1);
@@ -269,27 +390,113 @@ proxy_main(void *arg)
     return NULL;
 }
 
+/** On a port that was free, and which stays ours while nobody may connect. */
+static inline void
+proxy_listen(fault_proxy *p)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1;
+
+    for (int i = 0; i < 100; i++) {
+        socklen_t len = sizeof at;
+        int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        at.sin_port = 0;
+        REQUIRE(bind(probe, (struct sockaddr *)&at, len) == 0);
+        REQUIRE(getsockname(probe, (struct sockaddr *)&at, &len) == 0);
+        (void)close(probe);
+        p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)setsockopt(p->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        if (bind(p->listener, (struct sockaddr *)&at, len) == 0 &&
+            listen(p->listener, PROXY_BACKLOG) == 0) {
+            p->port = ntohs(at.sin_port);
+            return;
+        }
+        (void)close(p->listener);
+    }
+    test_fail(__FILE__, __LINE__, "no port is free");
+    test_abort();
+}
+
 static inline void
 proxy_start(fault_proxy *p, uint64_t seed)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-
-    p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    REQUIRE(bind(p->listener, (struct sockaddr *)&at, len) == 0);
-    REQUIRE(listen(p->listener, 128) == 0);
-    REQUIRE(getsockname(p->listener, (struct sockaddr *)&at, &len) == 0);
-    p->port = ntohs(at.sin_port);
+    proxy_listen(p);
+    (void)pthread_mutex_init(&p->mutex, NULL);
     atomic_store(&p->random, seed);
     REQUIRE(pthread_create(&p->thread, NULL, proxy_main, p) == 0);
 }
 
+/** Count these bytes on their way to the server from now on. */
 static inline void
-proxy_set(fault_proxy *p, fault to_server, fault to_client, int percent)
+proxy_watch(fault_proxy *p, const void *needle, size_t len)
 {
-    atomic_store(&p->percent, percent);
-    atomic_store(&p->faults[0], to_server);
-    atomic_store(&p->faults[1], to_client);
+    REQUIRE(len > 0 && len <= PROXY_NEEDLE_MAX);
+    pthread_mutex_lock(&p->mutex);
+    memcpy(p->needle, needle, len);
+    p->needle_len = len;
+    p->seen = 0;
+    p->armed = false;
+    pthread_mutex_unlock(&p->mutex);
+}
+
+/** These faults begin when the bytes that are watched come by, and meet them. */
+static inline void
+proxy_arm(fault_proxy *p, fault to_server, fault to_client)
+{
+    pthread_mutex_lock(&p->mutex);
+    p->arm[0] = to_server;
+    p->arm[1] = to_client;
+    p->armed = true;
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static inline int
+proxy_seen(fault_proxy *p)
+{
+    int seen;
+
+    pthread_mutex_lock(&p->mutex);
+    seen = p->seen;
+    pthread_mutex_unlock(&p->mutex);
+    return seen;
+}
+
+/** Who connects from now on meets no faults; what is held stays so. */
+static inline void
+proxy_spare_new(fault_proxy *p)
+{
+    atomic_store(&p->spare_from, atomic_load(&p->accepted) + 1);
+}
+
+/** Who connects from now on is led to this Unix socket. */
+static inline void
+proxy_point(fault_proxy *p, const char *path)
+{
+    REQUIRE(strlen(path) < sizeof p->upstream_path);
+    pthread_mutex_lock(&p->mutex);
+    memcpy(p->upstream_path, path, strlen(path) + 1);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+/** All connections are reset. */
+static inline void
+proxy_cut(fault_proxy *p)
+{
+    atomic_store(&p->cut_below, atomic_load(&p->accepted) + 1);
+}
+
+/** Whoever connects is refused, as by a machine on which nobody listens. Established
+ * connections stay. */
+static inline void
+proxy_refuse(fault_proxy *p, bool refuse)
+{
+    if (atomic_exchange(&p->refuse, refuse) == refuse)
+        return;
+    if (refuse)
+        (void)shutdown(p->listener, SHUT_RD);
+    else
+        REQUIRE(listen(p->listener, PROXY_BACKLOG) == 0);
 }
 
 static inline void
@@ -300,6 +507,7 @@ proxy_stop(fault_proxy *p)
     while (atomic_load(&p->live) > 0)
         (void)nanosleep(&(struct timespec){0, 2000000}, NULL);
     (void)close(p->listener);
+    (void)pthread_mutex_destroy(&p->mutex);
 }
 
 #endif

@@ -512,17 +512,6 @@ notices(void)
 }
 
 static void
-write_secret(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-
-    REQUIRE(f != NULL);
-    (void)fputs(text, f);
-    (void)fclose(f);
-    CHECK_INT(chmod(path, 0600), 0);
-}
-
-static void
 users(void)
 {
     char url[400], message[300], secret[200];
@@ -534,7 +523,7 @@ users(void)
     (void)server_ask(
         &server, "ACL SETUSER narrow on >s3same ~coat:* &coat:* +@all -client|kill -config");
     (void)snprintf(secret, sizeof secret, "%s/secret", server.dir);
-    write_secret(secret, "wrong\n");
+    test_write_secret(secret, "wrong\n");
     {
         /* Through TCP, since only there a URL has a user. */
         fault_proxy proxy = {0};
@@ -547,7 +536,7 @@ users(void)
         CHECK(strstr(message, "password is refused") != NULL);
         CHECK(strstr(message, "wrong") == NULL);
         coat_store_close(store);
-        write_secret(secret, "s3same\n");
+        test_write_secret(secret, "s3same\n");
         REQUIRE_OK(coat_redis_ops.open(&conf, &store));
         CHECK(strstr(message, "not ready") == NULL);
         inside()->remote.monotonic = test_monotonic;

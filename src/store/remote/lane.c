@@ -243,6 +243,16 @@ connect_links(remote_lane *lane, int64_t now_ms)
     }
 }
 
+/** One that may probe: not the last one that did, if that still waits in vain. */
+static remote_link *
+idle_link(const remote_lane *lane)
+{
+    for (uint32_t i = 0; i < store_of(lane)->links; i++)
+        if (lane->links[i]->state == REMOTE_IDLE)
+            return lane->links[i];
+    return NULL;
+}
+
 static bool
 all_ready(const remote_lane *lane)
 {
@@ -587,8 +597,9 @@ remote_submit(coat_lane *base, coat_store_req *req)
         return;
     }
     remote_list_push(&lane->waiting, req);
-    if (is_open(store) && lane->links[0]->state == REMOTE_IDLE)
-        start_link(lane->links[0], now_ms); /* this request is the probe */
+    link = is_open(store) ? idle_link(lane) : NULL;
+    if (link != NULL)
+        start_link(link, now_ms); /* this request is the probe */
     else
         connect_links(lane, now_ms);
 }
