@@ -6,10 +6,19 @@
 
 #include <stdlib.h>
 
+#define FOUR(text) text text text text
+#define SIXTY_FOUR(text) FOUR(FOUR(FOUR(text)))
+
 static coat_span
 find(const void *ctx, coat_span name)
 {
     (void)ctx;
+    if (coat_span_is(name, COAT_LIT("many")))
+        return COAT_LIT(SIXTY_FOUR("{{>some}}"));
+    if (coat_span_is(name, COAT_LIT("some")))
+        return COAT_LIT(SIXTY_FOUR("{{>few}}"));
+    if (coat_span_is(name, COAT_LIT("few")))
+        return COAT_LIT(SIXTY_FOUR("{{>part}}"));
     if (coat_span_is(name, COAT_LIT("part")))
         return COAT_LIT("[{{user}}]");
     if (coat_span_is(name, COAT_LIT("loop")))
@@ -98,6 +107,17 @@ static const struct check_case {
     {"crossed", "{{#x}}\n{{^y}}\n{{/x}}\n{{/y}}", 3, "last one opened"},
     {"close only", "\n\n{{/x}}", 3, "last one opened"},
     {"unknown partial", "{{>nobody}}", 1, "no template"},
+    {"partial in seven sections",
+     "{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{>part}}"
+     "{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}",
+     0, ""},
+    {"partial in eight sections",
+     "{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}\n{{>part}}"
+     "{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}{{/a}}",
+     2, "inside one another"},
+    {"partial that includes itself", "a\n{{>loop}}", 2, "inside one another"},
+    {"partials that multiply", "{{>many}}", 1, "too much"},
+    {"partials that multiply a little", "{{>few}}", 0, ""},
     {"nine deep", "{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}\n{{#a}}", 2, "more than 8"},
 };
 

@@ -362,7 +362,44 @@ line_of(coat_span source, size_t at)
 typedef struct open_sections {
     coat_span name[COAT_TEMPLATE_DEPTH];
     unsigned depth;
+    unsigned looked_at; /* tags of included templates */
 } open_sections;
+
+/**
+ * Is what is included at this depth, and what that includes, within the depth that is rendered?
+ * Templates have no cycles then. What else is wrong in them is found when they are checked.
+ */
+static bool
+fits(coat_span source, unsigned depth, open_sections *open, coat_template_find_fn find,
+     const void *ctx)
+{
+    size_t at = 0;
+    tag t;
+
+    while (depth <= COAT_TEMPLATE_DEPTH && ++open->looked_at <= COAT_TEMPLATE_TAGS_MAX) {
+        if (!next_tag(source, at, &t) || t.kind == TAG_END)
+            return true;
+        if (t.kind == TAG_PARTIAL && !fits(find(ctx, t.name), depth + 1, open, find, ctx))
+            return false;
+        depth += t.kind == TAG_OPEN || t.kind == TAG_INVERTED;
+        depth -= t.kind == TAG_CLOSE && depth > 0;
+        at = t.next;
+    }
+    return false;
+}
+
+static const char *
+partial_fault(const tag *t, open_sections *open, coat_template_find_fn find, const void *ctx)
+{
+    coat_span part = find(ctx, t->name);
+
+    if (part.ptr == NULL)
+        return "there is no template of this name to include";
+    if (!fits(part, open->depth + 1, open, find, ctx))
+        return "what this includes is more than 8 sections and templates inside one another, "
+               "or too much";
+    return NULL;
+}
 
 /** What is wrong with a tag, or NULL. */
 static const char *
@@ -370,8 +407,7 @@ tag_fault(const tag *t, open_sections *open, coat_template_find_fn find, const v
 {
     switch (t->kind) {
     case TAG_PARTIAL:
-        return find(ctx, t->name).ptr == NULL ? "there is no template of this name to include"
-                                              : NULL;
+        return partial_fault(t, open, find, ctx);
     case TAG_OPEN:
     case TAG_INVERTED:
         if (open->depth == COAT_TEMPLATE_DEPTH)

@@ -18,6 +18,8 @@
 
 #define COAT_TEMPLATE_MAX (64 * 1024) /* bytes of one template */
 #define COAT_TEMPLATE_DEPTH 8         /* sections and partials inside one another */
+#define COAT_TEMPLATE_TAGS_MAX 10000  /* of all that one template includes, each time it does  \
+                                       */
 #define COAT_TEMPLATE_NAME_MAX 64
 #define COAT_PAGE_MAX (256 * 1024) /* bytes of a rendered page */
 
@@ -25,7 +27,8 @@
 typedef coat_span (*coat_template_find_fn)(const void *ctx, coat_span name);
 
 /**
- * Check a template without rendering it: every tag closed, sections nested, partials known.
+ * Check a template without rendering it: every tag closed, sections nested, partials known,
+ * and no more inside one another than is rendered.
  * @param line  line of the first fault  @param message  what is wrong, at least 120 bytes
  */
 coat_err coat_template_check(coat_span source, coat_template_find_fn find, const void *ctx,
