@@ -18,8 +18,7 @@
 
 #define COAT_TEMPLATE_MAX (64 * 1024) /* bytes of one template */
 #define COAT_TEMPLATE_DEPTH 8         /* sections and partials inside one another */
-#define COAT_TEMPLATE_TAGS_MAX 10000  /* of all that one template includes, each time it does  \
-                                       */
+#define COAT_TEMPLATE_TAGS_MAX 10000  /* of all that a template includes */
 #define COAT_TEMPLATE_NAME_MAX 64
 #define COAT_PAGE_MAX (256 * 1024) /* bytes of a rendered page */
 
