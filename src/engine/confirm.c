@@ -234,15 +234,12 @@ coat_waiting_block(coat_task *task)
     coat_lane *lane = desk->lane;
 
     while (task->waits) {
-        if (desk->waiting->sync != NULL) {
-            lane->store->ops->wait(lane, &desk->waiting->sync->req);
-        } else {
-            /* A request lets a lane without loop hear what there is, if the watch is on it. */
-            coat_store_req req = {.op = COAT_OP_EPOCHS, .now_ms = task->now_ms};
+        /* Lets a lane without loop hear what there is, if the watch is on it, and move the SYNC
+         * on, whose own request cannot be waited for: it is gone when it has been answered. */
+        coat_store_req req = {.op = COAT_OP_EPOCHS, .now_ms = task->now_ms};
 
+        if (coat_store_run(lane, &req) != COAT_OK || desk->waiting->sync == NULL)
             (void)nanosleep(&moment, NULL);
-            (void)!coat_store_run(lane, &req);
-        }
         coat_waiting_look(desk);
     }
 }
