@@ -123,8 +123,10 @@ set_clock(coat_store *store, int64_t (*clock)(void *ctx))
 static void
 newer(bool undo)
 {
-    (void)server_sql(&server, "UPDATE t%d.versions SET version = %s", server.schema,
-                     undo ? "version - 98" : "version + 98");
+    (void)server_sql(&server,
+                     undo ? "DELETE FROM t%d.versions WHERE version = 99"
+                          : "INSERT INTO t%d.versions (version, oldest) VALUES (99, 99)",
+                     server.schema);
 }
 
 const world the_world = {.name = "postgresql",
