@@ -276,7 +276,7 @@ no_places(void)
     };
 
     for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
-        size_t len = strstr(replies[i], "$3") != NULL ? 22 : strlen(replies[i]);
+        size_t len = strstr(replies[i], "$3") != NULL ? 20 : strlen(replies[i]);
         resp_reader *reader = resp_reader_new();
         redis_place place = {"untouched", 9};
         resp_reply *reply = NULL;
