@@ -77,15 +77,11 @@ undecided(ngx_http_request_t *r, coat_ngx_ctx *ctx, const char *source)
 
 /* ---- the fast path ---- */
 
-/* The daemon refuses a secure cookie that did not come by TLS; so must we, whatever the table
- * has: it is asked. */
-static bool
-is_secure(ngx_http_request_t *r, const coat_ngx_loc *lcf)
+bool
+coat_ngx_by_tls(ngx_http_request_t *r, const coat_ngx_loc *lcf)
 {
     ngx_str_t proto;
 
-    if (!lcf->needs_tls)
-        return true;
 #if (NGX_HTTP_SSL)
     if (lcf->proto_is_scheme)
         return r->connection->ssl != NULL;
@@ -93,6 +89,14 @@ is_secure(ngx_http_request_t *r, const coat_ngx_loc *lcf)
     return ngx_http_complex_value(r, lcf->proto, &proto) == NGX_OK &&
            (coat_span_is(coat_ngx_span(proto), COAT_LIT("https")) ||
             coat_span_is(coat_ngx_span(proto), COAT_LIT("wss")));
+}
+
+/* The daemon refuses a secure cookie that did not come by TLS; so must we, whatever the table
+ * has: it is asked. */
+static bool
+is_secure(ngx_http_request_t *r, const coat_ngx_loc *lcf)
+{
+    return !lcf->needs_tls || coat_ngx_by_tls(r, lcf);
 }
 
 /* NGX_OK: the table has said yes. NGX_ABORT: not issued here. NGX_DECLINED: ask. */

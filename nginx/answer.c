@@ -144,6 +144,8 @@ coat_ngx_pass(ngx_http_request_t *r, const coat_reply *reply)
 
 /* ---- answers of our own ---- */
 
+#define HSTS "max-age=31536000; includeSubDomains"
+
 /* FA-11, as the daemon has it. */
 static ngx_int_t
 safe_fields(ngx_http_request_t *r, coat_ngx_ctx *ctx)
@@ -160,9 +162,14 @@ safe_fields(ngx_http_request_t *r, coat_ngx_ctx *ctx)
          "object-src 'none'; base-uri 'none'"},
     };
 
+    const coat_ngx_loc *lcf = ngx_http_get_module_loc_conf(r, ngx_http_coatcheck_module);
+
     if (ctx->fields_set) /* by an answer for which there was an error page, and this is in it */
         return NGX_OK;
     ctx->fields_set = 1;
+    if (lcf->proto != NULL && coat_ngx_by_tls(r, lcf) &&
+        coat_ngx_out(r, "Strict-Transport-Security", COAT_NGX_STR(HSTS)) != NGX_OK)
+        return NGX_ERROR;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (coat_ngx_out(r, fields[i].name, coat_ngx_text(coat_span_of(fields[i].value))) !=
             NGX_OK)

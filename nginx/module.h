@@ -220,6 +220,8 @@ ngx_int_t coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx);
 /* ---- access.c ---- */
 
 ngx_int_t coat_ngx_access(ngx_http_request_t *r);
+/** The client came by TLS, as far as nginx or coatcheck_proto can tell. */
+bool coat_ngx_by_tls(ngx_http_request_t *r, const coat_ngx_loc *lcf);
 /** Put the question about this request to the daemon; what to return from the access phase. */
 ngx_int_t coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
 

@@ -173,6 +173,7 @@ describe('coatcheck_csrf', { skip: missing }, () => {
       assert.equal(res.headers['content-length'][0], String(Buffer.byteLength(res.body)));
       for (const directive of ["default-src 'none'", "frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'"]) assert.ok(res.one('content-security-policy').includes(directive), directive);
       for (const [name, value] of [['x-content-type-options', 'nosniff'], ['cross-origin-resource-policy', 'same-origin'], ['referrer-policy', 'no-referrer'], ['cache-control', 'no-store']]) assert.equal(res.one(name), value);
+      assert.deepEqual(res.headers['strict-transport-security'], ['max-age=31536000; includeSubDomains']);
       assert.doesNotMatch(JSON.stringify(res.headers), /\/\d+\.\d+/, 'a version');
     };
     const refused = async (want, more = {}) => {

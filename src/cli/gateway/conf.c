@@ -172,8 +172,8 @@ write_maps(coat_nginx_text *t, const coat_gateway_conf *c)
     if (c->options->tls_cert[0] == '\0')
         return;
     /* On this machine alone there are others behind the same name, and not all have TLS. */
-    coat_nginx_raw(t, "    # Unless the application says it itself.\n"
-                      "    map $upstream_http_strict_transport_security $coatcheck_hsts {\n"
+    coat_nginx_raw(t, "    # Unless the application or the sign-in says it itself.\n"
+                      "    map $sent_http_strict_transport_security $coatcheck_hsts {\n"
                       "        default \"\";\n");
     coat_nginx_raw(t, is_local(coat_gateway_host(origins->list[0]))
                           ? "        \"\" \"\";\n"
