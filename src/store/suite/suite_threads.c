@@ -210,7 +210,9 @@ use_or_end(racer *r, coat_lane *lane)
                 atomic_store(&t->ended[k], true);
             continue;
         }
-        if (ended && err != COAT_NO_SESSION)
+        if (err == COAT_STORE_DOWN)
+            r->fault = "no answer";
+        else if (ended && err != COAT_NO_SESSION)
             r->fault = "accepted after its end was acknowledged";
     }
 }
