@@ -470,10 +470,6 @@ late_write(coat_op op, bool sweeps)
     open_store(9);
     hand_open(&h, 1);
     hand_sign_in(&h, 7, 1);
-    /* Once for somebody else, so that it needs no preparation on this connection: a server of
-     * whose answer to that nobody takes notice any more does not go on to the write. */
-    if (op != COAT_OP_INSERT)
-        CHECK_ERR(hand_op_patient(&h, op, 8, 1), COAT_OK);
     req = a_write(&h, op, 7);
     hold_write(&h, &req, 7);
     if (sweeps)

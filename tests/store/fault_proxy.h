@@ -85,6 +85,7 @@ typedef struct proxy_pair {
     fault_proxy *proxy;
     int number;                         /* from 1 */
     bool reset;                         /* it ends with a reset */
+    bool late;                          /* something was held on its way to the server */
     uint8_t tail[PROXY_NEEDLE_MAX * 2]; /* what went to the server last */
     size_t tail_len;
     proxy_half half[2];
@@ -269,6 +270,7 @@ proxy_release(proxy_pair *pair)
         if (!proxy_send(h->to, h->held, h->held_len))
             return false;
         h->held_len = 0;
+        pair->late |= way == 0;
     }
     return true;
 }
@@ -319,6 +321,23 @@ proxy_is_cut(proxy_pair *pair)
     return true;
 }
 
+/** What came late is dealt with to its end: that its sender is gone the server hears behind it,
+ * and not from answers that nobody takes. */
+static inline void
+proxy_drain(proxy_pair *pair, int server)
+{
+    uint8_t bytes[512];
+    ssize_t got = 1;
+
+    (void)shutdown(server, SHUT_WR);
+    while (got > 0 && !atomic_load(&pair->proxy->stopping) && !proxy_is_cut(pair)) {
+        struct pollfd fd = {server, POLLIN, 0};
+
+        if (poll(&fd, 1, PROXY_TICK_MS) > 0)
+            got = read(server, bytes, sizeof bytes);
+    }
+}
+
 static inline void *
 proxy_serve(void *arg)
 {
@@ -346,6 +365,8 @@ proxy_serve(void *arg)
                 (void)nanosleep(&(struct timespec){0, 2000000}, NULL);
                 continue;
             }
+            if (got <= 0 && way == 0 && pair->late)
+                proxy_drain(pair, server);
             ok = got > 0 && proxy_chunk(pair, way, bytes, (size_t)got);
         }
     }
