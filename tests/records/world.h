@@ -38,6 +38,9 @@ typedef struct world {
     bool (*verbs)(const uint8_t *bytes, size_t len, char *out, size_t cap);
     /* Of an open store: its breaker and back-off go by this clock. */
     void (*set_clock)(coat_store *store, int64_t (*clock)(void *ctx));
+    /* Of an open store, before anybody uses it: one connection a lane, so that what goes to the
+     * server is what was asked for, and no greeting of another. */
+    void (*one_connection)(coat_store *store);
     /* Damage the mark by which a release knows its own format; undo puts it back. */
     void (*newer)(bool undo);
 } world;

@@ -147,6 +147,12 @@ verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
 }
 
 static void
+one_connection(coat_store *store)
+{
+    ((mc_store *)store)->nodes[0]->remote.links = 1;
+}
+
+static void
 set_clock(coat_store *store, int64_t (*clock)(void *ctx))
 {
     ((mc_store *)store)->nodes[0]->remote.monotonic = clock;
@@ -185,4 +191,5 @@ const world the_world = {.name = "memcached",
                          .forget = forget,
                          .verbs = verbs,
                          .set_clock = set_clock,
+                         .one_connection = one_connection,
                          .newer = newer};

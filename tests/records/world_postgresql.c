@@ -115,6 +115,12 @@ verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
 }
 
 static void
+one_connection(coat_store *store)
+{
+    ((pg_store *)store)->remote.links = 1;
+}
+
+static void
 set_clock(coat_store *store, int64_t (*clock)(void *ctx))
 {
     ((pg_store *)store)->remote.monotonic = clock;
@@ -142,4 +148,5 @@ const world the_world = {.name = "postgresql",
                          .forget = forget,
                          .verbs = verbs,
                          .set_clock = set_clock,
+                         .one_connection = one_connection,
                          .newer = newer};

@@ -139,6 +139,12 @@ verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
 }
 
 static void
+one_connection(coat_store *store)
+{
+    ((redis_store *)store)->remote.links = 1;
+}
+
+static void
 set_clock(coat_store *store, int64_t (*clock)(void *ctx))
 {
     ((redis_store *)store)->remote.monotonic = clock;
@@ -166,4 +172,5 @@ const world the_world = {.name = "redis",
                          .forget = forget,
                          .verbs = verbs,
                          .set_clock = set_clock,
+                         .one_connection = one_connection,
                          .newer = newer};
