@@ -198,6 +198,44 @@ seldom_used(void)
 }
 
 static void
+lines(void)
+{
+    static const char *const cases[][2] = {
+        {"ERR no\n", "ERR no"},
+        {"a\nb \n \n", "a b"},
+        {"\033[31m\t\177", "?[31m??"},
+        {"\xc3\xa9", "??"},
+        {"", ""},
+        {"much longer than fits", "much longer tha"},
+    };
+    char line[16];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        remote_line(line, sizeof line, cases[i][0]);
+        CHECK(strcmp(line, cases[i][1]) == 0);
+        remote_line(line, sizeof line, line);
+        CHECK(strcmp(line, cases[i][1]) == 0);
+    }
+}
+
+static void
+notices(void)
+{
+    char notice[12] = "";
+
+    remote_notice_add(notice, sizeof notice, "");
+    CHECK(strcmp(notice, "") == 0);
+    remote_notice_add(notice, sizeof notice, "one");
+    remote_notice_add(notice, sizeof notice, "");
+    remote_notice_add(notice, sizeof notice, "two");
+    CHECK(strcmp(notice, "one; two") == 0);
+    remote_notice_add(notice, sizeof notice, "three");
+    CHECK(strcmp(notice, "one; two; t") == 0);
+    remote_notice_add(notice, sizeof notice, "four");
+    CHECK(strcmp(notice, "one; two; t") == 0);
+}
+
+static void
 urls(void)
 {
     static const struct {
@@ -432,6 +470,8 @@ static const coat_test tests[] = {
     {"SF-11: of 1,000 clients at most 200 connect within any 50 ms", no_burst},
     {"SF-2: five failures in a row open the breaker, one probe a second", breaker_opens},
     {"SF-2 SF-11: a lane that is seldom used comes back after an outage", seldom_used},
+    {"what a server says is one line that no terminal obeys", lines},
+    {"notices are joined, as far as there is room", notices},
     {"store URLs are taken apart, or refused saying why", urls},
     {"parameters of URLs, once each", url_parameters},
     {"ST-5: which hosts are this machine", local_hosts},

@@ -30,23 +30,12 @@ pg_expect(pg_link *link, const pg_due *due)
 }
 
 void
-pg_line(char *out, size_t cap, const char *words)
-{
-    (void)snprintf(out, cap, "%s", words);
-    for (char *c = out; *c != '\0'; c++)
-        if (*c < 0x20 || *c >= 0x7f)
-            *c = *c == '\n' ? ' ' : '?';
-    for (size_t len = strlen(out); len > 0 && out[len - 1] == ' '; len--)
-        out[len - 1] = '\0';
-}
-
-void
 pg_fail(pg_link *link, const char *why)
 {
     pg_store *store = pg_store_of(link);
     char line[sizeof store->trouble];
 
-    pg_line(line, sizeof line, why);
+    remote_line(line, sizeof line, why);
     pthread_mutex_lock(&store->remote.mutex);
     if (line[0] != '\0')
         memcpy(store->trouble, line, sizeof line);

@@ -128,18 +128,15 @@ pg_stats(coat_store *base, coat_store_stats *out)
         .unreadable = atomic_load(&store->remote.unreadable),
         .away = atomic_load(&store->remote.ready) == 0,
     };
-    coat_out notice = coat_out_init(stats.notice, sizeof stats.notice);
 
     for (int op = 0; op < 16; op++)
         stats.operations[op] = atomic_load(&store->remote.operations[op]);
     pthread_mutex_lock(&store->remote.mutex);
-    coat_out_str(&notice, stats.away ? store->trouble : store->notice);
-    if (!stats.away && store->watches.trouble[0] != '\0') {
-        coat_out_str(&notice, notice.len > 0 ? "; " : "");
-        coat_out_str(&notice, store->watches.trouble);
-    }
+    remote_notice_add(stats.notice, sizeof stats.notice,
+                      stats.away ? store->trouble : store->notice);
+    if (!stats.away)
+        remote_notice_add(stats.notice, sizeof stats.notice, store->watches.trouble);
     pthread_mutex_unlock(&store->remote.mutex);
-    (void)coat_out_end(&notice);
     *out = stats;
     return COAT_OK;
 }

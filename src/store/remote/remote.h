@@ -168,6 +168,11 @@ uint32_t remote_random(const remote_store *store);
 /** The store has answered; or could not (refused, late, lost, unable). */
 void remote_note_good(remote_store *store);
 void remote_note_bad(remote_store *store);
+/** A server's words in one line, to be shown to operators: nothing that a terminal would obey.
+ * `words` may be `out`. */
+void remote_line(char *out, size_t cap, const char *words);
+/** Append to a notice, as much as there is room for; "" is nothing. */
+void remote_notice_add(char *notice, size_t cap, const char *more);
 
 /* For the store's table of functions. */
 coat_err remote_lane_open(coat_store *store, struct uv_loop_s *loop, coat_lane **out);

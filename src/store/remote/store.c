@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/remote/remote.h"
 
+#include <stdio.h>
 #include <time.h>
 
 /* Goes on while the machine sleeps: what was asked before is late afterwards. */
@@ -69,4 +70,25 @@ remote_note_bad(remote_store *store)
     remote_breaker_bad(&store->breaker, now_ms, random);
     atomic_store(&store->doubted, true);
     pthread_mutex_unlock(&store->mutex);
+}
+
+void
+remote_line(char *out, size_t cap, const char *words)
+{
+    if (words != out)
+        (void)snprintf(out, cap, "%s", words);
+    for (char *c = out; *c != '\0'; c++)
+        if (*c < 0x20 || *c >= 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
+    for (size_t len = strlen(out); len > 0 && out[len - 1] == ' '; len--)
+        out[len - 1] = '\0';
+}
+
+void
+remote_notice_add(char *notice, size_t cap, const char *more)
+{
+    size_t len = strlen(notice);
+
+    if (more[0] != '\0')
+        (void)snprintf(notice + len, cap - len, "%s%s", len > 0 ? "; " : "", more);
 }
