@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records.h"
 
+#include "store/remote/remote.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,7 +28,7 @@ int64_t
 records_monotonic(void *ctx)
 {
     (void)ctx;
-    if (the_world.set_clock != NULL && !is_precise)
+    if (the_world.remote != NULL && !is_precise)
         rig_pass(&r, HURRY_MS);
     return r.mono;
 }
@@ -50,8 +52,8 @@ records_prepare(unsigned engines)
     rig_prepare(&r, the_world.url(true), engines);
     r.conf.table_slots = 0; /* every answer is the store's */
     r.conf.monotonic = records_monotonic;
-    if (the_world.set_clock != NULL)
-        the_world.set_clock(r.inner, test_monotonic);
+    if (the_world.remote != NULL) /* its breaker and back-off go by this clock */
+        the_world.remote(r.inner)->monotonic = test_monotonic;
 }
 
 void
@@ -66,6 +68,27 @@ records_end(void)
 {
     rig_stop(&r);
     the_world.end();
+}
+
+static coat_store_stats
+stats(void)
+{
+    coat_store_stats stats;
+
+    REQUIRE_OK(coat_store_stats_get(r.inner, &stats));
+    return stats;
+}
+
+uint64_t
+records_entries(void)
+{
+    return the_world.entries != NULL ? the_world.entries(r.inner) : stats().sessions;
+}
+
+uint64_t
+records_bytes(void)
+{
+    return the_world.bytes != NULL ? the_world.bytes(r.inner) : stats().bytes_used;
 }
 
 static stored *into;

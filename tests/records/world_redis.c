@@ -26,10 +26,7 @@ begin(void)
 static const char *
 url(bool through_proxy)
 {
-    char params[40];
-
-    (void)snprintf(params, sizeof params, "prefix=w%d", server.prefix);
-    return world_way_url(through_proxy, "redis", params);
+    return world_way_url(through_proxy, "redis", "prefix=w", server.prefix);
 }
 
 static void
@@ -138,16 +135,10 @@ verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
     return true;
 }
 
-static void
-one_connection(coat_store *store)
+static remote_store *
+remote(coat_store *store)
 {
-    ((redis_store *)store)->remote.links = 1;
-}
-
-static void
-set_clock(coat_store *store, int64_t (*clock)(void *ctx))
-{
-    ((redis_store *)store)->remote.monotonic = clock;
+    return &((redis_store *)store)->remote;
 }
 
 static void
@@ -171,6 +162,5 @@ const world the_world = {.name = "redis",
                          .bytes = bytes_used,
                          .forget = forget,
                          .verbs = verbs,
-                         .set_clock = set_clock,
-                         .one_connection = one_connection,
+                         .remote = remote,
                          .newer = newer};
