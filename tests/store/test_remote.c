@@ -301,6 +301,46 @@ urls(void)
     test_case(NULL);
 }
 
+/** The URL of each host, of those that name several. */
+static void
+url_lists(void)
+{
+    static const struct {
+        const char *url, *each[4];
+    } cases[] = {
+        {"redis://h", {"redis://h"}},
+        {"x://u@a:1,b,[::1]:2/n?k=v,w",
+         {"x://u@a:1/n?k=v,w", "x://u@b/n?k=v,w", "x://u@[::1]:2/n?k=v,w"}},
+        {"x://a,?k=v", {"x://a?k=v", "x://?k=v"}},
+        {"x://,a", {"x://", "x://a"}},
+        {"x:/path,b", {"x:/path,b"}},
+        {"m+unix:/a,/b?k=v", {"m+unix:/a?k=v", "m+unix:/b?k=v"}},
+        {"m+unix:/a@b", {"m+unix:/a@b"}},
+    };
+    char one[REMOTE_URL_MAX + 1];
+    remote_url_list list;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        test_case(cases[i].url);
+        REQUIRE(remote_url_split(cases[i].url, &list));
+        for (size_t k = 0; cases[i].each[k] != NULL; k++)
+            CHECK(remote_url_next(&list, one) && strcmp(one, cases[i].each[k]) == 0);
+        CHECK(!remote_url_next(&list, one));
+    }
+    test_case(NULL);
+    CHECK(!remote_url_split("no colon", &list));
+    memset(one, 'a', sizeof one - 1);
+    one[1] = ':';
+    one[sizeof one - 1] = '\0';
+    CHECK(remote_url_split(one, &list));
+    {
+        char longer[REMOTE_URL_MAX + 2];
+
+        (void)snprintf(longer, sizeof longer, "%sa", one);
+        CHECK(!remote_url_split(longer, &list));
+    }
+}
+
 static void
 url_parameters(void)
 {
@@ -473,6 +513,7 @@ static const coat_test tests[] = {
     {"what a server says is one line that no terminal obeys", lines},
     {"notices are joined, as far as there is room", notices},
     {"store URLs are taken apart, or refused saying why", urls},
+    {"URLs of several hosts are one of each", url_lists},
     {"parameters of URLs, once each", url_parameters},
     {"ST-5: which hosts are this machine", local_hosts},
     {"ST-4: a secret is read from a file of ours only", secrets},
