@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records.h"
 
+#include "../store/test_clock.h"
 #include "store/remote/remote.h"
 
 #include <stdatomic.h>
@@ -8,18 +9,6 @@
 #include <time.h>
 
 rig r;
-
-static _Atomic int64_t ahead_ms;
-
-static int64_t
-test_monotonic(void *ctx)
-{
-    struct timespec now;
-
-    (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
-}
 
 enum { HURRY_MS = 50 };
 static bool is_precise;

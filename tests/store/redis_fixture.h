@@ -9,6 +9,7 @@
  */
 
 #include "coat_test.h"
+#include "loopback.h"
 #include "requests.h"
 #include "store/redis/redis.h"
 
@@ -34,12 +35,6 @@ typedef struct redis_server {
     const char *args[SERVER_ARGS_MAX]; /* further ones, NULL-terminated */
     int prefix;                        /* the last one given to a store */
 } redis_server;
-
-static inline void
-server_sleep(void)
-{
-    (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
-}
 
 static inline int
 server_connect(const redis_server *s)
@@ -141,21 +136,6 @@ server_open(redis_server *s, coat_store **out)
 
     (void)snprintf(url, sizeof url, "redis+unix:%s?prefix=t%d", s->socket, ++s->prefix);
     return coat_redis_ops.open(&conf, out);
-}
-
-/** A port that is free just now. */
-static inline int
-free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-
-    if (bind(fd, (struct sockaddr *)&at, len) == 0 &&
-        getsockname(fd, (struct sockaddr *)&at, &len) == 0)
-        port = ntohs(at.sin_port);
-    (void)close(fd);
-    return port;
 }
 
 #endif

@@ -4,9 +4,8 @@
 
 /** What a watch has reported, and a lane that it reports on while it is used. */
 
+#include "loopback.h"
 #include "requests.h"
-
-#include <time.h>
 
 typedef struct seen {
     bool ready;
@@ -62,16 +61,7 @@ watch_turn(void)
 
     req.timeout_ms = 50;
     if (coat_store_run(watched, &req) != COAT_OK)
-        (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
-}
-
-static inline int64_t
-real_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        server_sleep();
 }
 
 #define TURN_UNTIL(cond)                                                                       \
