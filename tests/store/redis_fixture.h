@@ -127,6 +127,22 @@ server_stop(redis_server *s)
     server_kill(s, SIGTERM);
 }
 
+/** The key of a session, as the store writes it. Static. */
+static inline const char *
+server_key(const char *prefix, coat_handle handle)
+{
+    static char key[REDIS_BUCKET_PREFIX_MAX + 60];
+    coat_out out = coat_out_init(key, sizeof key);
+
+    coat_out_str(&out, prefix);
+    coat_out_str(&out, ":{");
+    coat_out_hex(&out, handle.bytes + 8, 8);
+    coat_out_str(&out, "}:s:");
+    coat_out_hex(&out, handle.bytes, 8);
+    (void)coat_out_end(&out);
+    return key;
+}
+
 /** A store on it under a prefix of its own: empty. */
 static inline coat_err
 server_open(redis_server *s, coat_store **out)

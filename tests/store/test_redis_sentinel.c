@@ -4,7 +4,6 @@
  * another one. Real servers and sentinels; those that lie are the test's own.
  */
 
-#include "core/out.h"
 #include "sentinel_fixture.h"
 #include "store/redis/redis.h"
 #include "suite_tap.h"
@@ -407,26 +406,12 @@ users(void)
 
 /* ---- failovers ---- */
 
-static const char *
-key_of(uint64_t owner, uint64_t serial)
-{
-    static char key[100];
-    coat_handle handle = handle_of(owner, serial);
-    coat_out out = coat_out_init(key, sizeof key);
-
-    coat_out_str(&out, "coat:{");
-    coat_out_hex(&out, handle.bytes + 8, 8);
-    coat_out_str(&out, "}:s:");
-    coat_out_hex(&out, handle.bytes, 8);
-    (void)coat_out_end(&out);
-    return key;
-}
-
 static bool
 node_has(int n, uint64_t owner, uint64_t serial)
 {
-    return strncmp(server_ask(&group.nodes[n], "EXISTS %s", key_of(owner, serial)), ":1", 2) ==
-           0;
+    return strncmp(server_ask(&group.nodes[n], "EXISTS %s",
+                              server_key("coat", handle_of(owner, serial))),
+                   ":1", 2) == 0;
 }
 
 static void

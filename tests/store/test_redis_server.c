@@ -174,11 +174,10 @@ demoted_noticed(void)
 static const char *
 key_of(uint64_t serial)
 {
-    static char key[100];
+    char prefix[12];
 
-    (void)snprintf(key, sizeof key, "t%d:{9e3779b97f4a7c15}:s:%016llx", server.prefix,
-                   (unsigned long long)serial);
-    return key;
+    (void)snprintf(prefix, sizeof prefix, "t%d", server.prefix);
+    return server_key(prefix, handle_of(1, serial));
 }
 
 static void

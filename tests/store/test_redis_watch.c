@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Watching a real server: what others do to it, losing it, and changing to another one. */
 
-#include "core/out.h"
 #include "fault_proxy.h"
 #include "redis_fixture.h"
 #include "watch_seen.h"
@@ -52,21 +51,6 @@ notice(void)
     return stats.notice;
 }
 
-static const char *
-key_of(uint64_t owner, uint64_t serial)
-{
-    static char key[100];
-    coat_handle handle = handle_of(owner, serial);
-    coat_out out = coat_out_init(key, sizeof key);
-
-    coat_out_str(&out, "coat:{");
-    coat_out_hex(&out, handle.bytes + 8, 8);
-    coat_out_str(&out, "}:s:");
-    coat_out_hex(&out, handle.bytes, 8);
-    (void)coat_out_end(&out);
-    return key;
-}
-
 static void
 by_hand(void)
 {
@@ -77,14 +61,18 @@ by_hand(void)
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
     catch_up(lane);
     CHECK_INT(saw.addresses, 0); /* one's own insert need not be */
-    CHECK(strncmp(server_ask(&first, "DEL %s", key_of(1, 1)), ":1", 2) == 0);
+    CHECK(strncmp(server_ask(&first, "DEL %s", server_key("coat", handle_of(1, 1))), ":1", 2) ==
+          0);
     catch_up(lane);
     CHECK_INT(saw.gone, 1);
     CHECK(coat_handle_equal(&saw.last, &handle));
     CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_OK);
-    CHECK(strncmp(server_ask(&first, "PEXPIRE %s 1", key_of(1, 2)), ":1", 2) == 0);
+    CHECK(strncmp(server_ask(&first, "PEXPIRE %s 1", server_key("coat", handle_of(1, 2))), ":1",
+                  2) == 0);
     for (int i = 0;
-         i < 4000 && strncmp(server_ask(&first, "GET %s", key_of(1, 2)), "$-1", 3) != 0; i++)
+         i < 4000 && strncmp(server_ask(&first, "GET %s", server_key("coat", handle_of(1, 2))),
+                             "$-1", 3) != 0;
+         i++)
         server_sleep();
     catch_up(lane);
     CHECK_INT(saw.gone, 2);
@@ -98,7 +86,8 @@ by_hand(void)
     catch_up(lane);
     CHECK_INT(saw.gone, 3);
     CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
-    CHECK(strncmp(server_ask(&first, "DEL %.22s}:e", key_of(1, 1)), ":1", 2) == 0);
+    CHECK(strncmp(server_ask(&first, "DEL %.22s}:e", server_key("coat", handle_of(1, 1))), ":1",
+                  2) == 0);
     catch_up(lane);
     CHECK_INT(saw.owners, 2);
     CHECK_INT(saw.epoch, 0);
