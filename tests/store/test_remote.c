@@ -219,6 +219,32 @@ lines(void)
 }
 
 static void
+rings(void)
+{
+    enum { MANY = 1000 };
+    uint32_t *ring = NULL;
+    size_t first = 0, count = 0, cap = 0;
+    uint32_t in = 0, out = 0;
+
+    while (in < MANY) {
+        if (count == cap) {
+            ring = remote_ring_grow(ring, sizeof *ring, &first, &cap);
+            REQUIRE(ring != NULL && cap > count);
+        }
+        ring[(first + count++) % cap] = in++;
+        if (in % 3 == 0) { /* so that it begins anywhere when it is full */
+            CHECK(ring[first] == out++);
+            first = (first + 1) % cap;
+            count--;
+        }
+    }
+    for (; count > 0; count--, first = (first + 1) % cap)
+        CHECK(ring[first] == out++);
+    CHECK(out == MANY);
+    free(ring);
+}
+
+static void
 notices(void)
 {
     char notice[12] = "";
@@ -512,6 +538,7 @@ static const coat_test tests[] = {
     {"SF-2 SF-11: a lane that is seldom used comes back after an outage", seldom_used},
     {"what a server says is one line that no terminal obeys", lines},
     {"notices are joined, as far as there is room", notices},
+    {"a ring that grows keeps its order", rings},
     {"store URLs are taken apart, or refused saying why", urls},
     {"URLs of several hosts are one of each", url_lists},
     {"parameters of URLs, once each", url_parameters},

@@ -14,11 +14,7 @@ static const struct coat_store_ops undurable_ops;
 uint64_t
 pg_global_seen(pg_store *store, uint64_t epoch)
 {
-    uint64_t seen = atomic_load(&store->global);
-
-    while (epoch > seen && !atomic_compare_exchange_weak(&store->global, &seen, epoch)) {
-    }
-    return epoch > seen ? epoch : seen;
+    return remote_raise(&store->global, epoch);
 }
 
 static void
@@ -125,12 +121,10 @@ pg_stats(coat_store *base, coat_store_stats *out)
         .sessions = atomic_load(&store->sessions),
         .accounts = atomic_load(&store->accounts),
         .full = atomic_load(&store->full),
-        .unreadable = atomic_load(&store->remote.unreadable),
         .away = atomic_load(&store->remote.ready) == 0,
     };
 
-    for (int op = 0; op < 16; op++)
-        stats.operations[op] = atomic_load(&store->remote.operations[op]);
+    remote_stats_add(&store->remote, &stats);
     pthread_mutex_lock(&store->remote.mutex);
     remote_notice_add(stats.notice, sizeof stats.notice,
                       stats.away ? store->trouble : store->notice);

@@ -12,17 +12,12 @@ coat_err
 redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script)
 {
     if (link->due_count == link->due_cap) {
-        size_t cap = link->due_cap == 0 ? 64 : link->due_cap * 2;
-        redis_due *grown = reallocarray(NULL, cap, sizeof *grown);
+        redis_due *grown =
+            remote_ring_grow(link->due, sizeof *grown, &link->due_first, &link->due_cap);
 
         if (grown == NULL)
             return COAT_NO_MEMORY;
-        for (size_t i = 0; i < link->due_count; i++)
-            grown[i] = link->due[(link->due_first + i) % link->due_cap];
-        free(link->due);
         link->due = grown;
-        link->due_first = 0;
-        link->due_cap = cap;
     }
     link->due[(link->due_first + link->due_count++) % link->due_cap] =
         (redis_due){req, what, script, link->number};
