@@ -17,6 +17,7 @@ typedef struct redis_nodes {
     char ports[NODES_MAX][8], buses[NODES_MAX][8], ids[NODES_MAX][41];
     int primaries, count; /* the replica of node i is node primaries + i */
     bool partial;         /* no cluster-require-full-coverage */
+    const char *tls;      /* a directory: nothing but TLS, with good.pem; they trust all.pem */
     int prefix;
 } redis_nodes;
 
@@ -45,9 +46,9 @@ node_must(const redis_server *node, const char *question, const char *expected)
 static inline void
 node_start(redis_nodes *c, int i)
 {
-    static char timeout[8];
+    static char timeout[8], pem[140], key[140], ca[140];
     redis_server *node = &c->nodes[i];
-    const char *args[] = {"--port",
+    const char *args[] = {c->tls != NULL ? "--tls-port" : "--port",
                           c->ports[i],
                           "--cluster-port",
                           c->buses[i],
@@ -64,9 +65,22 @@ node_start(redis_nodes *c, int i)
                           "--repl-diskless-sync-delay",
                           "0",
                           "--cluster-replica-validity-factor",
-                          "0"};
+                          "0",
+                          c->tls != NULL ? "--tls-cluster" : NULL,
+                          "yes",
+                          "--tls-cert-file",
+                          pem,
+                          "--tls-key-file",
+                          key,
+                          "--tls-ca-cert-file",
+                          ca,
+                          "--tls-auth-clients",
+                          "no"};
 
     (void)snprintf(timeout, sizeof timeout, "%d", NODE_TIMEOUT_MS);
+    (void)snprintf(pem, sizeof pem, "%s/good.pem", c->tls);
+    (void)snprintf(key, sizeof key, "%s/good.key", c->tls);
+    (void)snprintf(ca, sizeof ca, "%s/all.pem", c->tls);
     memcpy(node->args, args, sizeof args);
     server_start(node);
 }

@@ -95,8 +95,10 @@ server_start(redis_server *s)
     int n = 11;
 
     if (s->dir[0] == '\0') {
-        (void)snprintf(s->dir, sizeof s->dir, "%s", test_tmpdir());
-        (void)snprintf(s->socket, sizeof s->socket, "%s/s", s->dir);
+        const char *made = test_tmpdir();
+
+        (void)snprintf(s->dir, sizeof s->dir, "%s", made);
+        (void)snprintf(s->socket, sizeof s->socket, "%s/s", made);
     }
     for (int i = 0; s->args[i] != NULL; i++)
         argv[n++] = s->args[i];

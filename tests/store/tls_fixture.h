@@ -33,20 +33,21 @@ static void __attribute__((format(printf, 1, 2))) shell(const char *format, ...)
     }
 }
 
-/** ca.pem and other-ca.pem; NAME.pem for alternative names, signed by ca.pem. */
+/** NAME.pem for alternative names, signed by CA.pem. */
 static void
-make_certificate(const char *name, const char *names, const char *days)
+make_certificate(const char *ca, const char *name, const char *names)
 {
     shell(
         "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "
         "%s.key "
         "-subj /CN=test -out %s.csr 2>/dev/null && "
         "printf 'subjectAltName=%s\\n' > %s.ext && "
-        "openssl x509 -req -in %s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile %s.ext "
-        "%s -out %s.pem 2>/dev/null",
-        dir, name, name, names, name, name, name, days, name);
+        "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -extfile %s.ext "
+        "-days 2 -out %s.pem 2>/dev/null",
+        dir, name, name, names, name, name, ca, ca, name, name);
 }
 
+/** Authorities ca.pem and other-ca.pem; and what they have signed. */
 static void
 make_all(void)
 {
@@ -57,8 +58,8 @@ make_all(void)
               "-keyout %s.key -out %s.pem -subj /CN=%s 2>/dev/null",
               dir, i == 0 ? "ca" : "other-ca", i == 0 ? "ca" : "other-ca",
               i == 0 ? "ours" : "theirs");
-    make_certificate("good", "DNS:localhost,IP:127.0.0.1", "-days 2");
-    make_certificate("name", "DNS:db.example,IP:10.0.0.1", "-days 2");
+    make_certificate("ca", "good", "DNS:localhost,IP:127.0.0.1");
+    make_certificate("ca", "name", "DNS:db.example,IP:10.0.0.1");
     shell(
         "cd %s && : > index.txt && echo 01 > serial && "
         "printf "
