@@ -85,9 +85,9 @@ function withCookies(jar, res) {
 
 /**
  * options: keeps (what was acknowledged survives a kill of the store), usable, skip, elsewhere: requirements that
- * another file holds for this store, more(tools): tests of one store with these instances.
+ * another file holds for this store; tests of one store with these instances: halfway(tools), more(tools).
  */
-export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) {
+export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway, more }) {
   const scenario = (name, options, run) => {
     if (!elsewhere.includes(name.split(/[ :]/, 1)[0])) test(name, options, run);
   };
@@ -205,6 +205,9 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
     await everywhere([{ jar: acting }], 200, 'the acting one');
     assert.equal((await patient(() => all[2].ask('POST', '/v1/accounts/mara/password', { password }))).status, 204);
   });
+
+  const tools = { only, instances: () => all, at, flock, end, endUser, everywhere, statuses, back };
+  halfway?.(tools);
 
   scenario('RV-4: three instances: a user, or everybody, is ended by one operation, and who comes later is not', only, async () => {
     const sum = count(10000, 60), user = 'crowded';
@@ -396,5 +399,5 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], more }) 
     }
   });
 
-  more?.({ only, instances: () => all, at, flock, end, endUser, everywhere, statuses, back });
+  more?.(tools);
 }

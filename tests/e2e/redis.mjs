@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A redis-server of the tests' own; daemons of one installation.
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { build, until } from './lib.mjs';
+import { build, freePort, until } from './lib.mjs';
 
 const modules = path.join(build, 'src/store');
 export const usable = existsSync(path.join(modules, 'store-redis.so')) &&
@@ -13,14 +13,16 @@ export const usable = existsSync(path.join(modules, 'store-redis.so')) &&
 export const only = usable ? {} : { skip: 'no redis-server, or built without hiredis' };
 
 export class Redis {
-  constructor() {
+  /** more: arguments, the last of which count */
+  constructor(...more) {
     this.dir = mkdtempSync(path.join(tmpdir(), 'coat-redis-'));
     this.socket = path.join(this.dir, 's');
+    this.args = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir, '--save', '', '--appendonly', 'yes',
+      '--appendfsync', 'always', '--notify-keyspace-events', 'Egxe', ...more];
   }
 
   async up() {
-    this.child = spawn('redis-server', ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir,
-      '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--notify-keyspace-events', 'Egxe'], { stdio: 'ignore' });
+    this.child = spawn('redis-server', this.args, { stdio: 'ignore' });
     await until('redis answers', () => new Promise((resolve) => {
       const socket = net.connect(this.socket, () => socket.write('PING\r\n'));
       socket.on('data', (data) => { socket.destroy(); resolve(data.toString().startsWith('+PONG')); });
@@ -62,6 +64,93 @@ export class Redis {
 
   config() {
     return `store:\n  url: redis+unix:${this.socket}\n  modules: ${modules}\n`;
+  }
+}
+
+/** Is a session there, by its handle? */
+export async function has(server, handle) {
+  const bytes = Buffer.from(handle, 'base64url'), [serial, owner] = [bytes.subarray(0, 8), bytes.subarray(8)].map((b) => b.toString('hex'));
+  return (await server.ask(`EXISTS coat:{${owner}}:s:${serial}`)).startsWith(':1');
+}
+
+const NAME = 'mymaster', SECRET = 's3same';
+/* As in tests/store/sentinel_fixture.h: a failover takes a second or two, and a busy machine makes none. */
+const PATIENT_MS = 60000, HASTY_MS = 300;
+const PACE = 'SENTINEL DEBUG info-period 100 ping-period 100 ask-period 100 publish-period 200 election-timeout 1000 ' +
+  'tilt-trigger 60000 slave-reconf-timeout 1000 min-link-reconnect-period 200';
+
+/** A primary, its replica, and three sentinels. */
+export class Sentinels {
+  constructor() {
+    this.dir = mkdtempSync(path.join(tmpdir(), 'coat-sentinels-'));
+  }
+
+  async make() {
+    this.ports = await Promise.all(Array.from({ length: 2 }, freePort));
+    this.nodes = this.ports.map((port) => new Redis('--port', port, '--bind', '127.0.0.1', '--masteruser', 'replica',
+      '--masterauth', SECRET, '--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'));
+    [this.primary, this.replica] = this.nodes;
+    for (const node of this.nodes) {
+      await node.up();
+      await node.ask(`ACL SETUSER replica on >${SECRET} ~* &* +@all`);
+    }
+    await this.replica.ask(`REPLICAOF 127.0.0.1 ${this.ports[0]}`);
+    await this.replicated();
+    this.sentinels = await Promise.all(Array.from({ length: 3 }, () => this.sentinel()));
+    for (const s of this.sentinels)
+      await until('a sentinel knows all', async () => (await Promise.all([s.field('num-slaves'), s.field('num-other-sentinels')])).join() === '1,2');
+  }
+
+  async sentinel() {
+    const s = new Redis();
+    s.port = await freePort();
+    const file = path.join(s.dir, 'conf');
+    writeFileSync(file, `bind 127.0.0.1\nport ${s.port}\nunixsocket ${s.socket}\ndir ${s.dir}\n` +
+      `sentinel monitor ${NAME} 127.0.0.1 ${this.ports[0]} 2\nsentinel down-after-milliseconds ${NAME} ${PATIENT_MS}\n` +
+      `sentinel failover-timeout ${NAME} 3000\n`);
+    s.args = [file, '--sentinel'];
+    s.field = async (name) => new RegExp(`${name}\r\n\\$\\d+\r\n(.*)\r\n`).exec(await s.ask(`SENTINEL MASTER ${NAME}`))?.[1];
+    await s.up();
+    await s.ask(PACE);
+    return s;
+  }
+
+  /** The replica has all that its primary has. */
+  replicated() {
+    return until('the replica has it', async () => (await this.primary.ask('WAIT 1 100')).startsWith(':1'));
+  }
+
+  /** From now on the replica hears nothing. */
+  async separate() {
+    await this.primary.ask('ACL SETUSER replica off');
+    await this.primary.ask('CLIENT KILL USER replica');
+  }
+
+  async patience(ms) {
+    for (const s of this.sentinels) await s.ask(`SENTINEL SET ${NAME} down-after-milliseconds ${ms}`);
+  }
+
+  /** The primary dies, and its replica is promoted. */
+  async fail() {
+    await this.patience(HASTY_MS);
+    await this.primary.down();
+    for (const s of this.sentinels)
+      await until('the replica is promoted', async () => (await s.field('port')) === String(this.ports[1]), 60000);
+    [this.primary, this.replica] = [this.replica, this.primary];
+    await this.patience(PATIENT_MS);
+  }
+
+  processes() {
+    return this.nodes.filter((node) => node.child).map((node) => node.child.pid);
+  }
+
+  async gone() {
+    for (const server of [...(this.sentinels ?? []), ...(this.nodes ?? [])]) await server.gone();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  config() {
+    return `store:\n  url: redis+sentinel://${this.sentinels.map((s) => `127.0.0.1:${s.port}`).join(',')}/${NAME}\n  modules: ${modules}\n`;
   }
 }
 
