@@ -4,7 +4,8 @@
 /**
  * Ending a session that a check has found expired, stolen or strange. First by compare-and-set
  * to an expiry in the past: exactly one of any number of parallel requests wins that, and it
- * reports (LC-7). Then the bytes are removed, which no longer decides anything.
+ * reports (LC-7). Then the bytes are removed, which no longer decides anything. Whoever shows a
+ * copy is refused once no instance lets its owner in any more.
  */
 
 enum { LONG_PAST_MS = 1 };
@@ -26,12 +27,23 @@ report(coat_task *task)
 }
 
 static void
+known(coat_task *task)
+{
+    coat_task_finish(task, COAT_NO_SESSION);
+}
+
+static void
 removed(coat_task *task)
 {
-    task->gates_unsettled = coat_undecided(task->req.result);
-    if (task->req.result == COAT_OK)
+    coat_err result = task->req.result;
+
+    task->gates_unsettled = coat_undecided(result);
+    if (result == COAT_OK)
         coat_shared_ended(task->desk->engine, &task->handle);
-    coat_task_finish(task, COAT_NO_SESSION);
+    if (result == COAT_OK && task->u.check.event == COAT_EVENT_TOKEN_REUSE)
+        coat_confirm(task, known);
+    else
+        coat_task_finish(task, COAT_NO_SESSION);
 }
 
 static void

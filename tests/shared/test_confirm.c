@@ -84,6 +84,36 @@ confirmed(void)
     }
 }
 
+/** Nor is a copy refused before everybody has heard that its session has ended. */
+static void
+copied(void)
+{
+    enum { ROTATE_MS = 15 * 60 * 1000, GRACE_MS = 10 * 1000 };
+    world_token next;
+    started *s;
+
+    start();
+    world_pass(ROTATE_MS + 1000);
+    REQUIRE_OK(run(0, COAT_CALL_CHECK, &victim, NULL, &next));
+    REQUIRE_OK(check(1, &next));
+    world_pass(GRACE_MS + 1000);
+    for (unsigned n = 0; n < WORLD_NODES; n++)
+        warm(n, &next);
+    nodes[2].silent = true;
+    s = begin(0, COAT_CALL_CHECK, &victim, NULL);
+    world_settle();
+    CHECK(!s->done);
+    CHECK(peek(2, &next) == COAT_TABLE_LIVE);
+    nodes[2].silent = false;
+    world_settle();
+    CHECK(s->done);
+    CHECK_ERR(s->call.result, COAT_NO_SESSION);
+    CHECK_INT(events_of(COAT_EVENT_TOKEN_REUSE), 1);
+    for (unsigned n = 0; n < WORLD_NODES; n++)
+        CHECK(peek(n, &next) != COAT_TABLE_LIVE);
+    world_close();
+}
+
 /** One hears nothing: acknowledged when its lease must be over, and it is. */
 static void
 by_time(void)
@@ -471,6 +501,8 @@ members(void)
 
 static const coat_test tests[] = {
     {"RV-1: acknowledged once every instance has confirmed it", confirmed},
+    {"LC-7 RV-1: a copy is refused once every instance knows that its session has ended",
+     copied},
     {"RV-1: or its lease has run out, no later than a lease and 50 ms", by_time},
     {"RV-1: what had ended without an answer is acknowledged no earlier", ended_twice},
     {"RV-1: many terminations share a message", in_one},
