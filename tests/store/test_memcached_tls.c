@@ -154,8 +154,10 @@ urls(void)
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char message[400] = "";
-        coat_store_conf conf = {
-            .url = cases[i].url, .message = message, .message_cap = sizeof message};
+        /* Without room for what was found nobody is looked for, which takes a second. */
+        coat_store_conf conf = {.url = cases[i].url,
+                                .message = message,
+                                .message_cap = cases[i].said != NULL ? sizeof message : 0};
         coat_store *store = NULL;
         coat_err err = coat_memcached_ops.open(&conf, &store);
 
