@@ -57,10 +57,13 @@ coat_out_uint(coat_out *out, uint64_t v)
     char digits[20];
     size_t n = sizeof digits;
 
-    do {
-        digits[--n] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v != 0);
+    for (; v >= 100; v /= 100) { /* two at a time: divisions are slow */
+        digits[--n] = (char)('0' + v % 100 % 10);
+        digits[--n] = (char)('0' + v % 100 / 10);
+    }
+    digits[--n] = (char)('0' + v % 10);
+    if (v >= 10)
+        digits[--n] = (char)('0' + v / 10);
     coat_out_bytes(out, digits + n, sizeof digits - n);
 }
 
