@@ -102,7 +102,12 @@ def script_faults(root):
         if wanted not in sanitize:
             yield "scripts/sanitize lacks " + wanted
     # Everything that is C runs: only what has no C of ours is left out.
-    left_out = set(re.findall(r"--no-suite (\w+)", sanitize)) - {"browser", "style", "plain"}
+    left_out = set(re.findall(r"--no-suite ([\w-]+)", sanitize)) - {"browser", "style", "plain"}
+    if re.search(r'^\[ "\$1" != tsan \] \|\| .*--no-suite one-thread$', sanitize, re.M):
+        left_out -= {"one-thread"}
+    for path in sorted((*root.glob("tests/model/*.c"), *root.glob("tests/shared/*.c"))):
+        if path.name != "test_loops.c" and re.search(r"pthread_create|_thread_create", path.read_text()):
+            yield "%s makes a thread, and is not run under ThreadSanitizer" % path.name
     if left_out or not re.search(r'^scripts/test "\$build"', sanitize, re.M):
         yield "scripts/sanitize leaves out %s" % (", ".join(sorted(left_out)) or "the tests")
     if "valgrind" not in (root / "scripts" / "stress").read_text():
