@@ -77,7 +77,24 @@ pair_of(coat_span raw)
     return raw;
 }
 
+/* A bit for each first byte, by its lower five bits: most pairs have none of them. */
+static inline uint32_t
+initials_of(const coat_span *names, size_t count)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bits |= names[i].len > 0 ? (uint32_t)1 << (names[i].ptr[0] & 31) : 0;
+    return bits;
+}
+
 static inline bool
+may_be_named(coat_span pair, uint32_t initials)
+{
+    return pair.len > 0 && (initials >> (pair.ptr[0] & 31) & 1) != 0;
+}
+
+static bool
 pair_is_named(coat_span pair, const coat_span *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -130,9 +147,21 @@ rest_of(coat_span line, const left *l)
     return (coat_cookie_rest){.piece = coat_span_slice(line, from, l->to)};
 }
 
-/** Collect values of the first name, and see where pairs of none of them are. */
-static coat_cookie_rest
-survey_line(coat_span line, const coat_span *names, size_t count, coat_cookie_found *found)
+/** Is this pair of one of them? A value of the first name is collected. */
+static bool
+take(coat_span pair, const coat_span *names, size_t count, coat_cookie_found *found)
+{
+    size_t at = value_at(pair, names[0]);
+
+    if (at == 0)
+        return pair_is_named(pair, names + 1, count - 1);
+    add_value(found, coat_span_slice(pair, at, pair.len));
+    return true;
+}
+
+static inline coat_cookie_rest
+survey_line(coat_span line, const coat_span *names, size_t count, uint32_t initials,
+            coat_cookie_found *found)
 {
     left l = {0};
     size_t start = 0;
@@ -140,11 +169,8 @@ survey_line(coat_span line, const coat_span *names, size_t count, coat_cookie_fo
     while (start <= line.len && line.len > 0) {
         size_t end = start + coat_span_find(coat_span_slice(line, start, line.len), ';');
         coat_span pair = pair_of(coat_span_slice(line, start, end));
-        size_t at = value_at(pair, names[0]);
 
-        if (at > 0)
-            add_value(found, coat_span_slice(pair, at, pair.len));
-        if (at > 0 || pair_is_named(pair, names + 1, count - 1))
+        if (may_be_named(pair, initials) && take(pair, names, count, found))
             leave_out(&l);
         else
             keep(&l, start, end);
@@ -157,11 +183,12 @@ void
 coat_cookie_survey(const coat_span *names, size_t count, const coat_span *lines,
                    size_t line_count, coat_cookie_found *found, coat_cookie_rest *rests)
 {
+    uint32_t initials = initials_of(names, count);
     size_t room = COAT_COOKIE_HEADER_MAX;
 
     *found = (coat_cookie_found){0};
     for (size_t i = 0; i < line_count; i++) {
-        coat_cookie_rest rest = survey_line(lines[i], names, count, found);
+        coat_cookie_rest rest = survey_line(lines[i], names, count, initials, found);
 
         if (rests != NULL)
             rests[i] = rest;

@@ -15,14 +15,14 @@ coat_byte_is_plain(uint8_t c)
     return coat_char_is_visible(c) && c != '%';
 }
 
-/** Eight bytes at once: false only sends them the long way. */
+/** Eight bytes at once, none of them below `least`: false only sends them the long way. */
 static inline bool
-coat_word_is_plain(uint64_t v)
+coat_word_is_plain(uint64_t v, uint8_t least)
 {
     const uint64_t ones = 0x0101010101010101U, high = ones * 0x80;
     uint64_t del = v ^ (ones * 0x7f), percent = v ^ (ones * '%');
 
-    return (((v - ones * 0x21) | (del - ones) | (percent - ones) | v) & high) == 0;
+    return (((v - ones * least) | (del - ones) | (percent - ones) | v) & high) == 0;
 }
 
 /** All bytes of less than eight, some of them twice, and the rest of the word plain. */
@@ -40,14 +40,28 @@ coat_word_of_few(coat_span text)
 }
 
 static inline bool
-coat_span_is_plain(coat_span text)
+coat_words_are_plain(coat_span text, uint8_t least)
 {
     if (text.len < 8)
-        return coat_word_is_plain(coat_word_of_few(text));
+        return coat_word_is_plain(coat_word_of_few(text), least);
     for (size_t i = 0; i + 8 < text.len; i += 8)
-        if (!coat_word_is_plain(coat_load64(text.ptr + i)))
+        if (!coat_word_is_plain(coat_load64(text.ptr + i), least))
             return false;
-    return coat_word_is_plain(coat_load64(text.ptr + text.len - 8)); /* some bytes twice */
+    /* some bytes twice */
+    return coat_word_is_plain(coat_load64(text.ptr + text.len - 8), least);
+}
+
+static inline bool
+coat_span_is_plain(coat_span text)
+{
+    return coat_words_are_plain(text, '!');
+}
+
+/** But for spaces, as between roles. */
+static inline bool
+coat_span_is_spaced(coat_span text)
+{
+    return coat_words_are_plain(text, ' ');
 }
 
 /**
