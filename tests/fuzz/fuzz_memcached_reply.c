@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/bytes.h"
-#include "fuzz.h"
+#include "fuzz_remote.h"
 #include "store/memcached/memcached.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* What a server sends, whatever it is: every request ends exactly once, with an answer that the
  * contract knows; LOAD finds nothing that has expired; and how the bytes were cut into reads
@@ -13,25 +12,6 @@
  * Input: whether a well-behaved greeting goes first (so that the rest is read as answers) and
  * which space is asked; which operations are asked; the length of a read, and whether there is
  * a password; then the bytes. Sums of boxes and lives among them are mended. */
-
-enum { REQUESTS = 4 };
-
-static int64_t now_ms;
-
-static int64_t
-fixed_clock(void *ctx)
-{
-    (void)ctx;
-    return now_ms;
-}
-
-static coat_err
-fixed_random(void *ctx, uint8_t *buf, size_t len)
-{
-    (void)ctx;
-    memset(buf, 0, len);
-    return COAT_OK;
-}
 
 static bool with_password;
 
@@ -54,36 +34,14 @@ flush(remote_link *base)
     remote_buffer_free(&((mc_link *)base)->cuts);
 }
 
-static unsigned ended[REQUESTS];
-
-static void
-on_item(coat_store_req *req, const coat_store_item *item)
-{
-    FUZZ_CHECK(item->value.len <= COAT_STORE_VALUE_MAX);
-    FUZZ_CHECK(ended[(size_t)(uintptr_t)req->ctx] == 0);
-}
-
 static void
 on_done(coat_store_req *req)
 {
-    ended[(size_t)(uintptr_t)req->ctx]++;
-    FUZZ_CHECK(req->result <= COAT_UNSUPPORTED);
+    has_ended(req);
     FUZZ_CHECK(req->count <= req->limit);
     if (req->op == COAT_OP_LOAD && req->result == COAT_OK) {
         FUZZ_CHECK(req->found_expires_ms == 0 || req->found_expires_ms > req->now_ms);
         FUZZ_CHECK(req->found.len <= COAT_STORE_VALUE_MAX);
-    }
-}
-
-static void
-feed(mc_link *link, const uint8_t *bytes, size_t len, size_t step)
-{
-    while (len > 0 && link->base.state != REMOTE_IDLE) {
-        size_t n = len < step ? len : step;
-
-        mc_bytes(link, bytes, n);
-        bytes += n;
-        len -= n;
     }
 }
 
@@ -98,11 +56,11 @@ greet(mc_link *link, size_t step)
 
     mc_life_encode(&life, bytes);
     if (with_password)
-        feed(link, (const uint8_t *)"STORED\r\n", 8, step);
-    feed(link, (const uint8_t *)settings, sizeof settings - 1, step);
-    feed(link, (const uint8_t *)head, sizeof head - 1, step);
-    feed(link, bytes, sizeof bytes, step);
-    feed(link, (const uint8_t *)"\r\n", 2, step);
+        feed(&link->base, mc_bytes, (const uint8_t *)"STORED\r\n", 8, step);
+    feed(&link->base, mc_bytes, (const uint8_t *)settings, sizeof settings - 1, step);
+    feed(&link->base, mc_bytes, (const uint8_t *)head, sizeof head - 1, step);
+    feed(&link->base, mc_bytes, bytes, sizeof bytes, step);
+    feed(&link->base, mc_bytes, (const uint8_t *)"\r\n", 2, step);
     FUZZ_CHECK(link->base.state == REMOTE_READY);
 }
 
@@ -113,15 +71,13 @@ converse(const uint8_t *head, const uint8_t *bytes, size_t len)
 {
     static mc_store store;
     static mc_node node;
-    static coat_store_req reqs[REQUESTS];
     struct coat_store_ops ops = coat_memcached_ops;
     coat_lane *lane;
     mc_link *link;
-    size_t step = head[2] % 16 == 0 ? SIZE_MAX : head[2] % 16;
+    size_t step = step_of(head[2]);
 
     memset(&store, 0, sizeof store);
     memset(&node, 0, sizeof node);
-    memset(ended, 0, sizeof ended);
     with_password = head[2] >= 128;
     kind = mc_kind;
     kind.start = start;
@@ -141,22 +97,12 @@ converse(const uint8_t *head, const uint8_t *bytes, size_t len)
     for (size_t i = 0; i < REQUESTS; i++) {
         coat_op op = (coat_op)(COAT_OP_INSERT + (head[1] + i) % COAT_OP_SWEEP);
 
-        reqs[i] = (coat_store_req){.op = op == COAT_OP_SCAN ? COAT_OP_LOAD : op,
-                                   .space = (coat_space)(COAT_SPACE_SESSION + head[0] % 3),
-                                   .now_ms = 1000,
-                                   .version = 5,
-                                   .item = on_item,
-                                   .done = on_done,
-                                   .ctx = (void *)(uintptr_t)i};
-        memset(reqs[i].address.bytes, 'a', sizeof reqs[i].address.bytes);
-        memset(reqs[i].owner.bytes, 'a', sizeof reqs[i].owner.bytes);
-        coat_store_submit(lane, &reqs[i]);
+        ask(lane, i, op == COAT_OP_SCAN ? COAT_OP_LOAD : op, head[0], on_done);
     }
-    feed(link, bytes, len, step);
-    now_ms += 10;
+    feed(&link->base, mc_bytes, bytes, len, step);
+    fuzz_ms += 10;
     remote_lane_close(lane);
-    for (size_t i = 0; i < REQUESTS; i++)
-        FUZZ_CHECK(ended[i] == 1);
+    all_have_ended();
     remote_store_fini(&node.remote);
     free(node.doubts);
     free(node.journal.ring);

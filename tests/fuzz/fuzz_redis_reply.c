@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
-#include "store/redis/redis.h"
+#include "fuzz_redis.h"
 #include "store/remote/value.h"
-
-#include <string.h>
 
 /* What a server sends, whatever it is: every request ends exactly once, with an answer that the
  * contract knows; LOAD finds nothing but a live record of its own address; and how the bytes
@@ -12,56 +9,10 @@
  * Input: how many bytes of the script below go first (a well-behaved greeting, so that the rest
  * is read as answers), which operations are asked, the length of a read; then the bytes. */
 
-enum { REQUESTS = 4 };
-
-static int64_t now_ms;
-
-static int64_t
-fixed_clock(void *ctx)
-{
-    (void)ctx;
-    return now_ms;
-}
-
-static coat_err
-fixed_random(void *ctx, uint8_t *buf, size_t len)
-{
-    (void)ctx;
-    memset(buf, 0, len);
-    return COAT_OK;
-}
-
-static void
-start(remote_link *base)
-{
-    redis_link *link = (redis_link *)base;
-
-    link->greeted = false;
-    link->number = 0;
-    link->reader = resp_reader_new();
-    redis_hello(link);
-}
-
-static void
-flush(remote_link *base)
-{
-    remote_buffer_free(&((redis_link *)base)->out);
-}
-
-static unsigned ended[REQUESTS];
-
-static void
-on_item(coat_store_req *req, const coat_store_item *item)
-{
-    FUZZ_CHECK(item->value.len <= COAT_STORE_VALUE_MAX);
-    FUZZ_CHECK(ended[(size_t)(uintptr_t)req->ctx] == 0);
-}
-
 static void
 on_done(coat_store_req *req)
 {
-    ended[(size_t)(uintptr_t)req->ctx]++;
-    FUZZ_CHECK(req->result <= COAT_UNSUPPORTED);
+    has_ended(req);
     FUZZ_CHECK(req->count <= req->limit);
     if (req->op == COAT_OP_LOAD && req->result == COAT_OK) {
         coat_span whole = {req->found.ptr - REMOTE_VALUE_HEAD,
@@ -82,64 +33,33 @@ static const char greeting[] =
     "+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n"
     "*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n";
 
-static struct remote_kind kind;
-
-static void
-feed(redis_link *link, const uint8_t *bytes, size_t len, size_t step)
-{
-    while (len > 0 && link->base.state != REMOTE_IDLE) {
-        size_t n = len < step ? len : step;
-
-        redis_bytes(link, bytes, n);
-        bytes += n;
-        len -= n;
-    }
-}
-
 static void
 converse(const uint8_t *data, size_t size)
 {
     static redis_store store;
-    static coat_store_req reqs[REQUESTS];
     struct coat_store_ops ops = coat_redis_ops;
     coat_lane *lane;
-    redis_link *link;
-    size_t first = data[0], step = data[2] % 16 == 0 ? SIZE_MAX : data[2] % 16;
+    size_t step = step_of(data[2]);
 
     memset(&store, 0, sizeof store);
-    memset(ended, 0, sizeof ended);
-    kind = redis_kind;
-    kind.start = start;
-    kind.flush = flush;
-    if (remote_store_init(&store.remote, &ops, &kind) != COAT_OK)
+    if (remote_store_init(&store.remote, &ops, redis_without_network()) != COAT_OK)
         return;
     store.remote.links = 1;
     store.remote.monotonic = fixed_clock;
     store.remote.rng = fixed_random;
     memcpy(store.prefix, "p:", 3);
     FUZZ_CHECK(remote_lane_open(&store.remote.base, NULL, &lane) == COAT_OK);
-    link = (redis_link *)((remote_lane *)lane)->links[0];
-    if (first >= 128)
-        feed(link, (const uint8_t *)greeting, sizeof greeting - 1, step);
-    if (first >= 128)
-        FUZZ_CHECK(link->base.state == REMOTE_READY);
-    for (size_t i = 0; i < REQUESTS; i++) {
-        coat_op op = (coat_op)(COAT_OP_INSERT + (data[1] + i) % COAT_OP_LEAVE);
-
-        reqs[i] = (coat_store_req){.op = op,
-                                   .space = (coat_space)(COAT_SPACE_SESSION + first % 3),
-                                   .now_ms = 1000,
-                                   .item = on_item,
-                                   .done = on_done,
-                                   .ctx = (void *)(uintptr_t)i};
-        memset(reqs[i].address.bytes, 'a', sizeof reqs[i].address.bytes);
-        coat_store_submit(lane, &reqs[i]);
+    if (data[0] >= 128) {
+        feed_redis(greeting, sizeof greeting - 1, step);
+        FUZZ_CHECK(the_link->base.state == REMOTE_READY);
     }
-    feed(link, data + 3, size - 3, step);
-    now_ms += 10;
-    remote_lane_close(lane);
     for (size_t i = 0; i < REQUESTS; i++)
-        FUZZ_CHECK(ended[i] == 1);
+        ask(lane, i, (coat_op)(COAT_OP_INSERT + (data[1] + i) % COAT_OP_LEAVE), data[0],
+            on_done);
+    feed_redis(data + 3, size - 3, step);
+    fuzz_ms += 10;
+    remote_lane_close(lane);
+    all_have_ended();
     redis_journal_free(&store.journal);
     remote_store_fini(&store.remote);
 }

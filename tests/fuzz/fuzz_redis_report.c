@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
-#include "store/redis/watch.h"
+#include "store/redis/redis.h"
 
 #include <string.h>
 
@@ -30,7 +30,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static redis_store store;
     resp_reply reply = {.type = RESP_STRING};
-    redis_watch w = {.store = &store, .sink = {.event = on_event}, .ready = true};
+    remote_watch w = {.store = &store.remote, .sink = {.event = on_event}, .ready = true};
     coat_span channel;
     bool ours;
 

@@ -28,6 +28,7 @@ take_url(const uint8_t *data, size_t size)
     char text[REMOTE_URL_MAX + 8], one[REMOTE_URL_MAX + 1];
     const char *why = NULL;
     redis_sentinels s;
+    remote_url_list list;
     remote_url url;
     coat_err err;
 
@@ -41,13 +42,14 @@ take_url(const uint8_t *data, size_t size)
     if (err != COAT_OK)
         return;
     FUZZ_CHECK(s.count > 0 && s.count <= SENTINELS_MAX);
-    FUZZ_CHECK(!remote_url_one_host(text, s.count, one));
+    FUZZ_CHECK(remote_url_split(text, &list));
     for (size_t i = 0; i < s.count; i++) {
         check_place(&s.at[i]);
-        FUZZ_CHECK(remote_url_one_host(text, i, one) && strlen(one) <= strlen(text));
+        FUZZ_CHECK(remote_url_next(&list, one));
         for (size_t j = 0; j < i; j++)
             FUZZ_CHECK(!redis_place_equal(&s.at[i], &s.at[j]));
     }
+    FUZZ_CHECK(!remote_url_next(&list, one));
     FUZZ_CHECK(s.name[0] != '\0' && strchr(s.name, '/') == NULL);
     FUZZ_CHECK(url.path >= url.text &&
                url.path + strlen(url.path) <= url.text + REMOTE_URL_MAX);

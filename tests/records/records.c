@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records.h"
 
+#include "../store/test_clock.h"
+#include "store/remote/remote.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
 rig r;
-
-static _Atomic int64_t ahead_ms;
-
-static int64_t
-test_monotonic(void *ctx)
-{
-    struct timespec now;
-
-    (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
-}
 
 enum { HURRY_MS = 50 };
 static bool is_precise;
@@ -26,7 +17,7 @@ int64_t
 records_monotonic(void *ctx)
 {
     (void)ctx;
-    if (the_world.set_clock != NULL && !is_precise)
+    if (the_world.remote != NULL && !is_precise)
         rig_pass(&r, HURRY_MS);
     return r.mono;
 }
@@ -50,8 +41,8 @@ records_prepare(unsigned engines)
     rig_prepare(&r, the_world.url(true), engines);
     r.conf.table_slots = 0; /* every answer is the store's */
     r.conf.monotonic = records_monotonic;
-    if (the_world.set_clock != NULL)
-        the_world.set_clock(r.inner, test_monotonic);
+    if (the_world.remote != NULL) /* its breaker and back-off go by this clock */
+        the_world.remote(r.inner)->monotonic = test_monotonic;
 }
 
 void
@@ -66,6 +57,27 @@ records_end(void)
 {
     rig_stop(&r);
     the_world.end();
+}
+
+static coat_store_stats
+stats(void)
+{
+    coat_store_stats stats;
+
+    REQUIRE_OK(coat_store_stats_get(r.inner, &stats));
+    return stats;
+}
+
+uint64_t
+records_entries(void)
+{
+    return the_world.entries != NULL ? the_world.entries(r.inner) : stats().sessions;
+}
+
+uint64_t
+records_bytes(void)
+{
+    return the_world.bytes != NULL ? the_world.bytes(r.inner) : stats().bytes_used;
 }
 
 static stored *into;

@@ -39,6 +39,10 @@ coat_err records_fetch(const coat_handle *handle, stored *out);
 /** Compare-and-set on s->version, which is set anew. */
 void records_put(const coat_handle *handle, stored *s);
 
+/** Entries, and the size, as the world says. */
+uint64_t records_entries(void);
+uint64_t records_bytes(void);
+
 /** Sweep all that is dead. */
 void records_sweep(void);
 

@@ -23,12 +23,12 @@ world_ways_close(void)
 }
 
 const char *
-world_way_url(bool through_proxy, const char *scheme, const char *params)
+world_way_url(bool through_proxy, const char *scheme, const char *param, int number)
 {
     static char text[2][200];
     const fault_proxy *way = through_proxy ? &world_proxy : &world_direct;
 
-    (void)snprintf(text[through_proxy], sizeof text[0], "%s://127.0.0.1:%d?%s", scheme,
-                   way->port, params);
+    (void)snprintf(text[through_proxy], sizeof text[0], "%s://127.0.0.1:%d?%s%d", scheme,
+                   way->port, param, number);
     return text[through_proxy];
 }

@@ -12,7 +12,8 @@ extern fault_proxy world_direct; /* another machine's */
 
 void world_ways_open(const char *socket);
 void world_ways_close(void);
-/** "redis", "prefix=w1": a URL of the way. Static. */
-const char *world_way_url(bool through_proxy, const char *scheme, const char *params);
+/** "redis", "prefix=w", 1: a URL of the way. Static. */
+const char *world_way_url(bool through_proxy, const char *scheme, const char *param,
+                          int number);
 
 #endif

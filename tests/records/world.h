@@ -28,7 +28,7 @@ typedef struct world {
 
     /* Everything it keeps, logs and free pages included. `store` is open. */
     void (*dump)(coat_store *store, void (*take)(const uint8_t *bytes, size_t len));
-    /* Entries, and what it says of its size after tidying up. */
+    /* Entries, and the server's size after tidying up. NULL: as the store's statistics say. */
     uint64_t (*entries)(coat_store *store);
     uint64_t (*bytes)(coat_store *store);
     /* Make the server forget an address at once, as by eviction. NULL: it never does. */
@@ -36,11 +36,8 @@ typedef struct world {
     /* Write down the verbs of the commands in what was sent to the server. @return false: it
      * is not a sequence of whole commands */
     bool (*verbs)(const uint8_t *bytes, size_t len, char *out, size_t cap);
-    /* Of an open store: its breaker and back-off go by this clock. */
-    void (*set_clock)(coat_store *store, int64_t (*clock)(void *ctx));
-    /* Of an open store, before anybody uses it: one connection a lane, so that what goes to the
-     * server is what was asked for, and no greeting of another. */
-    void (*one_connection)(coat_store *store);
+    /* What is the network's of an open store. NULL: it has none. */
+    struct remote_store *(*remote)(coat_store *store);
     /* Damage the mark by which a release knows its own format; undo puts it back. */
     void (*newer)(bool undo);
 } world;

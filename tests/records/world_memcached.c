@@ -22,10 +22,7 @@ begin(void)
 static const char *
 url(bool through_proxy)
 {
-    char params[40];
-
-    (void)snprintf(params, sizeof params, "prefix=w%d", prefixes);
-    return world_way_url(through_proxy, "memcached", params);
+    return world_way_url(through_proxy, "memcached", "prefix=w", prefixes);
 }
 
 static void
@@ -146,16 +143,10 @@ verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
     return true;
 }
 
-static void
-one_connection(coat_store *store)
+static remote_store *
+remote(coat_store *store)
 {
-    ((mc_store *)store)->nodes[0]->remote.links = 1;
-}
-
-static void
-set_clock(coat_store *store, int64_t (*clock)(void *ctx))
-{
-    ((mc_store *)store)->nodes[0]->remote.monotonic = clock;
+    return &((mc_store *)store)->nodes[0]->remote;
 }
 
 /** The format of the life, which is what all else depends on. */
@@ -190,6 +181,5 @@ const world the_world = {.name = "memcached",
                          .bytes = bytes_used,
                          .forget = forget,
                          .verbs = verbs,
-                         .set_clock = set_clock,
-                         .one_connection = one_connection,
+                         .remote = remote,
                          .newer = newer};

@@ -41,30 +41,10 @@ dump(coat_store *store, void (*take)(const uint8_t *bytes, size_t len))
     coat_lane_close(lane);
 }
 
-static uint64_t
-entries(coat_store *store)
-{
-    coat_store_stats stats;
-
-    REQUIRE_OK(coat_store_stats_get(store, &stats));
-    return stats.sessions;
-}
-
-static uint64_t
-bytes_used(coat_store *store)
-{
-    coat_store_stats stats;
-
-    REQUIRE_OK(coat_store_stats_get(store, &stats));
-    return stats.bytes_used;
-}
-
 const world the_world = {.name = "memory",
                          .more_tests = &cycle_tests,
                          .begin = nothing,
                          .url = url,
                          .end = nothing,
                          .stop = nothing,
-                         .dump = dump,
-                         .entries = entries,
-                         .bytes = bytes_used};
+                         .dump = dump};

@@ -28,10 +28,7 @@ begin(void)
 static const char *
 url(bool through_proxy)
 {
-    char params[40];
-
-    (void)snprintf(params, sizeof params, "schema=t%d", server.schema);
-    return world_way_url(through_proxy, "postgresql", params);
+    return world_way_url(through_proxy, "postgresql", "schema=t", server.schema);
 }
 
 static void
@@ -114,16 +111,10 @@ verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
     return true;
 }
 
-static void
-one_connection(coat_store *store)
+static remote_store *
+remote(coat_store *store)
 {
-    ((pg_store *)store)->remote.links = 1;
-}
-
-static void
-set_clock(coat_store *store, int64_t (*clock)(void *ctx))
-{
-    ((pg_store *)store)->remote.monotonic = clock;
+    return &((pg_store *)store)->remote;
 }
 
 static void
@@ -147,6 +138,5 @@ const world the_world = {.name = "postgresql",
                          .bytes = bytes_used,
                          .forget = forget,
                          .verbs = verbs,
-                         .set_clock = set_clock,
-                         .one_connection = one_connection,
+                         .remote = remote,
                          .newer = newer};

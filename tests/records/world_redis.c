@@ -6,8 +6,6 @@
 
 #include "core/chars.h"
 
-#include <sodium.h>
-
 static redis_server server = {
     .args = {"--appendonly", "yes", "--appendfsync", "no", "--rdbcompression", "no",
              "--maxmemory-policy", "noeviction", "--save", "", "--aof-use-rdb-preamble", "no"}};
@@ -26,10 +24,7 @@ begin(void)
 static const char *
 url(bool through_proxy)
 {
-    char params[40];
-
-    (void)snprintf(params, sizeof params, "prefix=w%d", server.prefix);
-    return world_way_url(through_proxy, "redis", params);
+    return world_way_url(through_proxy, "redis", "prefix=w", server.prefix);
 }
 
 static void
@@ -75,24 +70,13 @@ bytes_used(coat_store *store)
     return number_after(server_ask(&server, "INFO memory"), "used_memory_dataset:");
 }
 
-/** As the store writes it: owner and serial in hexadecimal. */
-static void
-key_of(const coat_handle *handle, char *key, size_t cap)
-{
-    char serial[17], owner[17];
-
-    (void)sodium_bin2hex(serial, sizeof serial, handle->bytes, 8);
-    (void)sodium_bin2hex(owner, sizeof owner, handle->bytes + 8, 8);
-    (void)snprintf(key, cap, "w%d:{%s}:s:%s", server.prefix, owner, serial);
-}
-
 static void
 forget(const coat_handle *handle)
 {
-    char key[100];
+    char prefix[12];
 
-    key_of(handle, key, sizeof key);
-    CHECK(strncmp(server_ask(&server, "DEL %s", key), ":1", 2) == 0);
+    (void)snprintf(prefix, sizeof prefix, "w%d", server.prefix);
+    CHECK(strncmp(server_ask(&server, "DEL %s", server_key(prefix, *handle)), ":1", 2) == 0);
 }
 
 /** A number and its CRLF behind a letter. @return false: it is not there */
@@ -138,16 +122,10 @@ verbs(const uint8_t *bytes, size_t len, char *out, size_t cap)
     return true;
 }
 
-static void
-one_connection(coat_store *store)
+static remote_store *
+remote(coat_store *store)
 {
-    ((redis_store *)store)->remote.links = 1;
-}
-
-static void
-set_clock(coat_store *store, int64_t (*clock)(void *ctx))
-{
-    ((redis_store *)store)->remote.monotonic = clock;
+    return &((redis_store *)store)->remote;
 }
 
 static void
@@ -171,6 +149,5 @@ const world the_world = {.name = "redis",
                          .bytes = bytes_used,
                          .forget = forget,
                          .verbs = verbs,
-                         .set_clock = set_clock,
-                         .one_connection = one_connection,
+                         .remote = remote,
                          .newer = newer};

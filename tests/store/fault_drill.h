@@ -11,12 +11,12 @@
  *   remote()       the remote_store behind `store`
  *   write_mark()   bytes that every write of an owner has on the wire
  *
- * The store's clock is test_monotonic(): the machine's, set ahead by ahead_ms, or frozen, so
- * that nothing is late however busy the machine is.
+ * The store's clock is test_monotonic().
  */
 
 #include "drill.h"
 #include "fault_proxy.h"
+#include "test_clock.h"
 
 #include <signal.h>
 #include <uv.h>
@@ -26,35 +26,10 @@ enum { DRILL_TIMEOUT_MS = 50, TURNS_MAX = 60000 };
 static fault_proxy proxy;
 static coat_store *store;
 static drill drills[DRILL_THREADS];
-static _Atomic int64_t ahead_ms, frozen_ms;
 
 static void begin_store(uint64_t seed);
 static remote_store *remote(void);
 static size_t write_mark(uint64_t owner, char mark[PROXY_NEEDLE_MAX]);
-
-static int64_t
-machine_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int64_t
-test_monotonic(void *ctx)
-{
-    int64_t frozen = atomic_load(&frozen_ms);
-
-    (void)ctx;
-    return (frozen != 0 ? frozen : machine_ms()) + atomic_load(&ahead_ms);
-}
-
-static void
-freeze(bool frozen)
-{
-    atomic_store(&frozen_ms, frozen ? machine_ms() : 0);
-}
 
 static void
 open_store(uint64_t seed)

@@ -8,6 +8,7 @@
  */
 
 #include "coat_test.h"
+#include "loopback.h"
 #include "requests.h"
 #include "store/memcached/memcached.h"
 
@@ -31,12 +32,6 @@ typedef struct mc_server {
 } mc_server;
 
 static int prefixes; /* given to stores so far */
-
-static inline void
-server_sleep(void)
-{
-    (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
-}
 
 static inline int
 server_connect(const mc_server *s)
@@ -140,21 +135,6 @@ server_kill(mc_server *s)
     (void)waitpid(s->pid, NULL, 0);
     s->pid = 0;
     (void)unlink(s->socket);
-}
-
-/** A port that is free just now. */
-static inline int
-free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-
-    if (bind(fd, (struct sockaddr *)&at, len) == 0 &&
-        getsockname(fd, (struct sockaddr *)&at, &len) == 0)
-        port = ntohs(at.sin_port);
-    (void)close(fd);
-    return port;
 }
 
 /** Start, or start again at the same place: empty. */

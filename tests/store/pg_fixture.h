@@ -9,6 +9,7 @@
  */
 
 #include "coat_test.h"
+#include "loopback.h"
 #include "requests.h"
 #include "store/postgresql/postgresql.h"
 
@@ -39,12 +40,6 @@ typedef struct pg_server {
     int schema;                        /* the last one given to a store */
     int port;                          /* not 0: instead of SERVER_PORT */
 } pg_server;
-
-static inline void
-server_sleep(void)
-{
-    (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
-}
 
 /** Where Debian keeps the newest server, or what the path has. */
 static inline void
@@ -271,21 +266,6 @@ server_open(pg_server *s, coat_store **out)
     if (err != COAT_OK || strstr(message, "not ready") != NULL)
         printf("# %s\n", message);
     return err;
-}
-
-/** A port that is free just now. */
-static inline int
-free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-
-    if (bind(fd, (struct sockaddr *)&at, len) == 0 &&
-        getsockname(fd, (struct sockaddr *)&at, &len) == 0)
-        port = ntohs(at.sin_port);
-    (void)close(fd);
-    return port;
 }
 
 #endif

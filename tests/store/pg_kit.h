@@ -4,25 +4,10 @@
 
 /** One server, one store on it with a clock that tests set, one lane. */
 
+#include "one_store.h"
 #include "pg_fixture.h"
 
 static pg_server server = {.args = {"fsync=off", "full_page_writes=off"}};
-static coat_store *store;
-static coat_lane *lane;
-static _Atomic int64_t ahead_ms;   /* of the real clock */
-static _Atomic int64_t stopped_ms; /* not 0: our clock stands still */
-
-static inline int64_t
-test_monotonic(void *ctx)
-{
-    struct timespec now;
-
-    (void)ctx;
-    if (atomic_load(&stopped_ms) != 0)
-        return atomic_load(&stopped_ms);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
-}
 
 static inline pg_store *
 inside(void)
@@ -37,23 +22,13 @@ begin_on(pg_server *s)
     if (s->pid == 0)
         server_start(s);
     REQUIRE_OK(server_open(s, &store));
-    inside()->remote.monotonic = test_monotonic;
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    take_store();
 }
 
 static inline void
 begin(void)
 {
     begin_on(&server);
-}
-
-static inline void
-end(void)
-{
-    coat_lane_close(lane);
-    coat_store_close(store);
-    lane = NULL;
-    store = NULL;
 }
 
 static inline __attribute__((format(printf, 1, 2))) const char *
@@ -67,57 +42,6 @@ sql(const char *format, ...)
     va_end(args);
     (void)snprintf(whole, sizeof whole, "SET search_path = t%d; %s", server.schema, text);
     return server_sql(&server, "%s", whole);
-}
-
-/** The lane's loop for a while: reconnections, deadlines. */
-static inline void
-turn(int times)
-{
-    for (int i = 0; i < times; i++) {
-        (void)uv_run(((remote_lane *)lane)->loop, UV_RUN_NOWAIT);
-        server_sleep();
-    }
-}
-
-/** Until an operation is answered definitely; the breaker is led by the clock. */
-static inline coat_err
-come_back(void)
-{
-    coat_err err = COAT_STORE_DOWN;
-
-    for (int i = 0; i < 4000 && err == COAT_STORE_DOWN; i++) {
-        coat_store_req req = session_req(COAT_OP_EPOCHS, 1, 0);
-
-        req.timeout_ms = 500; /* a connection may be held */
-        err = coat_store_run(lane, &req);
-        if (err == COAT_STORE_DOWN) {
-            atomic_fetch_add(&ahead_ms, 200);
-            turn(1);
-        }
-    }
-    return err;
-}
-
-static inline coat_err
-replace_with(uint64_t owner, uint64_t serial, size_t len, uint32_t timeout_ms)
-{
-    static const uint8_t bytes[COAT_STORE_VALUE_MAX];
-    coat_store_req get = session_req(COAT_OP_LOAD, owner, serial);
-    coat_store_req put = session_req(COAT_OP_REPLACE, owner, serial);
-    coat_err err = coat_store_run(lane, &get);
-
-    if (err != COAT_OK)
-        return err;
-    put.version = get.found_version;
-    put.value = (coat_span){bytes, len};
-    put.timeout_ms = timeout_ms;
-    return coat_store_run(lane, &put);
-}
-
-static inline coat_err
-replace(uint64_t owner, uint64_t serial, size_t len)
-{
-    return replace_with(owner, serial, len, PATIENCE_MS);
 }
 
 /** A trigger that fails the next `times` changes of a session with an SQLSTATE. */

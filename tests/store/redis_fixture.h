@@ -9,6 +9,7 @@
  */
 
 #include "coat_test.h"
+#include "loopback.h"
 #include "requests.h"
 #include "store/redis/redis.h"
 
@@ -34,12 +35,6 @@ typedef struct redis_server {
     const char *args[SERVER_ARGS_MAX]; /* further ones, NULL-terminated */
     int prefix;                        /* the last one given to a store */
 } redis_server;
-
-static inline void
-server_sleep(void)
-{
-    (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
-}
 
 static inline int
 server_connect(const redis_server *s)
@@ -132,6 +127,22 @@ server_stop(redis_server *s)
     server_kill(s, SIGTERM);
 }
 
+/** The key of a session, as the store writes it. Static. */
+static inline const char *
+server_key(const char *prefix, coat_handle handle)
+{
+    static char key[REDIS_BUCKET_PREFIX_MAX + 60];
+    coat_out out = coat_out_init(key, sizeof key);
+
+    coat_out_str(&out, prefix);
+    coat_out_str(&out, ":{");
+    coat_out_hex(&out, handle.bytes + 8, 8);
+    coat_out_str(&out, "}:s:");
+    coat_out_hex(&out, handle.bytes, 8);
+    (void)coat_out_end(&out);
+    return key;
+}
+
 /** A store on it under a prefix of its own: empty. */
 static inline coat_err
 server_open(redis_server *s, coat_store **out)
@@ -141,21 +152,6 @@ server_open(redis_server *s, coat_store **out)
 
     (void)snprintf(url, sizeof url, "redis+unix:%s?prefix=t%d", s->socket, ++s->prefix);
     return coat_redis_ops.open(&conf, out);
-}
-
-/** A port that is free just now. */
-static inline int
-free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-
-    if (bind(fd, (struct sockaddr *)&at, len) == 0 &&
-        getsockname(fd, (struct sockaddr *)&at, &len) == 0)
-        port = ntohs(at.sin_port);
-    (void)close(fd);
-    return port;
 }
 
 #endif

@@ -3,9 +3,20 @@
 
 #include "memcached_fixture.h"
 #include "suite_tap.h"
+#include "test_clock.h"
 
 static mc_server servers[3];
 static size_t count = 1;
+
+static coat_err
+open_slowly(coat_store **out)
+{
+    coat_err err = servers_open(servers, count, "", out);
+
+    for (size_t i = 0; i < count && err == COAT_OK; i++)
+        ((mc_store *)*out)->nodes[i]->remote.monotonic = slow_monotonic;
+    return err;
+}
 
 static coat_err
 open_memcached(void *ctx, coat_store **out)
@@ -15,7 +26,7 @@ open_memcached(void *ctx, coat_store **out)
         if (servers[i].pid == 0)
             server_start(&servers[i]);
     prefixes++;
-    return servers_open(servers, count, "", out);
+    return open_slowly(out);
 }
 
 static void
@@ -31,7 +42,7 @@ reopen_memcached(void *ctx, coat_store **store)
     (void)ctx;
     coat_store_close(*store);
     *store = NULL;
-    return servers_open(servers, count, "", store);
+    return open_slowly(store);
 }
 
 int

@@ -7,20 +7,10 @@
 
 #include "failing_malloc.h"
 #include "memcached_fixture.h"
+#include "test_clock.h"
 
 static mc_server server;
 static coat_store *store;
-static _Atomic int64_t ahead_ms;
-
-static int64_t
-test_monotonic(void *ctx)
-{
-    struct timespec now;
-
-    (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
-}
 
 static const struct {
     coat_op op;

@@ -3,22 +3,12 @@
  */
 
 #include "memcached_fixture.h"
+#include "test_clock.h"
 
 static mc_server servers[3];
 static size_t count;
 static coat_store *store;
 static coat_lane *lane;
-static _Atomic int64_t ahead_ms; /* of the real clock */
-
-static int64_t
-test_monotonic(void *ctx)
-{
-    struct timespec now;
-
-    (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
-}
 
 static mc_store *
 inside(coat_store *which)

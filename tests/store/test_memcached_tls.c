@@ -5,7 +5,7 @@
  */
 
 #include "memcached_fixture.h"
-#include "tls_fixture.h"
+#include "tls_cases.h"
 
 static mc_server server, plain;
 
@@ -33,66 +33,62 @@ start_server(const char *certificate, const char *options)
 }
 
 static coat_err
-open_at(const char *user, int port, const char *query, char *message, size_t cap,
+open_as(const char *user, const char *query, int port, char *message, size_t cap,
         coat_store **out)
 {
-    char url[700];
+    char url[800];
     coat_store_conf conf = {.url = url, .message = message, .message_cap = cap};
 
-    (void)snprintf(url, sizeof url, "memcacheds://%s127.0.0.1:%d?ca-file=%s/%s", user, port,
-                   dir, query);
+    (void)snprintf(url, sizeof url, "memcacheds://%s127.0.0.1:%d?%s", user, port, query);
     return coat_memcached_ops.open(&conf, out);
 }
 
-static const char *
-with_password(const char *ca)
+static coat_err
+open_with_password(const char *user, const char *query, int port, char *message, size_t cap,
+                   coat_store **out)
 {
-    static char text[300];
+    char whole[720];
 
-    (void)snprintf(text, sizeof text, "%s&password-file=%s/secret", ca, dir);
-    return text;
+    (void)snprintf(whole, sizeof whole, "password-file=%s/secret%s", dir, query);
+    return open_as(user, whole, port, message, cap, out);
+}
+
+static coat_err
+open_url(const char *query, int port, char *message, size_t cap, coat_store **out)
+{
+    return open_with_password("door@", query, port, message, cap, out);
+}
+
+static coat_err
+open_without(const char *query, int port, char *message, size_t cap, coat_store **out)
+{
+    return open_as("", query + 1, port, message, cap, out);
+}
+
+static coat_err
+open_stranger(const char *query, int port, char *message, size_t cap, coat_store **out)
+{
+    return open_with_password("window@", query, port, message, cap, out);
 }
 
 static void
 works(void)
 {
-    char message[400] = "", query[700];
     coat_store *store;
     coat_lane *lane;
 
     start_server("good", "ssl_verify_mode=0");
-    REQUIRE_OK(open_at("door@", server.port, with_password("ca.pem"), message, sizeof message,
-                       &store));
-    CHECK(strstr(message, "not ready") == NULL);
+    store = open_ready(open_url, with_ca("ca.pem"), server.port);
     REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    for (uint64_t i = 1; i <= 50; i++) {
-        CHECK_ERR(sign_in(lane, i, i, i * 1300), COAT_OK);
-        CHECK_ERR(run_op(lane, COAT_OP_LOAD, i, i), COAT_OK);
-    }
-    CHECK_ERR(run_op(lane, COAT_OP_END_ALL, 0, 0), COAT_OK);
-    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    much_works(lane);
     coat_lane_close(lane);
     coat_store_close(store);
-    /* Without the password, and with another user's. */
-    REQUIRE_OK(open_at("", server.port, "ca.pem", message, sizeof message, &store));
-    CHECK(strstr(message, "wants a password") != NULL);
-    coat_store_close(store);
-    REQUIRE_OK(open_at("window@", server.port, with_password("ca.pem"), message, sizeof message,
-                       &store));
-    CHECK(strstr(message, "refused") != NULL);
-    coat_store_close(store);
+    coat_store_close(
+        open_refused(open_without, with_ca("ca.pem"), server.port, "wants a password"));
+    coat_store_close(open_refused(open_stranger, with_ca("ca.pem"), server.port, "refused"));
     server_kill(&server);
-    /* A certificate of ours where the server wants one. */
     start_server("good", "ssl_verify_mode=2");
-    REQUIRE_OK(open_at("door@", server.port, with_password("ca.pem"), message, sizeof message,
-                       &store));
-    CHECK(strstr(message, "not ready") != NULL);
-    coat_store_close(store);
-    (void)snprintf(query, sizeof query, "%s&cert-file=%s/good.pem&key-file=%s/good.key",
-                   with_password("ca.pem"), dir, dir);
-    REQUIRE_OK(open_at("door@", server.port, query, message, sizeof message, &store));
-    CHECK(strstr(message, "not ready") == NULL);
-    coat_store_close(store);
+    wants_certificate(open_url, server.port);
     server_kill(&server);
 }
 
@@ -108,17 +104,10 @@ wrong_servers(void)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char message[400] = "";
-        coat_store *store;
-
         test_case(cases[i].name);
         start_server(cases[i].certificate, "ssl_verify_mode=0");
-        REQUIRE_OK(open_at("door@", server.port, with_password(cases[i].ca), message,
-                           sizeof message, &store));
-        CHECK(strstr(message, "not ready") != NULL);
-        if (strstr(message, cases[i].said) == NULL)
-            test_fail(__FILE__, __LINE__, "said: %s", message);
-        coat_store_close(store);
+        coat_store_close(
+            open_refused(open_url, with_ca(cases[i].ca), server.port, cases[i].said));
         server_kill(&server);
     }
     test_case(NULL);
@@ -129,23 +118,8 @@ plaintext(void)
 {
     static const char *const says[] = {"STORED\r\n", "ERROR\r\n", "", "HTTP/1.1 400\r\n\r\n"};
 
-    if (dir[0] == '\0')
-        make_all();
-    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
-        char message[400] = "";
-        coat_store *store;
-        listener l;
-
-        listener_start(&l, says[i]);
-        REQUIRE_OK(
-            open_at("door@", l.port, with_password("ca.pem"), message, sizeof message, &store));
-        CHECK(strstr(message, "not ready") != NULL);
-        coat_store_close(store);
-        listener_stop(&l);
-        CHECK(l.len > 0 && l.heard[0] == 0x16); /* a ClientHello, and nothing else */
-        CHECK(memmem(l.heard, l.len, "s3same", 6) == NULL);
-        CHECK(memmem(l.heard, l.len, "door", 4) == NULL);
-    }
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++)
+        tell_no_secrets(open_url, says[i], NULL, 0);
 }
 
 static void

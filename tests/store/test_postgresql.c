@@ -3,15 +3,21 @@
 
 #include "pg_fixture.h"
 #include "suite_tap.h"
+#include "test_clock.h"
 
 static pg_server server = {.args = {"fsync=off", "full_page_writes=off"}};
 
 static coat_err
 open_postgresql(void *ctx, coat_store **out)
 {
+    coat_err err;
+
     if (server.pid == 0)
         server_start(&server);
-    return server_open(ctx, out);
+    err = server_open(ctx, out);
+    if (err == COAT_OK)
+        ((remote_store *)*out)->monotonic = slow_monotonic;
+    return err;
 }
 
 static void
@@ -28,11 +34,15 @@ reopen_postgresql(void *ctx, coat_store **store)
 {
     char url[600];
     coat_store_conf conf = {.url = url};
+    coat_err err;
 
     coat_store_close(*store);
     *store = NULL;
     server_url(ctx, url, sizeof url, "");
-    return coat_postgresql_ops.open(&conf, store);
+    err = coat_postgresql_ops.open(&conf, store);
+    if (err == COAT_OK)
+        ((remote_store *)*store)->monotonic = slow_monotonic;
+    return err;
 }
 
 int

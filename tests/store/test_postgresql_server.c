@@ -123,9 +123,9 @@ timed_out(void)
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
     holder = hold("SELECT FROM sessions FOR UPDATE");
     /* Our own clock stands still: only the server can end it. */
-    atomic_store(&stopped_ms, test_monotonic(NULL));
+    freeze(true);
     CHECK_ERR(replace_with(1, 1, 20, 200), COAT_STORE_DOWN);
-    atomic_store(&stopped_ms, 0);
+    freeze(false);
     CHECK_INT(inside()->doubt_count, 0); /* its connection is fine, nothing is in doubt */
     PQfinish(holder);
     CHECK_ERR(replace(1, 1, 20), COAT_OK);
@@ -214,7 +214,7 @@ static void
 killed(void)
 {
     enum { ROUNDS = 2, EACH = 40 };
-    static coat_store_req reqs[EACH];
+    static amid requests;
     static pg_server durable; /* as it comes: fsync and synchronous_commit on */
     long rounds = test_scaled(200, ROUNDS);
 
@@ -225,27 +225,12 @@ killed(void)
         coat_err err;
 
         CHECK_INT(sign_in_many(lane, owner, 1, EACH + 1, 50, &err), EACH);
-        /* Sign-outs in flight when it dies. */
-        for (uint64_t i = 0; i < EACH; i++) {
-            reqs[i] = session_req(i % 2 == 0 ? COAT_OP_REMOVE : COAT_OP_LOAD, owner, i + 1);
-            coat_store_submit(lane, &reqs[i]);
-        }
+        amid_submit(&requests, owner, EACH);
         turn((int)(round % 3));
         server_kill(&durable, SIGKILL);
-        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
-        for (uint64_t i = 0; i < EACH; i++) {
-            lane->store->ops->wait(lane, &reqs[i]);
-            CHECK(reqs[i].result == COAT_OK || reqs[i].result == COAT_STORE_DOWN);
-        }
+        amid_wait(&requests);
         server_start(&durable);
-        CHECK_ERR(come_back(), COAT_OK);
-        for (uint64_t i = 0; i < EACH; i++) {
-            err = run_op(lane, COAT_OP_LOAD, owner, i + 1);
-            if (i % 2 != 0)
-                CHECK_ERR(err, COAT_OK);
-            else if (reqs[i].result == COAT_OK)
-                CHECK_ERR(err, COAT_NO_SESSION);
-        }
+        amid_check(&requests);
     }
     end();
     server_stop(&durable);
@@ -265,16 +250,8 @@ started_later(void)
     REQUIRE_OK(coat_postgresql_ops.open(&conf, &store));
     CHECK(strstr(message, "not ready") != NULL);
     CHECK((coat_store_caps_of(store) & COAT_CAP_DURABLE) == 0);
-    inside()->remote.monotonic = test_monotonic;
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    for (int i = 0; i < 8; i++) {
-        coat_store_req req = session_req(COAT_OP_LOAD, 1, 1);
-
-        coat_store_submit(lane, &req);
-        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
-        lane->store->ops->wait(lane, &req);
-        CHECK_ERR(req.result, COAT_STORE_DOWN);
-    }
+    take_store();
+    nobody_answers(8);
     REQUIRE_OK(coat_store_stats_get(store, &stats));
     CHECK(stats.away && stats.notice[0] != '\0');
     server_start(&server);
@@ -293,7 +270,6 @@ sweep_decides(void)
 {
     static pg_server tcp = {.args = {"fsync=off", "full_page_writes=off"}};
     fault_proxy proxy = {0};
-    coat_store_req in, out;
     char url[200], message[300] = "?";
     coat_store_conf conf = {.url = url, .message = message, .message_cap = sizeof message};
 
@@ -304,25 +280,12 @@ sweep_decides(void)
     (void)snprintf(url, sizeof url, "postgresql://127.0.0.1:%d?schema=t%d", proxy.port,
                    tcp.schema);
     REQUIRE_OK(server_open_url(&conf, &store));
-    inside()->remote.monotonic = test_monotonic;
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    take_store();
     for (int round = 0; round < 3; round++) {
         uint64_t owner = (uint64_t)round + 1;
         pg_conninfo *info = &inside()->conninfo;
 
-        CHECK_ERR(come_back(), COAT_OK);
-        CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
-        in = session_req(COAT_OP_INSERT, owner, 2);
-        out = session_req(COAT_OP_REMOVE_OWNER, owner, 0);
-        proxy_set(&proxy, FAULT_HOLD, FAULT_NONE, 0);
-        coat_store_submit(lane, &in);
-        coat_store_submit(lane, &out);
-        turn(10);
-        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
-        lane->store->ops->wait(lane, &in);
-        lane->store->ops->wait(lane, &out);
-        CHECK_ERR(in.result, COAT_STORE_DOWN);
-        CHECK_ERR(out.result, COAT_STORE_DOWN);
+        hold_two(&proxy, owner);
         CHECK(inside()->doubt_count > 0);
         /* New connections pass by; the bytes of the old one are still held. */
         inside()->host = NULL;
@@ -331,10 +294,7 @@ sweep_decides(void)
         CHECK_ERR(come_back(), COAT_OK);
         CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
         CHECK_INT(inside()->doubt_count, 0);
-        proxy_set(&proxy, FAULT_NONE, FAULT_NONE, 0);
-        turn(20);
-        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_OK);
-        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 2), COAT_NO_SESSION);
+        let_two_go(&proxy, owner);
         /* Through the proxy again. */
         inside()->host = inside()->url.host;
         info->values[0] = inside()->host;

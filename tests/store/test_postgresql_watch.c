@@ -114,19 +114,6 @@ in_bulk(void)
 }
 
 static void
-change(coat_lane *by, uint64_t serial, bool quiet)
-{
-    coat_store_req get = session_req(COAT_OP_LOAD, 1, serial);
-    coat_store_req put = session_req(COAT_OP_REPLACE, 1, serial);
-
-    REQUIRE_OK(coat_store_run(by, &get));
-    put.version = get.found_version;
-    put.value = COAT_LIT("changed");
-    put.quiet = quiet;
-    REQUIRE_OK(coat_store_run(by, &put));
-}
-
-static void
 whose(void)
 {
     coat_store *other;
@@ -138,21 +125,7 @@ whose(void)
     server_url(&server, url, sizeof url, "");
     REQUIRE_OK(server_open_url(&conf, &other));
     REQUIRE_OK(coat_lane_open(other, NULL, &theirs));
-    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
-    change(lane, 1, true);
-    change(theirs, 1, true);
-    catch_up(lane);
-    CHECK_INT(saw.addresses, 0);
-    change(lane, 1, false); /* on a connection that has been quiet before */
-    catch_up(theirs);
-    CHECK_INT(saw.own, 1);
-    change(theirs, 1, false);
-    catch_up(lane);
-    CHECK_INT(saw.addresses, 2);
-    CHECK_INT(saw.own, 1);
-    CHECK_ERR(run_op(theirs, COAT_OP_REMOVE, 1, 1), COAT_OK);
-    CHECK_ERR(run_op(theirs, COAT_OP_REMOVE, 1, 1), COAT_OK);
-    catch_up(lane);
+    tell_whose(lane, theirs);
     CHECK_INT(saw.gone, 1);
     coat_lane_close(theirs);
     coat_store_close(other);
@@ -269,18 +242,6 @@ refused(void)
 
 /* ---- another server ---- */
 
-static bool late_answer;
-static coat_err wanted; /* as only the server that they are led to says it */
-
-static void
-answered(coat_store_req *req)
-{
-    const int *losts = req->ctx;
-
-    if (req->result == wanted && saw.losts == *losts)
-        late_answer = true;
-}
-
 static void
 lead_to(fault_proxy *proxy, const pg_server *to)
 {
@@ -313,33 +274,14 @@ another_server(void)
     for (int round = 0; round < 2; round++) {
         const pg_server *was = round % 2 == 0 ? &server : &second;
         const pg_server *is = round % 2 == 0 ? &second : &server;
-        coat_err err = COAT_STORE_DOWN;
-        int losts = saw.losts;
-        int64_t patient_ms;
 
-        wanted = round % 2 == 0 ? COAT_NO_SESSION : COAT_OK;
-        /* Requests' connections go to the other one, the watch's stays where it is. */
         lead_to(&proxy, is);
         (void)server_sql(was, "SELECT count(pg_terminate_backend(pid, 1000)) FROM "
                               "pg_stat_activity WHERE usename = 'coatcheck' AND query NOT LIKE "
                               "'LISTEN%%'");
-        patient_ms = real_ms() + 20000;
-        while (err != wanted && real_ms() < patient_ms) {
-            coat_store_req req = session_req(COAT_OP_LOAD, 1, 1);
-
-            /* The watch's lane is this thread's too: it has to have its turn. */
-            req.timeout_ms = 50;
-            req.done = answered;
-            req.ctx = &losts;
-            err = coat_store_run(lane, &req);
-            watch_turn();
-        }
-        CHECK_ERR(err, wanted);
-        CHECK(saw.losts > losts);
-        TURN_UNTIL(saw.ready);
+        follow(lane, round % 2 == 0 ? COAT_NO_SESSION : COAT_OK);
         CHECK(strcmp(((remote_watch *)watch)->server, inside()->watches.serving) == 0);
     }
-    CHECK(!late_answer);
     close_watched();
     proxy_stop(&proxy);
     server_stop(&second);

@@ -3,15 +3,26 @@
 
 #include "redis_fixture.h"
 #include "suite_tap.h"
+#include "test_clock.h"
 
 static redis_server server = {.args = {"--save", "", "--appendonly", "no"}};
+
+static coat_err
+open_slowly(redis_server *s, coat_store **out)
+{
+    coat_err err = server_open(s, out);
+
+    if (err == COAT_OK)
+        ((remote_store *)*out)->monotonic = slow_monotonic;
+    return err;
+}
 
 static coat_err
 open_redis(void *ctx, coat_store **out)
 {
     if (server.pid == 0)
         server_start(&server);
-    return server_open(ctx, out);
+    return open_slowly(ctx, out);
 }
 
 static void
@@ -30,7 +41,7 @@ reopen_redis(void *ctx, coat_store **store)
     coat_store_close(*store);
     *store = NULL;
     s->prefix--;
-    return server_open(s, store);
+    return open_slowly(s, store);
 }
 
 int

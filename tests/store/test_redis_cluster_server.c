@@ -17,15 +17,6 @@ inside(void)
     return (redis_cluster *)(void *)store;
 }
 
-static int64_t
-clock_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void
 begin(void)
 {
@@ -440,8 +431,8 @@ lagging_replica(void)
     CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, revoked, 0), COAT_OK);
     server_kill(primary, SIGKILL);
     (void)kill(replica->pid, SIGCONT);
-    since_ms = clock_ms();
-    while (err != COAT_OK && clock_ms() - since_ms < OUTAGE_MS) {
+    since_ms = real_ms();
+    while (err != COAT_OK && real_ms() - since_ms < OUTAGE_MS) {
         coat_err of_ended = load_quickly(ended, 1), of_revoked = load_quickly(revoked, 1);
 
         CHECK(of_ended == COAT_NO_SESSION || of_ended == COAT_STORE_DOWN);

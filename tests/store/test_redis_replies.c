@@ -216,7 +216,7 @@ beside(void)
 {
     redis_link link = *fake;
 
-    link.era = atomic_load(&store.era);
+    link.era = atomic_load(&store.watches.era);
     return link;
 }
 
@@ -235,7 +235,7 @@ late_acknowledgment(void)
         done_count = 0;
         other = beside();
         (void)submit(&req, ops_tried[i]);
-        memcpy(other.run_id, second, REDIS_RUN_ID);
+        memcpy(other.run_id, second, sizeof second);
         CHECK(redis_admit(&other)); /* a lane has come to the promoted one */
         hear("*3\r\n:0\r\n$1\r\n7\r\n$1\r\n1\r\n");
         CHECK_INT(done_count, 1);
@@ -290,7 +290,7 @@ acknowledged_meanwhile(void)
     CHECK(!redis_journal_add(&other, &(redis_ended){.handle = handle_of(1, 5)}));
     hear("*2\r\n:0\r\n$1\r\n1\r\n");
     CHECK_INT(fake->base.state, REMOTE_READY);
-    CHECK(memcmp(store.serving, second, REDIS_RUN_ID) == 0);
+    CHECK(strcmp(store.watches.serving, second) == 0);
     /* Once is enough. */
     reconnect(&reqs[1]);
     greet_as(second);
@@ -305,7 +305,37 @@ acknowledged_meanwhile(void)
     end();
 }
 
+/** Servers are told apart by text: one whose name ends early could pass for none at all. */
+static void
+unnamed(void)
+{
+    static const char *const ids[] = {"", "0123456789012345678901234567890123456789x",
+                                      "012345678901234567890123456789012345678"};
+    static const char info[] = "redis_version:7.0.15\r\nrun_id:%s\r\nrole:master\r\n";
+    char text[120], run_id[REDIS_RUN_ID + 1] = "untouched";
+    int len;
+
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        len = snprintf(text, sizeof text, info, ids[i]);
+        CHECK(redis_info_wrong((coat_span){(uint8_t *)text, (size_t)len}, false, run_id) !=
+              NULL);
+    }
+    len = snprintf(text, sizeof text, info, second);
+    for (size_t at = 0; at < REDIS_RUN_ID; at++) {
+        char *c = strstr(text, second) + at, was = *c;
+
+        *c = '\0';
+        CHECK(redis_info_wrong((coat_span){(uint8_t *)text, (size_t)len}, false, run_id) !=
+              NULL);
+        CHECK(strcmp(run_id, "untouched") == 0);
+        *c = was;
+    }
+    CHECK(redis_info_wrong((coat_span){(uint8_t *)text, (size_t)len}, false, run_id) == NULL);
+    CHECK(strcmp(run_id, second) == 0);
+}
+
 static const coat_test tests[] = {
+    {"a server whose run id is not one is refused", unnamed},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"RV-5 SF-5: the promoted server hears what the former one said meanwhile",
      acknowledged_meanwhile},

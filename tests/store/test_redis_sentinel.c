@@ -4,34 +4,17 @@
  * another one. Real servers and sentinels; those that lie are the test's own.
  */
 
-#include "core/out.h"
 #include "sentinel_fixture.h"
 #include "store/redis/redis.h"
 #include "suite_tap.h"
 #include "tls_fixture.h"
+#include "watch_seen.h"
 
 static sentinel_group group;
 static coat_store *store;
-static coat_lane *lane, *watched;
-static coat_watch *watch;
-static int readies, losts;
-static bool ready;
+static coat_lane *lane;
 
 /* ---- a store through the sentinels ---- */
-
-static void
-on_event(void *ctx, const coat_watch_event *event)
-{
-    (void)ctx;
-    CHECK(ready || event->kind == COAT_WATCH_READY);
-    if (event->kind == COAT_WATCH_READY) {
-        ready = true;
-        readies++;
-    } else if (event->kind == COAT_WATCH_LOST) {
-        ready = false;
-        losts++;
-    }
-}
 
 static coat_err
 open_url(const char *url, char *message, size_t cap, coat_store **out)
@@ -52,20 +35,6 @@ notice(void)
     return stats.notice;
 }
 
-/** Long enough for any machine: only what hangs takes as long. */
-static bool
-patient(int64_t *until_ms)
-{
-    struct timespec now;
-    int64_t now_ms;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    if (*until_ms == 0)
-        *until_ms = now_ms + PATIENCE_MS;
-    return now_ms < *until_ms;
-}
-
 /** A request with a short deadline: a lane without a loop reports while it is used. */
 static coat_err
 try_op(coat_lane *which, coat_op op, uint64_t owner, uint64_t serial)
@@ -80,39 +49,23 @@ try_op(coat_lane *which, coat_op op, uint64_t owner, uint64_t serial)
     return err;
 }
 
-#define TRY_UNTIL(cond)                                                                        \
-    do {                                                                                       \
-        int64_t until_ms = 0;                                                                  \
-                                                                                               \
-        while (!(cond) && patient(&until_ms))                                                  \
-            (void)try_op(watched, COAT_OP_EPOCHS, 1, 0);                                       \
-        REQUIRE(cond);                                                                         \
-    } while (0)
-
 static void
 begin(void)
 {
-    static const coat_watch_sink sink = {{{1}}, on_event, NULL};
-
     if (group.nodes[0].pid == 0)
         group_up(&group);
     group_settle(&group);
     (void)server_ask(&group.nodes[group_primary(&group, 0)], "FLUSHALL");
-    ready = false;
-    readies = losts = 0;
     REQUIRE_OK(open_url(group_url(&group, "redis+sentinel"), NULL, 0, &store));
     REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    REQUIRE_OK(coat_lane_open(store, NULL, &watched));
-    REQUIRE_OK(coat_watch_open(watched, &sink, &watch));
-    TRY_UNTIL(ready);
-    TRY_UNTIL(try_op(lane, COAT_OP_EPOCHS, 1, 0) == COAT_OK);
+    watch_begin(store);
+    TURN_UNTIL(try_op(lane, COAT_OP_EPOCHS, 1, 0) == COAT_OK);
 }
 
 static void
 end(void)
 {
-    coat_watch_close(watch);
-    coat_lane_close(watched);
+    watch_end();
     coat_lane_close(lane);
     coat_store_close(store);
 }
@@ -298,7 +251,7 @@ no_places(void)
 static void
 goes_nowhere(const char *url, const char *said)
 {
-    int64_t until_ms = 0;
+    int64_t until_ms = real_ms() + PATIENCE_MS;
     coat_store *mine = store;
     coat_lane *theirs;
 
@@ -307,7 +260,7 @@ goes_nowhere(const char *url, const char *said)
     do {
         CHECK_ERR(try_op(theirs, COAT_OP_LOAD, 1, 1), COAT_STORE_DOWN);
         CHECK_ERR(try_op(theirs, COAT_OP_REMOVE, 1, 1), COAT_STORE_DOWN);
-    } while (strstr(notice(), said) == NULL && patient(&until_ms));
+    } while (strstr(notice(), said) == NULL && real_ms() < until_ms);
     if (strstr(notice(), said) == NULL)
         test_fail(__FILE__, __LINE__, "said: %s", notice());
     coat_lane_close(theirs);
@@ -453,26 +406,12 @@ users(void)
 
 /* ---- failovers ---- */
 
-static const char *
-key_of(uint64_t owner, uint64_t serial)
-{
-    static char key[100];
-    coat_handle handle = handle_of(owner, serial);
-    coat_out out = coat_out_init(key, sizeof key);
-
-    coat_out_str(&out, "coat:{");
-    coat_out_hex(&out, handle.bytes + 8, 8);
-    coat_out_str(&out, "}:s:");
-    coat_out_hex(&out, handle.bytes, 8);
-    (void)coat_out_end(&out);
-    return key;
-}
-
 static bool
 node_has(int n, uint64_t owner, uint64_t serial)
 {
-    return strncmp(server_ask(&group.nodes[n], "EXISTS %s", key_of(owner, serial)), ":1", 2) ==
-           0;
+    return strncmp(server_ask(&group.nodes[n], "EXISTS %s",
+                              server_key("coat", handle_of(owner, serial))),
+                   ":1", 2) == 0;
 }
 
 static void
@@ -512,19 +451,19 @@ is_at(int node)
 static int
 arrive(int former, uint64_t owner, uint64_t ended_from, uint64_t ended_to, uint64_t live)
 {
-    int64_t until_ms = 0;
+    int64_t until_ms = real_ms() + PATIENCE_MS;
     int now = -1;
 
-    while (patient(&until_ms)) {
+    while (real_ms() < until_ms) {
         now = group_agreed(&group);
-        if (now >= 0 && now != former && is_at(now) && ready &&
+        if (now >= 0 && now != former && is_at(now) && saw.ready &&
             try_op(lane, COAT_OP_EPOCHS, owner, 0) == COAT_OK)
             return now;
         nobody_is_wrong(owner, ended_from, ended_to, live);
         (void)try_op(watched, COAT_OP_EPOCHS, owner, 0);
     }
     test_fail(__FILE__, __LINE__, "node %d, watch %s, notice: %s", now,
-              ready ? "ready" : "lost", notice());
+              saw.ready ? "ready" : "lost", notice());
     test_abort();
 }
 
@@ -533,7 +472,7 @@ static void
 failover(uint64_t owner)
 {
     int former = group_primary(&group, 0), now;
-    int before = losts;
+    int before = saw.losts;
     coat_store *other;
     coat_lane *theirs;
 
@@ -555,7 +494,7 @@ failover(uint64_t owner)
     }
     group_patience(&group, 60000);
     now = arrive(former, owner, 1, 3, 3);
-    CHECK(losts > before);
+    CHECK(saw.losts > before);
     /* It is there, before anything else has been answered. */
     CHECK(!node_has(now, owner, 1) && !node_has(now, owner, 2) && node_has(now, owner, 3));
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_NO_SESSION);
@@ -592,7 +531,7 @@ static void
 partition(uint64_t owner)
 {
     int former = group_primary(&group, 0), now;
-    int64_t until_ms = 0;
+    int64_t until_ms;
     coat_store
         *blind; /* without a watch, and so without a sentry: its connection just lives on */
     coat_lane *theirs;
@@ -615,7 +554,8 @@ partition(uint64_t owner)
     /* It heals: the former primary becomes a replica, and drops who is still there. */
     group_heal(&group, former);
     GROUP_UNTIL(group_follows(&group, former));
-    while (node_has(now, owner, 3) && patient(&until_ms)) {
+    until_ms = real_ms() + PATIENCE_MS;
+    while (node_has(now, owner, 3) && real_ms() < until_ms) {
         coat_err err = try_op(theirs, COAT_OP_LOAD, owner, 3);
 
         CHECK(err == COAT_STORE_DOWN || err == COAT_NO_SESSION);
@@ -662,7 +602,7 @@ static void
 started_later(void)
 {
     char message[400];
-    int64_t until_ms = 0;
+    int64_t until_ms = real_ms() + PATIENCE_MS;
 
     group_down(&group);
     memset(&group, 0, sizeof group);
@@ -674,7 +614,7 @@ started_later(void)
         CHECK_ERR(try_op(lane, COAT_OP_LOAD, 1, 1), COAT_STORE_DOWN);
     CHECK(strstr(notice(), "sentinel") != NULL);
     group_up(&group);
-    while (try_op(lane, COAT_OP_EPOCHS, 1, 0) != COAT_OK && patient(&until_ms)) {
+    while (try_op(lane, COAT_OP_EPOCHS, 1, 0) != COAT_OK && real_ms() < until_ms) {
     }
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
     CHECK(is_at(0));

@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** What a real server does beside answering: forgetting, refusing, dying, being strange. */
 
-#include "fault_proxy.h"
+#include "one_store.h"
 #include "redis_fixture.h"
 #include "store/remote/value.h"
 
 static redis_server server = {.args = {"--save", "", "--appendonly", "no"}};
-static coat_store *store;
-static coat_lane *lane;
-static _Atomic int64_t ahead_ms; /* of the real clock */
-
-static int64_t
-test_monotonic(void *ctx)
-{
-    struct timespec now;
-
-    (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
-}
 
 static redis_store *
 inside(void)
@@ -34,58 +21,7 @@ begin(void)
         server_start(&server);
     (void)server_ask(&server, "FLUSHALL");
     REQUIRE_OK(server_open(&server, &store));
-    inside()->remote.monotonic = test_monotonic;
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-}
-
-static void
-end(void)
-{
-    coat_lane_close(lane);
-    coat_store_close(store);
-    lane = NULL;
-    store = NULL;
-}
-
-/** The lane's loop for a while: reconnections, deadlines. */
-static void
-turn(int times)
-{
-    for (int i = 0; i < times; i++) {
-        (void)uv_run(((remote_lane *)lane)->loop, UV_RUN_NOWAIT);
-        server_sleep();
-    }
-}
-
-/** Until an operation is answered definitely; the breaker is led by the clock. */
-static coat_err
-come_back(void)
-{
-    coat_err err = COAT_STORE_DOWN;
-
-    for (int i = 0; i < 4000 && err == COAT_STORE_DOWN; i++) {
-        err = run_op(lane, COAT_OP_EPOCHS, 1, 0);
-        if (err == COAT_STORE_DOWN) {
-            atomic_fetch_add(&ahead_ms, 200);
-            turn(1);
-        }
-    }
-    return err;
-}
-
-static coat_err
-replace(uint64_t owner, uint64_t serial, size_t len)
-{
-    static const uint8_t bytes[COAT_STORE_VALUE_MAX];
-    coat_store_req get = session_req(COAT_OP_LOAD, owner, serial);
-    coat_store_req put = session_req(COAT_OP_REPLACE, owner, serial);
-    coat_err err = coat_store_run(lane, &get);
-
-    if (err != COAT_OK)
-        return err;
-    put.version = get.found_version;
-    put.value = (coat_span){bytes, len};
-    return coat_store_run(lane, &put);
+    take_store();
 }
 
 static void
@@ -238,11 +174,10 @@ demoted_noticed(void)
 static const char *
 key_of(uint64_t serial)
 {
-    static char key[100];
+    char prefix[12];
 
-    (void)snprintf(key, sizeof key, "t%d:{9e3779b97f4a7c15}:s:%016llx", server.prefix,
-                   (unsigned long long)serial);
-    return key;
+    (void)snprintf(prefix, sizeof prefix, "t%d", server.prefix);
+    return server_key(prefix, handle_of(1, serial));
 }
 
 static void
@@ -346,42 +281,25 @@ static void
 killed(void)
 {
     enum { ROUNDS = 4, EACH = 16 };
-    static coat_store_req reqs[EACH];
+    static amid requests;
     redis_server durable = {
         .args = {"--save", "", "--appendonly", "yes", "--appendfsync", "always"}};
     long rounds = test_scaled(200, ROUNDS);
 
     server_start(&durable);
     REQUIRE_OK(server_open(&durable, &store));
-    inside()->remote.monotonic = test_monotonic;
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    take_store();
     for (long round = 0; round < rounds; round++) {
         uint64_t owner = (uint64_t)round + 1;
 
         for (uint64_t i = 0; i < EACH; i++)
             CHECK_ERR(sign_in(lane, owner, i + 1, 50), COAT_OK);
-        /* Sign-outs in flight when it dies. */
-        for (uint64_t i = 0; i < EACH; i++) {
-            reqs[i] = session_req(i % 2 == 0 ? COAT_OP_REMOVE : COAT_OP_LOAD, owner, i + 1);
-            coat_store_submit(lane, &reqs[i]);
-        }
+        amid_submit(&requests, owner, EACH);
         turn((int)(round % 3));
         server_kill(&durable, SIGKILL);
-        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
-        for (uint64_t i = 0; i < EACH; i++) {
-            lane->store->ops->wait(lane, &reqs[i]);
-            CHECK(reqs[i].result == COAT_OK || reqs[i].result == COAT_STORE_DOWN);
-        }
+        amid_wait(&requests);
         server_start(&durable);
-        CHECK_ERR(come_back(), COAT_OK);
-        for (uint64_t i = 0; i < EACH; i++) {
-            coat_err err = run_op(lane, COAT_OP_LOAD, owner, i + 1);
-
-            if (i % 2 != 0)
-                CHECK_ERR(err, COAT_OK);
-            else if (reqs[i].result == COAT_OK)
-                CHECK_ERR(err, COAT_NO_SESSION);
-        }
+        amid_check(&requests);
     }
     end();
     server_stop(&durable);
@@ -397,8 +315,7 @@ snapshot(void)
 
     server_start(&old);
     REQUIRE_OK(server_open(&old, &store));
-    inside()->remote.monotonic = test_monotonic;
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    take_store();
     for (uint64_t owner = 1; owner <= 4; owner++)
         for (uint64_t serial = 1; serial <= 3; serial++)
             CHECK_ERR(sign_in(lane, owner, serial, 10), COAT_OK);
@@ -460,16 +377,8 @@ started_later(void)
     (void)snprintf(url, sizeof url, "redis+unix:%s", late.socket);
     REQUIRE_OK(coat_redis_ops.open(&conf, &store));
     CHECK(strstr(message, "not ready") != NULL);
-    inside()->remote.monotonic = test_monotonic;
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    for (int i = 0; i < 8; i++) {
-        coat_store_req req = session_req(COAT_OP_LOAD, 1, 1);
-
-        coat_store_submit(lane, &req);
-        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
-        lane->store->ops->wait(lane, &req);
-        CHECK_ERR(req.result, COAT_STORE_DOWN);
-    }
+    take_store();
+    nobody_answers(8);
     REQUIRE_OK(coat_store_stats_get(store, &stats));
     CHECK(stats.away && stats.notice[0] != '\0');
     server_start(&late);
@@ -594,7 +503,6 @@ static void
 sweep_decides(void)
 {
     fault_proxy proxy = {0};
-    coat_store_req in, out;
     char url[200];
     coat_store_conf conf = {.url = url};
 
@@ -610,19 +518,7 @@ sweep_decides(void)
     for (int round = 0; round < 3; round++) {
         uint64_t owner = (uint64_t)round + 1;
 
-        CHECK_ERR(come_back(), COAT_OK);
-        CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
-        in = session_req(COAT_OP_INSERT, owner, 2);
-        out = session_req(COAT_OP_REMOVE_OWNER, owner, 0);
-        proxy_set(&proxy, FAULT_HOLD, FAULT_NONE, 0);
-        coat_store_submit(lane, &in);
-        coat_store_submit(lane, &out);
-        turn(10);
-        atomic_fetch_add(&ahead_ms, PATIENCE_MS);
-        lane->store->ops->wait(lane, &in);
-        lane->store->ops->wait(lane, &out);
-        CHECK_ERR(in.result, COAT_STORE_DOWN);
-        CHECK_ERR(out.result, COAT_STORE_DOWN);
+        hold_two(&proxy, owner);
         CHECK(inside()->doubt_count > 0);
         /* New connections pass, the bytes of the old one are still held: by whom is not seen.
          */
@@ -631,10 +527,7 @@ sweep_decides(void)
         CHECK_ERR(come_back(), COAT_OK);
         CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
         CHECK_INT(inside()->doubt_count, 0);
-        proxy_set(&proxy, FAULT_NONE, FAULT_NONE, 0);
-        turn(20);
-        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 1), COAT_OK);
-        CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 2), COAT_NO_SESSION);
+        let_two_go(&proxy, owner);
         /* Through the proxy again. */
         inside()->address.host = inside()->url.host;
         inside()->address.path = NULL;

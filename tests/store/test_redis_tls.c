@@ -5,24 +5,11 @@
  * of the test's own keeps them.
  */
 
-#include "drill.h"
-#include "fault_proxy.h"
 #include "redis_fixture.h"
-#include "tls_fixture.h"
+#include "tls_cases.h"
 
 static redis_server server;
 static int tls_port;
-static _Atomic int64_t ahead_ms;
-
-static int64_t
-test_monotonic(void *ctx)
-{
-    struct timespec now;
-
-    (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
-}
 
 static void
 start_server(const char *certificate, const char *more, const char *value)
@@ -71,55 +58,28 @@ open_url(const char *query, int port, char *message, size_t cap, coat_store **ou
     return coat_redis_ops.open(&conf, out);
 }
 
-static const char *
-with_ca(const char *file)
-{
-    static char text[200];
-
-    (void)snprintf(text, sizeof text, "&ca-file=%s/%s", dir, file);
-    return text;
-}
-
 /* ---- tests ---- */
 
 static void
 works(void)
 {
-    char message[300] = "";
     coat_store *store;
     coat_lane *lane;
 
     start_server("good", "", NULL);
-    REQUIRE_OK(open_url(with_ca("ca.pem"), tls_port, message, sizeof message, &store));
-    CHECK(strstr(message, "not ready") == NULL);
+    store = open_ready(open_url, with_ca("ca.pem"), tls_port);
     REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    for (uint64_t i = 1; i <= 50; i++) {
-        CHECK_ERR(sign_in(lane, i, i, i * 1300), COAT_OK);
-        CHECK_ERR(run_op(lane, COAT_OP_LOAD, i, i), COAT_OK);
-    }
-    CHECK_ERR(run_op(lane, COAT_OP_END_ALL, 0, 0), COAT_OK);
-    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    much_works(lane);
     coat_lane_close(lane);
     coat_store_close(store);
     server_stop(&server);
 }
 
-/** The server may ask for a certificate of ours. */
 static void
 client_certificates(void)
 {
-    char message[300] = "", query[600];
-    coat_store *store;
-
     start_server("good", "!", NULL);
-    REQUIRE_OK(open_url(with_ca("ca.pem"), tls_port, message, sizeof message, &store));
-    CHECK(strstr(message, "not ready") != NULL);
-    coat_store_close(store);
-    (void)snprintf(query, sizeof query, "%s&cert-file=%s/good.pem&key-file=%s/good.key",
-                   with_ca("ca.pem"), dir, dir);
-    REQUIRE_OK(open_url(query, tls_port, message, sizeof message, &store));
-    CHECK(strstr(message, "not ready") == NULL);
-    coat_store_close(store);
+    wants_certificate(open_url, tls_port);
     server_stop(&server);
 }
 
@@ -136,33 +96,14 @@ wrong_servers(void)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char message[300] = "";
-        coat_store *store;
-        coat_lane *lane;
         const char *stats, *calls;
+        coat_store *store;
 
         test_case(cases[i].name);
         start_server(cases[i].certificate, cases[i].more, cases[i].value);
         (void)server_ask(&server, "CONFIG RESETSTAT");
-        REQUIRE_OK(open_url(with_ca(cases[i].ca), tls_port, message, sizeof message, &store));
-        CHECK(strstr(message, "not ready") != NULL);
-        if (strstr(message, cases[i].said) == NULL)
-            test_fail(__FILE__, __LINE__, "said: %s", message);
-        ((remote_store *)store)->monotonic = test_monotonic;
-        REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-        for (int n = 0; n < 4; n++) {
-            coat_store_req req = session_req(COAT_OP_LOAD, 1, 1);
-
-            coat_store_submit(lane, &req);
-            for (int turn = 0; turn < 10; turn++) {
-                (void)uv_run(((remote_lane *)lane)->loop, UV_RUN_NOWAIT);
-                server_sleep();
-            }
-            atomic_fetch_add(&ahead_ms, PATIENCE_MS);
-            lane->store->ops->wait(lane, &req);
-            CHECK_ERR(req.result, COAT_STORE_DOWN);
-        }
-        coat_lane_close(lane);
+        store = open_refused(open_url, with_ca(cases[i].ca), tls_port, cases[i].said);
+        nothing_works(store);
         coat_store_close(store);
         /* Not one command has arrived, AUTH least of all; there are only our own questions. */
         stats = server_ask(&server, "INFO commandstats");
@@ -182,65 +123,15 @@ plaintext(void)
     static const char *const says[] = {"+OK\r\n", "-ERR unknown command\r\n", "",
                                        "HTTP/1.1 400\r\n\r\n"};
 
-    if (dir[0] == '\0')
-        make_all();
-    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
-        char message[300] = "";
-        coat_store *store;
-        listener l;
-
-        listener_start(&l, says[i]);
-        REQUIRE_OK(open_url(with_ca("ca.pem"), l.port, message, sizeof message, &store));
-        CHECK(strstr(message, "not ready") != NULL);
-        coat_store_close(store);
-        listener_stop(&l);
-        CHECK(l.len > 0 && l.heard[0] == 0x16); /* a ClientHello, and nothing else */
-        CHECK(memmem(l.heard, l.len, "s3same", 6) == NULL);
-        CHECK(memmem(l.heard, l.len, "AUTH", 4) == NULL);
-        CHECK(memmem(l.heard, l.len, "door", 4) == NULL);
-    }
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++)
+        tell_no_secrets(open_url, says[i], NULL, 0);
 }
 
-/** Bits flip on the wire: with TLS no changed answer is ever believed. */
 static void
 corrupted(void)
 {
-    fault_proxy proxy = {.upstream_port = 0};
-    char message[300] = "";
-    coat_store *store;
-    static drill drills[DRILL_THREADS];
-
     start_server("good", "", NULL);
-    proxy.upstream_port = tls_port;
-    proxy_start(&proxy, 9);
-    REQUIRE_OK(open_url(with_ca("ca.pem"), proxy.port, message, sizeof message, &store));
-    ((remote_store *)store)->monotonic = test_monotonic;
-    for (int i = 0; i < DRILL_THREADS; i++) {
-        drills[i] = (drill){.store = store,
-                            .owner = (uint64_t)i + 1,
-                            .rng = {(uint64_t)i + 1},
-                            .ahead_ms = &ahead_ms,
-                            .steps = 100,
-                            .timeout_ms = PATIENCE_MS};
-        REQUIRE_OK(coat_lane_open(store, NULL, &drills[i].lane));
-    }
-    drill_all(drills);
-    for (int way = 0; way < 2; way++) {
-        proxy_set(&proxy, way == 0 ? FAULT_CORRUPT : FAULT_NONE,
-                  way == 0 ? FAULT_NONE : FAULT_CORRUPT, 5);
-        for (int i = 0; i < DRILL_THREADS; i++) {
-            drills[i].timeout_ms = 100;
-            drills[i].steps = (uint64_t)test_scaled(10000, 100);
-        }
-        drill_all(drills);
-    }
-    CHECK(atomic_load(&proxy.met) > 0);
-    for (int i = 0; i < DRILL_THREADS; i++) {
-        CHECK(drills[i].answered > 100);
-        coat_lane_close(drills[i].lane);
-    }
-    coat_store_close(store);
-    proxy_stop(&proxy);
+    flip_bits(open_url, tls_port, (uint64_t)test_scaled(10000, 100));
     server_stop(&server);
 }
 

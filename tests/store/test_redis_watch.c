@@ -1,102 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Watching a real server: what others do to it, losing it, and changing to another one. */
 
-#include "core/out.h"
 #include "fault_proxy.h"
 #include "redis_fixture.h"
-#include "store/redis/watch.h"
+#include "watch_seen.h"
 
 static redis_server first = {
     .args = {"--save", "", "--appendonly", "no", "--notify-keyspace-events", "Egxe"}};
 static redis_server second = {.args = {"--save", "", "--appendonly", "no"}};
 static fault_proxy proxy;
 static coat_store *store;
-static coat_lane *lane, *watched; /* for requests; the watch's */
-static coat_watch *watch;
-
-typedef struct seen {
-    bool ready;
-    int readies, losts, addresses, gone, own, owners, alls, said;
-    coat_handle last;
-    uint64_t epoch;
-} seen;
-static seen saw;
-
-static void
-on_event(void *ctx, const coat_watch_event *event)
-{
-    seen *s = ctx;
-
-    CHECK(s->ready || event->kind == COAT_WATCH_READY);
-    switch (event->kind) {
-    case COAT_WATCH_READY:
-        s->ready = true;
-        s->readies++;
-        break;
-    case COAT_WATCH_LOST:
-        s->ready = false;
-        s->losts++;
-        break;
-    case COAT_WATCH_ADDRESS:
-        s->addresses++;
-        s->gone += event->gone;
-        s->own += event->own;
-        s->last = event->address;
-        break;
-    case COAT_WATCH_OWNER:
-        s->owners++;
-        s->epoch = event->epoch;
-        break;
-    case COAT_WATCH_ALL:
-        s->alls++;
-        s->epoch = event->epoch;
-        break;
-    case COAT_WATCH_SAID:
-        s->said++;
-        break;
-    }
-}
-
-static void
-turn(coat_lane *which)
-{
-    coat_store_req req = session_req(COAT_OP_EPOCHS, 1, 0);
-
-    /* A lane without loop reports while it is used. */
-    req.timeout_ms = 50;
-    if (coat_store_run(which, &req) != COAT_OK)
-        server_sleep();
-}
-
-static int64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-#define TURN_UNTIL(cond)                                                                       \
-    do {                                                                                       \
-        int64_t until_ms = now_ms() + 20000;                                                   \
-                                                                                               \
-        while (!(cond) && now_ms() < until_ms)                                                 \
-            turn(watched);                                                                     \
-        CHECK(cond);                                                                           \
-    } while (0)
+static coat_lane *lane;
 
 static void
 begin_url(const char *url)
 {
-    static const coat_watch_sink sink = {{{1}}, on_event, &saw};
     coat_store_conf conf = {.url = url};
 
-    saw = (seen){0};
     REQUIRE_OK(coat_redis_ops.open(&conf, &store));
     REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    REQUIRE_OK(coat_lane_open(store, NULL, &watched));
-    REQUIRE_OK(coat_watch_open(watched, &sink, &watch));
+    watch_begin(store);
 }
 
 static void
@@ -109,27 +32,14 @@ begin(void)
     (void)server_ask(&first, "FLUSHALL");
     (void)snprintf(url, sizeof url, "redis+unix:%s", first.socket);
     begin_url(url);
-    TURN_UNTIL(saw.ready);
 }
 
 static void
 end(void)
 {
-    coat_watch_close(watch);
-    coat_lane_close(watched);
+    watch_end();
     coat_lane_close(lane);
     coat_store_close(store);
-}
-
-/** Everything that had taken place has been reported once it comes back. */
-static void
-catch_up(void)
-{
-    coat_store_req say = {.op = COAT_OP_SAY, .value = COAT_LIT("x"), .timeout_ms = 60000};
-    int before = saw.said;
-
-    REQUIRE_OK(coat_store_run(lane, &say));
-    TURN_UNTIL(saw.said > before);
 }
 
 static const char *
@@ -141,21 +51,6 @@ notice(void)
     return stats.notice;
 }
 
-static const char *
-key_of(uint64_t owner, uint64_t serial)
-{
-    static char key[100];
-    coat_handle handle = handle_of(owner, serial);
-    coat_out out = coat_out_init(key, sizeof key);
-
-    coat_out_str(&out, "coat:{");
-    coat_out_hex(&out, handle.bytes + 8, 8);
-    coat_out_str(&out, "}:s:");
-    coat_out_hex(&out, handle.bytes, 8);
-    (void)coat_out_end(&out);
-    return key;
-}
-
 static void
 by_hand(void)
 {
@@ -164,18 +59,22 @@ by_hand(void)
     begin();
     CHECK(strstr(notice(), "notify-keyspace-events") == NULL);
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
-    catch_up();
+    catch_up(lane);
     CHECK_INT(saw.addresses, 0); /* one's own insert need not be */
-    CHECK(strncmp(server_ask(&first, "DEL %s", key_of(1, 1)), ":1", 2) == 0);
-    catch_up();
+    CHECK(strncmp(server_ask(&first, "DEL %s", server_key("coat", handle_of(1, 1))), ":1", 2) ==
+          0);
+    catch_up(lane);
     CHECK_INT(saw.gone, 1);
     CHECK(coat_handle_equal(&saw.last, &handle));
     CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_OK);
-    CHECK(strncmp(server_ask(&first, "PEXPIRE %s 1", key_of(1, 2)), ":1", 2) == 0);
+    CHECK(strncmp(server_ask(&first, "PEXPIRE %s 1", server_key("coat", handle_of(1, 2))), ":1",
+                  2) == 0);
     for (int i = 0;
-         i < 4000 && strncmp(server_ask(&first, "GET %s", key_of(1, 2)), "$-1", 3) != 0; i++)
+         i < 4000 && strncmp(server_ask(&first, "GET %s", server_key("coat", handle_of(1, 2))),
+                             "$-1", 3) != 0;
+         i++)
         server_sleep();
-    catch_up();
+    catch_up(lane);
     CHECK_INT(saw.gone, 2);
     /* Evicted: for want of memory, by a policy that should not be set. */
     CHECK_ERR(sign_in(lane, 1, 3, 10), COAT_OK);
@@ -184,11 +83,12 @@ by_hand(void)
     (void)server_ask(&first, "SET x 1");
     (void)server_ask(&first, "CONFIG SET maxmemory 0");
     (void)server_ask(&first, "CONFIG SET maxmemory-policy noeviction");
-    catch_up();
+    catch_up(lane);
     CHECK_INT(saw.gone, 3);
     CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
-    CHECK(strncmp(server_ask(&first, "DEL %.22s}:e", key_of(1, 1)), ":1", 2) == 0);
-    catch_up();
+    CHECK(strncmp(server_ask(&first, "DEL %.22s}:e", server_key("coat", handle_of(1, 1))), ":1",
+                  2) == 0);
+    catch_up(lane);
     CHECK_INT(saw.owners, 2);
     CHECK_INT(saw.epoch, 0);
     CHECK_INT(saw.losts, 0);
@@ -211,24 +111,11 @@ flushes(void)
 
         CHECK_ERR(sign_in(lane, 1, 1 + i, 10), COAT_OK);
         CHECK(strncmp(server_ask(&first, "%s", how[i]), "+OK", 3) == 0);
-        catch_up();
+        catch_up(lane);
         CHECK(saw.alls > before);
     }
     end();
     (void)server_ask(&first, "CONFIG SET notify-keyspace-events Egxe");
-}
-
-static void
-change(coat_lane *by, uint64_t serial, bool quiet)
-{
-    coat_store_req get = session_req(COAT_OP_LOAD, 1, serial);
-    coat_store_req put = session_req(COAT_OP_REPLACE, 1, serial);
-
-    REQUIRE_OK(coat_store_run(by, &get));
-    put.version = get.found_version;
-    put.value = COAT_LIT("changed");
-    put.quiet = quiet;
-    REQUIRE_OK(coat_store_run(by, &put));
 }
 
 static void
@@ -244,21 +131,7 @@ whose(void)
     conf.url = url;
     REQUIRE_OK(coat_redis_ops.open(&conf, &other));
     REQUIRE_OK(coat_lane_open(other, NULL, &theirs));
-    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
-    change(lane, 1, true);
-    change(theirs, 1, true);
-    catch_up();
-    CHECK_INT(saw.addresses, 0);
-    change(lane, 1, false);
-    catch_up();
-    CHECK_INT(saw.own, 1);
-    change(theirs, 1, false);
-    catch_up();
-    CHECK_INT(saw.addresses, 2);
-    CHECK_INT(saw.own, 1);
-    CHECK_ERR(run_op(theirs, COAT_OP_REMOVE, 1, 1), COAT_OK);
-    catch_up();
-    CHECK(saw.gone >= 1);
+    tell_whose(lane, theirs);
     coat_lane_close(theirs);
     coat_store_close(other);
     end();
@@ -274,7 +147,7 @@ cut(void)
         TURN_UNTIL(saw.ready);
         CHECK_ERR(sign_in(lane, 1, (uint64_t)round, 10), COAT_OK);
         CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1, (uint64_t)round), COAT_OK);
-        catch_up();
+        catch_up(lane);
         CHECK(saw.gone >= round);
     }
     /* What is published there and not by us: nobody knows what it stands for. */
@@ -313,18 +186,6 @@ no_publishing(void)
 
 /* ---- another server ---- */
 
-static bool late_answer;
-static coat_err wanted; /* as only the server that they are led to says it */
-
-static void
-answered(coat_store_req *req)
-{
-    int *losts = req->ctx;
-
-    if (req->result == wanted && saw.losts == *losts)
-        late_answer = true;
-}
-
 /** A proxy leads new connections to another server, as a failover or a balancer would. */
 static void
 another_server(void)
@@ -339,37 +200,17 @@ another_server(void)
     proxy_start(&proxy, 3);
     (void)snprintf(url, sizeof url, "redis://127.0.0.1:%d", proxy.port);
     begin_url(url);
-    TURN_UNTIL(saw.ready);
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
     for (int round = 0; round < 6; round++) {
         const redis_server *from = round % 2 == 0 ? &first : &second;
         const redis_server *to = round % 2 == 0 ? &second : &first;
-        coat_err err = COAT_STORE_DOWN;
-        int losts = saw.losts;
-        int64_t patient_ms;
 
-        wanted = round % 2 == 0 ? COAT_NO_SESSION : COAT_OK;
-        /* Requests' connections go to the other one, the watch's stays where it is. */
         (void)snprintf(proxy.upstream_path, sizeof proxy.upstream_path, "%s", to->socket);
         (void)server_ask(from, "CLIENT KILL TYPE normal");
-        patient_ms = now_ms() + 20000;
-        while (err != wanted && now_ms() < patient_ms) {
-            coat_store_req req = session_req(COAT_OP_LOAD, 1, 1);
-
-            /* The watch's lane is this thread's too: it has to have its turn. */
-            req.timeout_ms = 50;
-            req.done = answered;
-            req.ctx = &losts;
-            err = coat_store_run(lane, &req);
-            turn(watched);
-        }
-        CHECK_ERR(err, wanted);
-        CHECK(saw.losts > losts);
-        TURN_UNTIL(saw.ready);
-        CHECK(memcmp(((redis_watch *)watch)->run_id, ((redis_store *)store)->serving,
-                     REDIS_RUN_ID) == 0);
+        follow(lane, round % 2 == 0 ? COAT_NO_SESSION : COAT_OK);
+        CHECK(strcmp(((remote_watch *)watch)->server,
+                     ((redis_store *)store)->watches.serving) == 0);
     }
-    CHECK(!late_answer);
     end();
     proxy_stop(&proxy);
 }
@@ -401,7 +242,7 @@ demoted(void)
 static void
 full(void)
 {
-    coat_store_req say = {.op = COAT_OP_SAY, .value = COAT_LIT("x"), .timeout_ms = 60000};
+    coat_store_req say = say_req();
 
     begin();
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
@@ -409,11 +250,11 @@ full(void)
     CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_STORE_FULL);
     CHECK_ERR(coat_store_run(lane, &say), COAT_OK); /* leases go on */
     CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1, 1), COAT_OK);
-    catch_up();
+    catch_up(lane);
     CHECK(saw.gone >= 1);
     CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
     CHECK_ERR(run_op(lane, COAT_OP_END_ALL, 1, 0), COAT_OK);
-    catch_up();
+    catch_up(lane);
     CHECK(saw.owners >= 1 && saw.alls >= 1);
     (void)server_ask(&first, "CONFIG SET maxmemory 0");
     end();

@@ -198,6 +198,70 @@ seldom_used(void)
 }
 
 static void
+lines(void)
+{
+    static const char *const cases[][2] = {
+        {"ERR no\n", "ERR no"},
+        {"a\nb \n \n", "a b"},
+        {"\033[31m\t\177", "?[31m??"},
+        {"\xc3\xa9", "??"},
+        {"", ""},
+        {"much longer than fits", "much longer tha"},
+    };
+    char line[16];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        remote_line(line, sizeof line, cases[i][0]);
+        CHECK(strcmp(line, cases[i][1]) == 0);
+        remote_line(line, sizeof line, line);
+        CHECK(strcmp(line, cases[i][1]) == 0);
+    }
+}
+
+static void
+rings(void)
+{
+    enum { MANY = 1000 };
+    uint32_t *ring = NULL;
+    size_t first = 0, count = 0, cap = 0;
+    uint32_t in = 0, out = 0;
+
+    while (in < MANY) {
+        if (count == cap) {
+            ring = remote_ring_grow(ring, sizeof *ring, &first, &cap);
+            REQUIRE(ring != NULL && cap > count);
+        }
+        ring[(first + count++) % cap] = in++;
+        if (in % 3 == 0) { /* so that it begins anywhere when it is full */
+            CHECK(ring[first] == out++);
+            first = (first + 1) % cap;
+            count--;
+        }
+    }
+    for (; count > 0; count--, first = (first + 1) % cap)
+        CHECK(ring[first] == out++);
+    CHECK(out == MANY);
+    free(ring);
+}
+
+static void
+notices(void)
+{
+    char notice[12] = "";
+
+    remote_notice_add(notice, sizeof notice, "");
+    CHECK(strcmp(notice, "") == 0);
+    remote_notice_add(notice, sizeof notice, "one");
+    remote_notice_add(notice, sizeof notice, "");
+    remote_notice_add(notice, sizeof notice, "two");
+    CHECK(strcmp(notice, "one; two") == 0);
+    remote_notice_add(notice, sizeof notice, "three");
+    CHECK(strcmp(notice, "one; two; t") == 0);
+    remote_notice_add(notice, sizeof notice, "four");
+    CHECK(strcmp(notice, "one; two; t") == 0);
+}
+
+static void
 urls(void)
 {
     static const struct {
@@ -261,6 +325,46 @@ urls(void)
         CHECK_INT(url.port, cases[i].port);
     }
     test_case(NULL);
+}
+
+/** The URL of each host, of those that name several. */
+static void
+url_lists(void)
+{
+    static const struct {
+        const char *url, *each[4];
+    } cases[] = {
+        {"redis://h", {"redis://h"}},
+        {"x://u@a:1,b,[::1]:2/n?k=v,w",
+         {"x://u@a:1/n?k=v,w", "x://u@b/n?k=v,w", "x://u@[::1]:2/n?k=v,w"}},
+        {"x://a,?k=v", {"x://a?k=v", "x://?k=v"}},
+        {"x://,a", {"x://", "x://a"}},
+        {"x:/path,b", {"x:/path,b"}},
+        {"m+unix:/a,/b?k=v", {"m+unix:/a?k=v", "m+unix:/b?k=v"}},
+        {"m+unix:/a@b", {"m+unix:/a@b"}},
+    };
+    char one[REMOTE_URL_MAX + 1];
+    remote_url_list list;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        test_case(cases[i].url);
+        REQUIRE(remote_url_split(cases[i].url, &list));
+        for (size_t k = 0; cases[i].each[k] != NULL; k++)
+            CHECK(remote_url_next(&list, one) && strcmp(one, cases[i].each[k]) == 0);
+        CHECK(!remote_url_next(&list, one));
+    }
+    test_case(NULL);
+    CHECK(!remote_url_split("no colon", &list));
+    memset(one, 'a', sizeof one - 1);
+    one[1] = ':';
+    one[sizeof one - 1] = '\0';
+    CHECK(remote_url_split(one, &list));
+    {
+        char longer[REMOTE_URL_MAX + 2];
+
+        (void)snprintf(longer, sizeof longer, "%sa", one);
+        CHECK(!remote_url_split(longer, &list));
+    }
 }
 
 static void
@@ -432,7 +536,11 @@ static const coat_test tests[] = {
     {"SF-11: of 1,000 clients at most 200 connect within any 50 ms", no_burst},
     {"SF-2: five failures in a row open the breaker, one probe a second", breaker_opens},
     {"SF-2 SF-11: a lane that is seldom used comes back after an outage", seldom_used},
+    {"what a server says is one line that no terminal obeys", lines},
+    {"notices are joined, as far as there is room", notices},
+    {"a ring that grows keeps its order", rings},
     {"store URLs are taken apart, or refused saying why", urls},
+    {"URLs of several hosts are one of each", url_lists},
     {"parameters of URLs, once each", url_parameters},
     {"ST-5: which hosts are this machine", local_hosts},
     {"ST-4: a secret is read from a file of ours only", secrets},

@@ -13,20 +13,15 @@ bool
 mc_expect(mc_link *link, mc_op *op, mc_due_kind kind)
 {
     if (link->due_count == link->due_cap) {
-        size_t cap = link->due_cap == 0 ? 64 : link->due_cap * 2;
-        mc_due *grown = reallocarray(NULL, cap, sizeof *grown);
+        mc_due *grown =
+            remote_ring_grow(link->due, sizeof *grown, &link->due_first, &link->due_cap);
 
         if (grown == NULL) {
             link->out.failed = true;
             remote_link_queued(&link->base);
             return false;
         }
-        for (size_t i = 0; i < link->due_count; i++)
-            grown[i] = link->due[(link->due_first + i) % link->due_cap];
-        free(link->due);
         link->due = grown;
-        link->due_first = 0;
-        link->due_cap = cap;
     }
     link->due[(link->due_first + link->due_count++) % link->due_cap] =
         (mc_due){op, kind, link->number};

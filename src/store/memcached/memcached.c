@@ -9,11 +9,7 @@ enum { OPEN_PATIENCE_MS = 1000 };
 uint64_t
 mc_global_seen(mc_store *store, uint64_t epoch)
 {
-    uint64_t seen = atomic_load(&store->global);
-
-    while (epoch > seen && !atomic_compare_exchange_weak(&store->global, &seen, epoch)) {
-    }
-    return epoch > seen ? epoch : seen;
+    return remote_raise(&store->global, epoch);
 }
 
 uint64_t
@@ -36,10 +32,7 @@ mc_number_next(mc_store *store)
 void
 mc_number_seen(mc_store *store, uint64_t number)
 {
-    uint64_t before = atomic_load(&store->number);
-
-    while (number > before && !atomic_compare_exchange_weak(&store->number, &before, number)) {
-    }
+    (void)remote_raise(&store->number, number);
 }
 
 /* ---- open and close ---- */
@@ -164,9 +157,7 @@ mc_stats(coat_store *base, coat_store_stats *out)
 
         stats.away = stats.away && atomic_load(&node->remote.ready) == 0;
         stats.full = stats.full || atomic_load(&node->full);
-        stats.unreadable += atomic_load(&node->remote.unreadable);
-        for (int op = 0; op < 16; op++)
-            stats.operations[op] += atomic_load(&node->remote.operations[op]);
+        remote_stats_add(&node->remote, &stats);
     }
     describe(store, stats.notice, sizeof stats.notice);
     *out = stats;

@@ -100,9 +100,9 @@ take_password(const taking *t, const remote_url *url)
 }
 
 static coat_err
-check_transport(const taking *t, const remote_url *url, const remote_url *params)
+check_transport(const taking *t, const remote_url *url)
 {
-    const char *plaintext = remote_url_param(params, "plaintext");
+    const char *plaintext = remote_url_param(url, "plaintext");
     static const char *const certificates[] = {"ca-file", "cert-file", "key-file",
                                                "server-name"};
 
@@ -122,7 +122,7 @@ check_transport(const taking *t, const remote_url *url, const remote_url *params
             "is another machine: write memcacheds: for TLS, or ?plaintext=allowed if nobody "
             "else can reach the wire");
     for (size_t i = 0; !t->tls && i < sizeof certificates / sizeof certificates[0]; i++)
-        if (remote_url_param(params, certificates[i]) != NULL)
+        if (remote_url_param(url, certificates[i]) != NULL)
             return refuse(t, "", "certificates need memcacheds:");
     return COAT_OK;
 }
@@ -184,24 +184,19 @@ add_node(const taking *t, const remote_url *url)
     return t->tls ? take_tls(t, node) : COAT_OK;
 }
 
-/** @param text  scheme, what precedes the servers, one of them, and what follows them all */
 static coat_err
-take_server(const taking *t, const char *front, coat_span server, const char *rest)
+take_server(const taking *t, const char *text)
 {
-    char text[REMOTE_URL_MAX + 1];
     remote_url *url = malloc(sizeof *url);
     const char *why;
     coat_err err;
 
     if (url == NULL)
         return COAT_NO_MEMORY;
-    if (snprintf(text, sizeof text, "%s%.*s%s", front, (int)server.len,
-                 (const char *)server.ptr, rest) >= (int)sizeof text)
-        err = refuse(t, "", "it is too long");
-    else if (remote_url_parse(text, url, &why) != COAT_OK)
+    if (remote_url_parse(text, url, &why) != COAT_OK)
         err = refuse(t, "", why);
     else
-        err = check_transport(t, url, url);
+        err = check_transport(t, url);
     if (err == COAT_OK && t->store->node_count == 0) {
         /* Its strings lie in itself: so it is parsed where it stays. */
         (void)remote_url_parse(text, &t->store->url, &why);
@@ -223,32 +218,15 @@ coat_err
 mc_servers_take(mc_store *store, const coat_store_conf *conf, char *why, size_t cap)
 {
     taking t = {.store = store, .why = why, .cap = cap};
-    char front[REMOTE_URL_MAX + 1];
-    const char *list = strchr(conf->url, ':'), *rest, *at;
-    size_t len;
+    char url[REMOTE_URL_MAX + 1];
+    remote_url_list list;
+    coat_err err = COAT_OK;
 
-    if (list == NULL || strlen(conf->url) > REMOTE_URL_MAX)
+    if (!remote_url_split(conf->url, &list))
         return refuse(&t, "", "it is no store URL, or too long");
     t.tls = strncmp(conf->url, "memcacheds:", 11) == 0;
     t.socket = strncmp(conf->url, "memcached+unix:", 15) == 0;
-    list++;
-    if (!t.socket && strncmp(list, "//", 2) == 0)
-        list += 2;
-    rest = list + strcspn(list, t.socket ? "?#" : "/?#");
-    /* The user stands before the first server and is everybody's. */
-    at = t.socket ? NULL : memchr(list, '@', (size_t)(rest - list));
-    if (at != NULL)
-        list = at + 1;
-    len = (size_t)(list - conf->url);
-    memcpy(front, conf->url, len);
-    front[len] = '\0';
-    while (true) {
-        const char *end = memchr(list, ',', (size_t)(rest - list));
-        size_t n = (size_t)((end != NULL ? end : rest) - list);
-        coat_err err = take_server(&t, front, (coat_span){(const uint8_t *)list, n}, rest);
-
-        if (err != COAT_OK || end == NULL)
-            return err;
-        list = end + 1;
-    }
+    while (err == COAT_OK && remote_url_next(&list, url))
+        err = take_server(&t, url);
+    return err;
 }

@@ -13,31 +13,15 @@ coat_err
 pg_expect(pg_link *link, const pg_due *due)
 {
     if (link->due_count == link->due_cap) {
-        size_t cap = link->due_cap == 0 ? 64 : link->due_cap * 2;
-        pg_due *grown = reallocarray(NULL, cap, sizeof *grown);
+        pg_due *grown =
+            remote_ring_grow(link->due, sizeof *grown, &link->due_first, &link->due_cap);
 
         if (grown == NULL)
             return COAT_NO_MEMORY;
-        for (size_t i = 0; i < link->due_count; i++)
-            grown[i] = link->due[(link->due_first + i) % link->due_cap];
-        free(link->due);
         link->due = grown;
-        link->due_first = 0;
-        link->due_cap = cap;
     }
     link->due[(link->due_first + link->due_count++) % link->due_cap] = *due;
     return COAT_OK;
-}
-
-void
-pg_line(char *out, size_t cap, const char *words)
-{
-    (void)snprintf(out, cap, "%s", words);
-    for (char *c = out; *c != '\0'; c++)
-        if (*c < 0x20 || *c >= 0x7f)
-            *c = *c == '\n' ? ' ' : '?';
-    for (size_t len = strlen(out); len > 0 && out[len - 1] == ' '; len--)
-        out[len - 1] = '\0';
 }
 
 void
@@ -46,7 +30,7 @@ pg_fail(pg_link *link, const char *why)
     pg_store *store = pg_store_of(link);
     char line[sizeof store->trouble];
 
-    pg_line(line, sizeof line, why);
+    remote_line(line, sizeof line, why);
     pthread_mutex_lock(&store->remote.mutex);
     if (line[0] != '\0')
         memcpy(store->trouble, line, sizeof line);

@@ -17,7 +17,7 @@ fail(const coat_store_conf *conf, PGconn *conn)
 {
     char line[200];
 
-    pg_line(line, sizeof line, PQerrorMessage(conn));
+    remote_line(line, sizeof line, PQerrorMessage(conn));
     (void)pg_refuse(conf, "", line);
     return COAT_IO;
 }

@@ -14,11 +14,7 @@ static const struct coat_store_ops undurable_ops;
 uint64_t
 pg_global_seen(pg_store *store, uint64_t epoch)
 {
-    uint64_t seen = atomic_load(&store->global);
-
-    while (epoch > seen && !atomic_compare_exchange_weak(&store->global, &seen, epoch)) {
-    }
-    return epoch > seen ? epoch : seen;
+    return remote_raise(&store->global, epoch);
 }
 
 static void
@@ -125,21 +121,16 @@ pg_stats(coat_store *base, coat_store_stats *out)
         .sessions = atomic_load(&store->sessions),
         .accounts = atomic_load(&store->accounts),
         .full = atomic_load(&store->full),
-        .unreadable = atomic_load(&store->remote.unreadable),
         .away = atomic_load(&store->remote.ready) == 0,
     };
-    coat_out notice = coat_out_init(stats.notice, sizeof stats.notice);
 
-    for (int op = 0; op < 16; op++)
-        stats.operations[op] = atomic_load(&store->remote.operations[op]);
+    remote_stats_add(&store->remote, &stats);
     pthread_mutex_lock(&store->remote.mutex);
-    coat_out_str(&notice, stats.away ? store->trouble : store->notice);
-    if (!stats.away && store->watches.trouble[0] != '\0') {
-        coat_out_str(&notice, notice.len > 0 ? "; " : "");
-        coat_out_str(&notice, store->watches.trouble);
-    }
+    remote_notice_add(stats.notice, sizeof stats.notice,
+                      stats.away ? store->trouble : store->notice);
+    if (!stats.away)
+        remote_notice_add(stats.notice, sizeof stats.notice, store->watches.trouble);
     pthread_mutex_unlock(&store->remote.mutex);
-    (void)coat_out_end(&notice);
     *out = stats;
     return COAT_OK;
 }

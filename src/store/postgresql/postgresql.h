@@ -274,9 +274,6 @@ coat_err pg_expect(pg_link *link, const pg_due *due);
 /** Something has come. */
 void pg_readable(pg_link *link);
 void pg_flush(remote_link *link);
-/** A server's words in one line, to be shown to operators: nothing that a terminal would obey.
- */
-void pg_line(char *out, size_t cap, const char *words);
 /** Drop the link, saying why. */
 void pg_fail(pg_link *link, const char *why);
 /** May it be asked again for what others do at the same time? Three times (SF-9). */

@@ -30,22 +30,13 @@ static const char ask_channel[] =
     " '{s}.state'::regclass)) >= 7 FROM {s}.watching w WHERE w.one";
 
 static void
-lose(pg_watch *w, const char *why)
-{
-    char line[REMOTE_WATCHING_MAX];
-
-    pg_line(line, sizeof line, why);
-    remote_watch_lose(&w->base, line);
-}
-
-static void
 flush(void *owner)
 {
     pg_watch *w = owner;
     int left = PQflush(w->socket.conn);
 
     if (left < 0)
-        lose(w, PQerrorMessage(w->socket.conn));
+        remote_watch_lose(&w->base, PQerrorMessage(w->socket.conn));
     else
         pg_socket_watch(&w->socket, left > 0);
 }
@@ -66,7 +57,7 @@ ask(pg_watch *w, int what, const char *sql)
     if (sent)
         flush(w);
     else
-        lose(w, PQerrorMessage(w->socket.conn));
+        remote_watch_lose(&w->base, PQerrorMessage(w->socket.conn));
 }
 
 static void
@@ -179,7 +170,7 @@ take_results(pg_watch *w)
         const char *wrong = result != NULL ? take_result(w, result) : NULL;
 
         if (wrong != NULL)
-            lose(w, wrong);
+            remote_watch_lose(&w->base, wrong);
         else if (result == NULL)
             go_on(w);
         PQclear(result);
@@ -200,7 +191,7 @@ take_notifications(pg_watch *w)
 
         PQfreemem(notify);
         if (!ours)
-            lose(w, "a notification that is not ours");
+            remote_watch_lose(&w->base, "a notification that is not ours");
     }
     return w->connection == connection;
 }
@@ -218,13 +209,13 @@ on_readable(void *owner)
         return;
     if (!fine || PQstatus(w->socket.conn) != CONNECTION_OK ||
         (w->base.subscribed && PQisBusy(w->socket.conn) != 0))
-        lose(w, PQerrorMessage(w->socket.conn));
+        remote_watch_lose(&w->base, PQerrorMessage(w->socket.conn));
 }
 
 static void
 on_failed(void *owner, const char *why)
 {
-    lose(owner, why);
+    remote_watch_lose(owner, why);
 }
 
 /* ---- for remote/watch.c ---- */
@@ -251,7 +242,7 @@ stop(remote_watch *base)
 coat_err
 pg_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out)
 {
-    static const struct remote_watch_kind kind = {start, stop};
+    static const struct remote_watch_kind kind = {.start = start, .stop = stop};
     pg_store *store = (pg_store *)lane->store;
     pg_watch *w = calloc(1, sizeof *w);
     coat_err err;

@@ -19,37 +19,29 @@ refuse(const coat_store_conf *conf, const char *why)
 
 /** Each node's URL is that of a single server, put together from these and its address. */
 static coat_err
-split_url(redis_cluster *cluster, const coat_store_conf *conf, coat_span *servers)
+split_url(redis_cluster *cluster, const coat_store_conf *conf, remote_url_list *servers)
 {
-    bool tls = strncmp(conf->url, "rediss", 6) == 0;
-    const char *list = strchr(conf->url, ':'), *rest, *at;
+    const char *colon = strchr(conf->url, ':');
 
-    if (list == NULL || strncmp(list, "://", 3) != 0 || strlen(conf->url) > REMOTE_URL_MAX)
+    if (!remote_url_split(conf->url, servers) || strncmp(colon, "://", 3) != 0)
         return refuse(conf, "write redis+cluster://host:port,host:port");
-    list += 3;
-    rest = list + strcspn(list, "/?#");
-    at = memchr(list, '@', (size_t)(rest - list));
-    at = at != NULL ? at + 1 : list; /* the user stands before the first and is everybody's */
-    (void)snprintf(cluster->front, sizeof cluster->front, "%s://%.*s", tls ? "rediss" : "redis",
-                   (int)(at - list), list);
-    (void)snprintf(cluster->rest, sizeof cluster->rest, "%s", rest);
-    *servers = (coat_span){(const uint8_t *)at, (size_t)(rest - at)};
+    (void)snprintf(cluster->front, sizeof cluster->front, "%s%.*s",
+                   strncmp(conf->url, "rediss", 6) == 0 ? "rediss" : "redis",
+                   (int)((const char *)servers->hosts.ptr - colon), colon);
+    (void)snprintf(cluster->rest, sizeof cluster->rest, "%s", servers->rest);
     return COAT_OK;
 }
 
 /** A server of the list, through the parser of a single one's URL: it says what is wrong. */
 static coat_err
-add_seed(redis_cluster *cluster, const coat_store_conf *conf, coat_span server)
+add_seed(redis_cluster *cluster, const coat_store_conf *conf, const char *url)
 {
     redis_store *home = &cluster->home;
-    char text[2 * REMOTE_URL_MAX + 2];
     coat_store_conf of_server = *conf;
     cluster_seat *seat;
     coat_err err = COAT_OK;
 
-    (void)snprintf(text, sizeof text, "%s%.*s%s", cluster->front, (int)server.len,
-                   (const char *)server.ptr, cluster->rest);
-    of_server.url = text;
+    of_server.url = url;
     remote_tls_context_free(home->address.tls);
     home->address.tls = NULL;
     if (redis_take_url(home, &of_server) != COAT_OK)
@@ -72,20 +64,14 @@ add_seed(redis_cluster *cluster, const coat_store_conf *conf, coat_span server)
 static coat_err
 add_seeds(redis_cluster *cluster, const coat_store_conf *conf)
 {
-    coat_span left;
-    coat_err err = split_url(cluster, conf, &left);
+    remote_url_list servers;
+    coat_err err = split_url(cluster, conf, &servers);
+    char url[REMOTE_URL_MAX + 1];
 
-    for (size_t count = 0; err == COAT_OK; count++) {
-        const uint8_t *comma = left.len > 0 ? memchr(left.ptr, ',', left.len) : NULL;
-        size_t len = comma != NULL ? (size_t)(comma - left.ptr) : left.len;
-
-        if (count == CLUSTER_SEEDS_MAX)
-            return refuse(conf, "it names more than 32 servers; a few will do");
-        err = add_seed(cluster, conf, (coat_span){left.ptr, len});
-        if (comma == NULL)
-            break;
-        left = (coat_span){comma + 1, left.len - len - 1};
-    }
+    for (size_t count = 0; err == COAT_OK && remote_url_next(&servers, url); count++)
+        err = count < CLUSTER_SEEDS_MAX
+                  ? add_seed(cluster, conf, url)
+                  : refuse(conf, "it names more than 32 servers; a few will do");
     return err;
 }
 

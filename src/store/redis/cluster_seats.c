@@ -122,8 +122,7 @@ static void
 new_era(redis_store *store)
 {
     pthread_mutex_lock(&store->remote.mutex);
-    memset(store->serving, 0, sizeof store->serving);
-    atomic_fetch_add(&store->era, 1);
+    remote_server_drop(&store->watches);
     pthread_mutex_unlock(&store->remote.mutex);
 }
 

@@ -122,10 +122,11 @@ redis_info_field(coat_span info, const char *name)
 static void
 copy_text(char *to, size_t cap, coat_span from)
 {
-    size_t len = from.len < cap - 1 ? from.len : cap - 1;
+    coat_out out = coat_out_init(to, cap);
 
-    redis_printable(to, from.ptr, len);
-    to[len] = '\0';
+    coat_out_bytes(&out, from.ptr, from.len < cap - 1 ? from.len : cap - 1);
+    (void)coat_out_end(&out);
+    remote_line(to, cap, to);
 }
 
 /** "6.2.7": is it enough? */
@@ -146,7 +147,7 @@ redis_info_wrong(coat_span info, bool in_cluster, char *run_id_out)
     coat_span run_id = redis_info_field(info, "run_id");
     const char *wrong = NULL;
 
-    if (run_id.len != REDIS_RUN_ID)
+    if (run_id.len != REDIS_RUN_ID || memchr(run_id.ptr, '\0', REDIS_RUN_ID) != NULL)
         wrong = "it does not say which server it is";
     else if (!is_recent(redis_info_field(info, "redis_version")))
         wrong = "its version is older than 6.2";
@@ -160,9 +161,11 @@ redis_info_wrong(coat_span info, bool in_cluster, char *run_id_out)
                            : "it is a node of a cluster: write redis+cluster://";
     else if (coat_span_is(redis_info_field(info, "loading"), COAT_LIT("1")))
         wrong = "it is still loading its data";
-    if (wrong == NULL)
-        memcpy(run_id_out, run_id.ptr, REDIS_RUN_ID);
-    return wrong;
+    if (wrong != NULL)
+        return wrong;
+    memcpy(run_id_out, run_id.ptr, REDIS_RUN_ID);
+    run_id_out[REDIS_RUN_ID] = '\0';
+    return NULL;
 }
 
 /** In a cluster a process can serve, follow for a while, and serve again. */

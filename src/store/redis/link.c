@@ -12,17 +12,12 @@ coat_err
 redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script)
 {
     if (link->due_count == link->due_cap) {
-        size_t cap = link->due_cap == 0 ? 64 : link->due_cap * 2;
-        redis_due *grown = reallocarray(NULL, cap, sizeof *grown);
+        redis_due *grown =
+            remote_ring_grow(link->due, sizeof *grown, &link->due_first, &link->due_cap);
 
         if (grown == NULL)
             return COAT_NO_MEMORY;
-        for (size_t i = 0; i < link->due_count; i++)
-            grown[i] = link->due[(link->due_first + i) % link->due_cap];
-        free(link->due);
         link->due = grown;
-        link->due_first = 0;
-        link->due_cap = cap;
     }
     link->due[(link->due_first + link->due_count++) % link->due_cap] =
         (redis_due){req, what, script, link->number};
@@ -30,28 +25,18 @@ redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script
 }
 
 void
-redis_printable(char *to, const uint8_t *from, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char)from[i] : '?';
-}
-
-void
 redis_fail(redis_link *link, const char *why)
 {
     redis_store *store = redis_store_of(link);
     char text[sizeof store->trouble];
-    size_t len;
 
     if (link->place.port != 0)
         (void)snprintf(text, sizeof text, "%.80s:%u: %s", link->place.host, link->place.port,
                        why);
     else
         (void)snprintf(text, sizeof text, "%s", why);
-    len = strlen(text);
     pthread_mutex_lock(&store->remote.mutex);
-    redis_printable(store->trouble, (const uint8_t *)text, len);
-    store->trouble[len] = '\0';
+    remote_line(store->trouble, sizeof store->trouble, text);
     pthread_mutex_unlock(&store->remote.mutex);
     remote_link_failed(&link->base);
 }
@@ -127,7 +112,7 @@ answer_error(redis_link *link, const redis_due *due, coat_span text)
     (void)snprintf(why, sizeof why, "the server says: %.*s",
                    text.len < 120 ? (int)text.len : 120, (const char *)text.ptr);
     if (is_unable(text))
-        redis_unfit(link);
+        remote_server_leave(&store->remote, &store->watches, link->era);
     if (is_unable(text) || due->what == DUE_IGNORE) {
         redis_fail(link, why);
         return;

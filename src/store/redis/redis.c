@@ -9,26 +9,16 @@
 
 enum { OPEN_PATIENCE_MS = 1000, DEFAULT_PORT = 6379 };
 
-static uint64_t
-highest_of(_Atomic uint64_t *highest, uint64_t epoch)
-{
-    uint64_t seen = atomic_load(highest);
-
-    while (epoch > seen && !atomic_compare_exchange_weak(highest, &seen, epoch)) {
-    }
-    return epoch > seen ? epoch : seen;
-}
-
 uint64_t
 redis_global_seen(redis_store *store, uint64_t epoch)
 {
-    return highest_of(&redis_home(store)->global, epoch);
+    return remote_raise(&redis_home(store)->global, epoch);
 }
 
 void
 redis_given_seen(redis_store *store, uint64_t epoch)
 {
-    (void)highest_of(&redis_home(store)->given, epoch);
+    (void)remote_raise(&redis_home(store)->given, epoch);
 }
 
 static coat_err
@@ -360,12 +350,10 @@ redis_stats(coat_store *base, coat_store_stats *out)
         .sessions = atomic_load(&store->sessions),
         .accounts = atomic_load(&store->accounts),
         .full = atomic_load(&store->full),
-        .unreadable = atomic_load(&store->remote.unreadable),
         .away = atomic_load(&store->remote.ready) == 0,
     };
 
-    for (int op = 0; op < 16; op++)
-        stats.operations[op] = atomic_load(&store->remote.operations[op]);
+    remote_stats_add(&store->remote, &stats);
     redis_describe(store, stats.away, stats.notice, sizeof stats.notice);
     *out = stats;
     return COAT_OK;

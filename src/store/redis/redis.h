@@ -11,7 +11,7 @@
  *  hello.c     what is said and checked before the first request
  *  request.c   requests to commands
  *  answer.c    replies to answers
- *  server.c    one server at a time
+ *  server.c    one server at a time: see remote/watch.h; and what it has to hear first
  *  watch.c, report.c  changes, as they are reported
  *  journal.c   what was ended lately, for a server that has forgotten it
  *  sentinel.h  which server it is, if sentinels know
@@ -36,6 +36,7 @@
 #include "store/remote/remote.h"
 #include "store/remote/stream.h"
 #include "store/remote/url.h"
+#include "store/remote/watch.h"
 
 enum {
     REDIS_FORMAT = 1,
@@ -127,7 +128,6 @@ typedef struct redis_store {
     _Atomic uint64_t given;          /* the highest epoch of whatever kind */
     _Atomic uint64_t sessions, accounts;
     _Atomic bool full;
-    _Atomic uint64_t era;      /* see server.c */
     _Atomic int64_t sentry_ms; /* when the sentinels were last asked; monotonic */
 
     /* Under remote.mutex. */
@@ -143,10 +143,8 @@ typedef struct redis_store {
     char run_id[REDIS_RUN_ID];      /* of the server that notice is about */
     char notice[400];               /* what is unsuitable about it */
     char trouble[200];              /* why there is no connection */
-    char serving[REDIS_RUN_ID];     /* the current server; zeros: none */
-    redis_place serving_at;         /* if sentinels have named it */
-    struct redis_watch *watches;
-    char watching[120]; /* what is wrong with watching it */
+    remote_watches watches;         /* servers are known by their run id */
+    redis_place serving_at;         /* where the current one is, if sentinels have named it */
 } redis_store;
 
 static inline redis_store *
@@ -195,7 +193,7 @@ typedef struct redis_link {
     uint64_t number;     /* of the last request; begins at random */
     uint64_t client;
     char shas[SCRIPT_COUNT][41]; /* by which the server knows our scripts */
-    char run_id[REDIS_RUN_ID], history[REDIS_RUN_ID];
+    char run_id[REDIS_RUN_ID + 1], history[REDIS_RUN_ID];
     char appendfsync[16], save[16];
     bool aof, may_kill;
     char policy[32], min_replicas[16];
@@ -214,8 +212,6 @@ extern const struct remote_kind redis_kind;
 coat_err redis_expect(redis_link *link, coat_store_req *req, uint8_t what, uint8_t script);
 /** What came from the server. */
 void redis_bytes(void *link, const uint8_t *bytes, size_t len);
-/** Copy text of a server that is going to be shown: printable ASCII, the rest as '?'. */
-void redis_printable(char *to, const uint8_t *from, size_t len);
 /** Drop the link, saying why. */
 void redis_fail(redis_link *link, const char *why);
 
@@ -233,7 +229,8 @@ void redis_say(redis_link *link, uint8_t what, size_t count, const char *const *
 void redis_say_format(redis_link *link, uint8_t what, const char *prefix);
 bool redis_take_format(redis_link *link, const resp_reply *reply);
 
-/** What a server's INFO says against it, or NULL; and which one it is. */
+/** What a server's INFO says against it, or NULL; and which one it is: REDIS_RUN_ID characters
+ * and a NUL. */
 const char *redis_info_wrong(coat_span info, bool in_cluster, char *run_id);
 /** The value of "name:value" in lines; NULL pointer: it is not there. */
 coat_span redis_info_field(coat_span info, const char *name);
@@ -260,8 +257,7 @@ bool redis_cluster_refused(redis_link *link, coat_store_req *req, coat_span text
 /* server.c */
 bool redis_admit(redis_link *link); /* may it be used now? */
 bool redis_fit(const remote_link *link);
-void redis_unfit(redis_link *link); /* its server serves no more */
-/** Nor does it if it is at another place than this. */
+/** The current server serves no more if it is at another place than this. */
 void redis_leave_other(redis_store *store, const redis_place *place);
 /** What is in use and what is wrong with it, for statistics. */
 void redis_describe(redis_store *store, bool away, char *text, size_t cap);
@@ -275,6 +271,10 @@ void redis_sentry_close(redis_sentry *sentry); /* NULL is a no-op */
 /* watch.c */
 coat_err redis_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out);
 void redis_watch_close(coat_watch *watch);
+
+/* report.c */
+/** @return false: not what our scripts publish */
+bool redis_report(remote_watch *watch, coat_span channel, const resp_reply *message);
 
 /* scripts/, compiled in by scripts/embed-lua */
 coat_span redis_script_body(redis_script script);

@@ -7,33 +7,32 @@
  * by an invalidation without keys, that everything was flushed.
  */
 
-#include "store/redis/watch.h"
+#include "store/redis/redis.h"
 
-static void
-tell(redis_watch *w, const coat_watch_event *event)
+static redis_store *
+store_of(const remote_watch *w)
 {
-    if (w->ready)
-        w->sink.event(w->sink.ctx, event);
+    return (redis_store *)w->store;
 }
 
 /* ---- what the scripts say ---- */
 
 static bool
-address_changed(redis_watch *w, coat_span m)
+address_changed(remote_watch *w, coat_span m)
 {
     coat_watch_event event = {.kind = COAT_WATCH_ADDRESS};
 
     if (m.len != 26 || (m.ptr[25] != '0' && m.ptr[25] != '1'))
         return false;
-    event.own = memcmp(m.ptr + 1, w->store->self, sizeof w->store->self) == 0;
+    event.own = memcmp(m.ptr + 1, store_of(w)->self, sizeof store_of(w)->self) == 0;
     memcpy(event.address.bytes, m.ptr + 9, sizeof event.address.bytes);
     event.gone = m.ptr[25] == '1';
-    tell(w, &event);
+    remote_watch_tell(w, &event);
     return true;
 }
 
 static bool
-owner_ended(redis_watch *w, coat_span m)
+owner_ended(remote_watch *w, coat_span m)
 {
     coat_watch_event event = {.kind = COAT_WATCH_OWNER};
 
@@ -46,25 +45,25 @@ owner_ended(redis_watch *w, coat_span m)
         memcpy(event.spare.bytes, m.ptr + 17, 8);
         memcpy(event.spare.bytes + 8, event.owner.bytes, sizeof event.owner.bytes);
     }
-    tell(w, &event);
+    remote_watch_tell(w, &event);
     return true;
 }
 
 static bool
-all_ended(redis_watch *w, coat_span m)
+all_ended(remote_watch *w, coat_span m)
 {
     coat_watch_event event = {.kind = COAT_WATCH_ALL};
 
     /* Epochs are numbers that Lua can count with; a higher one would never be reached. */
     if (m.len != 9 || coat_load64(m.ptr + 1) >= (uint64_t)1 << 53)
         return false;
-    event.epoch = redis_global_seen(w->store, coat_load64(m.ptr + 1));
-    tell(w, &event);
+    event.epoch = redis_global_seen(store_of(w), coat_load64(m.ptr + 1));
+    remote_watch_tell(w, &event);
     return true;
 }
 
 static bool
-was_said(redis_watch *w, coat_span m)
+was_said(remote_watch *w, coat_span m)
 {
     coat_watch_event event = {.kind = COAT_WATCH_SAID};
 
@@ -72,12 +71,12 @@ was_said(redis_watch *w, coat_span m)
         return false;
     memcpy(event.address.bytes, m.ptr + 1, sizeof event.address.bytes);
     event.message = (coat_span){m.ptr + 17, m.len - 17};
-    tell(w, &event);
+    remote_watch_tell(w, &event);
     return true;
 }
 
 static bool
-ours(redis_watch *w, coat_span m)
+ours(remote_watch *w, coat_span m)
 {
     if (m.len == 0)
         return true; /* a connection asks whether it may */
@@ -115,17 +114,17 @@ unhex(coat_span text, uint8_t *out)
 
 /** {OWNER}:s:SERIAL; an owner's or the global epoch; all else is nothing that is watched. */
 static void
-key_gone(redis_watch *w, coat_span key)
+key_gone(remote_watch *w, coat_span key)
 {
-    size_t prefix = strlen(w->store->prefix);
+    size_t prefix = strlen(store_of(w)->prefix);
     coat_watch_event event = {.kind = COAT_WATCH_ADDRESS, .gone = true};
 
-    if (key.len < prefix || memcmp(key.ptr, w->store->prefix, prefix) != 0)
+    if (key.len < prefix || memcmp(key.ptr, store_of(w)->prefix, prefix) != 0)
         return;
     key = (coat_span){key.ptr + prefix, key.len - prefix};
     if (coat_span_is(key, COAT_LIT("global"))) {
         event.kind = COAT_WATCH_ALL;
-        tell(w, &event);
+        remote_watch_tell(w, &event);
         return;
     }
     if (key.len < 20 || key.ptr[0] != '{' || memcmp(key.ptr + 17, "}:", 2) != 0 ||
@@ -133,20 +132,20 @@ key_gone(redis_watch *w, coat_span key)
         return;
     if (key.len == 20 && key.ptr[19] == 'e') {
         event.kind = COAT_WATCH_OWNER;
-        tell(w, &event);
+        remote_watch_tell(w, &event);
         return;
     }
     if (key.len != 37 || memcmp(key.ptr + 19, "s:", 2) != 0 ||
         !unhex((coat_span){key.ptr + 21, 16}, event.address.bytes))
         return;
     memcpy(event.address.bytes + 8, event.owner.bytes, sizeof event.owner.bytes);
-    tell(w, &event);
+    remote_watch_tell(w, &event);
 }
 
 bool
-redis_report(redis_watch *w, coat_span channel, const resp_reply *message)
+redis_report(remote_watch *w, coat_span channel, const resp_reply *message)
 {
-    coat_span stem = {(const uint8_t *)w->store->channel, w->store->channel_stem};
+    coat_span stem = {(const uint8_t *)store_of(w)->channel, store_of(w)->channel_stem};
     coat_watch_event flushed = {.kind = COAT_WATCH_ALL};
 
     if (channel.len > stem.len && memcmp(channel.ptr, stem.ptr, stem.len) == 0)
@@ -154,6 +153,6 @@ redis_report(redis_watch *w, coat_span channel, const resp_reply *message)
     if (message->type == RESP_STRING)
         key_gone(w, message->text);
     else
-        tell(w, &flushed);
+        remote_watch_tell(w, &flushed);
     return true;
 }

@@ -56,17 +56,16 @@ coat_err
 redis_sentinel_parse(const char *text, redis_sentinels *out, remote_url *url, const char **why)
 {
     char one[REMOTE_URL_MAX + 1];
-    coat_err err;
+    remote_url_list list;
 
     memset(out, 0, sizeof *out);
-    /* Whether there is a list at all is judged by the parser of one. */
-    if (!remote_url_one_host(text, 0, one)) {
-        err = remote_url_parse(text, url, why);
-        *why = err != COAT_OK ? *why : "write redis+sentinel://HOST,HOST,HOST/NAME";
-        return err != COAT_OK ? err : COAT_INVALID;
+    if (!remote_url_split(text, &list)) {
+        *why = "it is too long";
+        return COAT_TOO_LARGE;
     }
-    for (size_t n = 0; remote_url_one_host(text, n, one); n++) {
-        err = remote_url_parse(one, url, why);
+    while (remote_url_next(&list, one)) {
+        coat_err err = remote_url_parse(one, url, why);
+
         if (err != COAT_OK)
             return err;
         *why = add_place(out, url);

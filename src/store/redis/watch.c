@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * The connection of a watch. It is greeted (AUTH, INFO, CLIENT ID), then it subscribes; READY
- * follows when all of that is acknowledged and the store's other connections are to the same
- * server. Whatever goes wrong is LOST, and it begins anew.
+ * A watch: a connection of its own that subscribes to what the scripts publish. A script
+ * publishes before it ends, Redis runs one at a time, and a connection's messages stay in
+ * order: so order and completeness hold as long as the connection lives. It is greeted (AUTH,
+ * INFO, CLIENT ID), then it subscribes; READY follows when all of that is acknowledged and the
+ * store's other connections are to the same server.
  */
 
-#include "store/redis/watch.h"
-
-#include "core/out.h"
+#include "store/redis/redis.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SETTLE_MS = 10 };
+enum { WATCH_DUE_MAX = 8 };
 
 typedef enum due_kind {
     DUE_AUTH,
@@ -24,47 +24,24 @@ typedef enum due_kind {
     DUE_CHANNEL,
 } due_kind;
 
-static void on_timer(uv_timer_t *timer);
+typedef struct redis_watch {
+    remote_watch base;
+    redis_sentry *sentry;
+    redis_ask *ask; /* before there is a stream */
+    redis_place place;
+    remote_stream *stream;
+    resp_reader *reader;
+    remote_buffer out;
+    uint64_t connection; /* how many there were before */
+    uint8_t due[WATCH_DUE_MAX];
+    size_t due_first, due_count;
+    bool blind; /* keys that others delete go unnoticed */
+} redis_watch;
 
-/* ---- losing ---- */
-
-static void
-drop(redis_watch *w)
+static redis_store *
+store_of(const redis_watch *w)
 {
-    w->connection++;
-    redis_ask_drop(w->ask);
-    w->ask = NULL;
-    remote_stream_drop(w->stream);
-    w->stream = NULL;
-    resp_reader_free(w->reader);
-    w->reader = NULL;
-    remote_buffer_free(&w->out);
-    w->due_first = w->due_count = 0;
-    w->subscribed = false;
-}
-
-static void
-lose(redis_watch *w, const char *why)
-{
-    static const coat_watch_event lost = {.kind = COAT_WATCH_LOST};
-    remote_store *remote = &w->store->remote;
-    bool was_ready = w->ready;
-
-    drop(w);
-    if (was_ready)
-        w->sink.event(w->sink.ctx, &lost); /* before anything of another server is used */
-    redis_watch_leave(w, why);
-    (void)uv_timer_start(&w->timer, on_timer,
-                         (uint64_t)remote_backoff_next(&w->backoff, remote_random(remote)), 0);
-}
-
-static void
-on_async(uv_async_t *async)
-{
-    redis_watch *w = async->data;
-
-    if (!w->closing && atomic_exchange(&w->told_to_lose, false) && w->ready)
-        lose(w, "another server");
+    return (redis_store *)w->base.store;
 }
 
 /* ---- commands ---- */
@@ -75,10 +52,10 @@ say(redis_watch *w, due_kind what, size_t count, const char *const *words)
     resp_begin(&w->out, count);
     for (size_t i = 0; i < count; i++)
         resp_arg_str(&w->out, words[i]);
-    if (w->due_count == REDIS_WATCH_DUE)
+    if (w->due_count == WATCH_DUE_MAX)
         w->out.failed = true;
     else
-        w->due[(w->due_first + w->due_count++) % REDIS_WATCH_DUE] = (uint8_t)what;
+        w->due[(w->due_first + w->due_count++) % WATCH_DUE_MAX] = (uint8_t)what;
 }
 
 #define SAY(w, what, ...)                                                                      \
@@ -89,7 +66,7 @@ static void
 greet(void *ctx)
 {
     redis_watch *w = ctx;
-    const redis_store *store = w->store;
+    const redis_store *store = store_of(w);
     uint64_t connection = w->connection;
 
     /* By itself, so that the password lies in a buffer that never moves and is wiped. */
@@ -117,7 +94,7 @@ static void
 subscribe(redis_watch *w, int64_t id)
 {
     static const char *const events[] = {"del", "evicted", "expired"};
-    const redis_store *store = w->store;
+    const redis_store *store = store_of(w);
     char number[24], channel[REDIS_CHANNEL_MAX], never[REDIS_PREFIX_MAX + 16];
 
     (void)snprintf(number, sizeof number, "%lld", (long long)id);
@@ -130,7 +107,7 @@ subscribe(redis_watch *w, int64_t id)
         SAY(w, DUE_OPTIONAL, "SUBSCRIBE", channel);
     }
     SAY(w, DUE_CHANNEL, "SUBSCRIBE", store->channel);
-    redis_channel_to(store, &w->sink.instance, channel);
+    redis_channel_to(store, &w->base.sink.instance, channel);
     SAY(w, DUE_CHANNEL, "SUBSCRIBE", channel);
     remote_stream_write(w->stream, &w->out);
 }
@@ -150,20 +127,6 @@ tells_of_keys(const resp_reply *reply)
                     memchr(flags.ptr, 'e', flags.len) != NULL));
 }
 
-static void
-settle(redis_watch *w)
-{
-    static const coat_watch_event ready = {.kind = COAT_WATCH_READY};
-
-    if (!redis_watch_admit(w)) {
-        (void)uv_timer_start(&w->timer, on_timer, SETTLE_MS, 0);
-        return;
-    }
-    (void)uv_timer_stop(&w->timer);
-    w->backoff.failures = 0;
-    w->sink.event(w->sink.ctx, &ready);
-}
-
 /** @return what is wrong; NULL: nothing */
 static const char *
 take_due(redis_watch *w, due_kind what, const resp_reply *reply)
@@ -174,8 +137,9 @@ take_due(redis_watch *w, due_kind what, const resp_reply *reply)
     case DUE_AUTH:
         return error ? "user or password is refused" : NULL;
     case DUE_INFO:
-        return reply->type != RESP_STRING ? "the user may not INFO"
-                                          : redis_info_wrong(reply->text, false, w->run_id);
+        return reply->type != RESP_STRING
+                   ? "the user may not INFO"
+                   : redis_info_wrong(reply->text, false, w->base.server);
     case DUE_EVENTS:
         w->blind = !tells_of_keys(reply);
         return NULL;
@@ -207,16 +171,16 @@ take_reply(redis_watch *w, const resp_reply *reply)
     const char *wrong;
 
     if (is_called(reply, COAT_LIT("message"), 3)) {
-        if (!redis_report(w, reply->items[1]->text, reply->items[2]))
-            lose(w, "a message that is not ours");
+        if (!redis_report(&w->base, reply->items[1]->text, reply->items[2]))
+            remote_watch_lose(&w->base, "a message that is not ours");
         return;
     }
     if (w->due_count == 0) {
-        lose(w, "a reply that nobody has asked for");
+        remote_watch_lose(&w->base, "a reply that nobody has asked for");
         return;
     }
     what = (due_kind)w->due[w->due_first];
-    w->due_first = (w->due_first + 1) % REDIS_WATCH_DUE;
+    w->due_first = (w->due_first + 1) % WATCH_DUE_MAX;
     w->due_count--;
     if (what >= DUE_OPTIONAL && reply->type != RESP_ERROR &&
         !is_called(reply, COAT_LIT("subscribe"), 3))
@@ -226,10 +190,9 @@ take_reply(redis_watch *w, const resp_reply *reply)
     if (w->connection != connection)
         return;
     if (wrong != NULL) {
-        lose(w, wrong);
+        remote_watch_lose(&w->base, wrong);
     } else if (w->due_count == 0 && what == DUE_CHANNEL) {
-        w->subscribed = true;
-        settle(w);
+        remote_watch_subscribed(&w->base);
     }
 }
 
@@ -249,7 +212,7 @@ on_bytes(void *ctx, const uint8_t *bytes, size_t len)
         resp_reply_free(reply);
     }
     if (err != COAT_OK && w->connection == connection)
-        lose(w, "what it sends is not the protocol of Redis");
+        remote_watch_lose(&w->base, "what it sends is not the protocol of Redis");
 }
 
 /* ---- connecting ---- */
@@ -257,13 +220,13 @@ on_bytes(void *ctx, const uint8_t *bytes, size_t len)
 static void
 on_lost(void *ctx, const char *why)
 {
-    lose(ctx, why);
+    remote_watch_lose(ctx, why);
 }
 
 static uv_loop_t *
 loop_of(const redis_watch *w)
 {
-    return ((remote_lane *)w->base.lane)->loop;
+    return ((remote_lane *)w->base.base.lane)->loop;
 }
 
 static void
@@ -272,7 +235,7 @@ connect_to(redis_watch *w, const remote_address *address)
     remote_owner owner = {w, greet, on_bytes, on_lost};
 
     if (remote_stream_open(loop_of(w), address, &owner, &w->stream) != COAT_OK)
-        lose(w, "no connection can be begun");
+        remote_watch_lose(&w->base, "no connection can be begun");
 }
 
 static void
@@ -284,92 +247,79 @@ on_told(void *ctx, const redis_place *place, bool sure, const char *why)
     (void)sure;
     w->ask = NULL;
     if (place == NULL) {
-        lose(w, why);
+        remote_watch_lose(&w->base, why);
         return;
     }
     w->place = *place;
-    address = redis_sentinel_address(&w->store->sentinels, &w->place);
+    address = redis_sentinel_address(&store_of(w)->sentinels, &w->place);
     connect_to(w, &address);
 }
 
+/* ---- for remote/watch.c ---- */
+
 static void
-begin(redis_watch *w)
+start(remote_watch *base)
 {
-    redis_store *store = w->store;
+    redis_watch *w = (redis_watch *)base;
+    redis_store *store = store_of(w);
 
     w->blind = false;
-    atomic_store(&w->told_to_lose, false);
     w->reader = resp_reader_new();
-    if (w->reader == NULL) {
-        lose(w, "out of memory");
-        return;
-    }
-    (void)uv_timer_start(&w->timer, on_timer, REMOTE_CONNECT_MS, 0);
-    if (store->sentinels.count == 0)
+    if (w->reader == NULL)
+        remote_watch_lose(base, "out of memory");
+    else if (store->sentinels.count == 0)
         connect_to(w, &store->address);
     else if (redis_ask_begin(loop_of(w), &store->sentinels, on_told, w, &w->ask) != COAT_OK)
-        lose(w, "no sentinel can be asked");
-}
-
-/** Due: to begin, to be subscribed, or to look whether the others have come. */
-static void
-on_timer(uv_timer_t *timer)
-{
-    redis_watch *w = timer->data;
-
-    if (w->closing)
-        return;
-    if (w->stream == NULL && w->ask == NULL)
-        begin(w);
-    else if (w->subscribed)
-        settle(w);
-    else
-        lose(w, "no answer");
+        remote_watch_lose(base, "no sentinel can be asked");
 }
 
 static void
-on_close(uv_handle_t *handle)
+stop(remote_watch *base)
 {
-    redis_watch *w = handle->data;
+    redis_watch *w = (redis_watch *)base;
 
-    if (--w->handles == 0)
-        free(w);
+    w->connection++;
+    redis_ask_drop(w->ask);
+    w->ask = NULL;
+    remote_stream_drop(w->stream);
+    w->stream = NULL;
+    resp_reader_free(w->reader);
+    w->reader = NULL;
+    remote_buffer_free(&w->out);
+    w->due_first = w->due_count = 0;
+}
+
+static void
+ready(remote_watch *base)
+{
+    static const char blind[] =
+        "notify-keyspace-events without Egxe: what others delete or evict goes unnoticed";
+    const redis_watch *w = (const redis_watch *)base;
+
+    store_of(w)->serving_at = w->place;
+    if (w->blind)
+        memcpy(base->all->trouble, blind, sizeof blind);
 }
 
 coat_err
 redis_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out)
 {
-    remote_lane *remote = (remote_lane *)lane;
+    static const struct remote_watch_kind kind = {.start = start, .stop = stop, .ready = ready};
+    redis_store *store = (redis_store *)lane->store;
     redis_watch *w = calloc(1, sizeof *w);
+    coat_err err;
 
     if (w == NULL)
         return COAT_NO_MEMORY;
-    if (remote->watched) {
-        free(w);
-        return COAT_EXISTS;
-    }
-    w->base.lane = lane;
-    w->sink = *sink;
-    w->store = (redis_store *)lane->store;
-    if (redis_sentry_open(remote->loop, w->store, &w->sentry) != COAT_OK) {
-        free(w);
-        return COAT_NO_MEMORY;
-    }
-    if (uv_async_init(remote->loop, &w->async, on_async) != 0) {
+    err = redis_sentry_open(((remote_lane *)lane)->loop, store, &w->sentry);
+    if (err == COAT_OK)
+        err = remote_watch_open(&w->base, lane, sink, &store->watches, &kind);
+    if (err != COAT_OK) {
         redis_sentry_close(w->sentry);
         free(w);
-        return COAT_NO_MEMORY;
+        return err;
     }
-    (void)uv_timer_init(remote->loop, &w->timer);
-    w->handles = 2;
-    w->timer.data = w;
-    w->async.data = w;
-    uv_unref((uv_handle_t *)&w->timer);
-    uv_unref((uv_handle_t *)&w->async);
-    remote->watched = true;
-    redis_watch_enter(w);
-    (void)uv_timer_start(&w->timer, on_timer, 0, 0);
-    *out = &w->base;
+    *out = &w->base.base;
     return COAT_OK;
 }
 
@@ -378,11 +328,6 @@ redis_watch_close(coat_watch *watch)
 {
     redis_watch *w = (redis_watch *)watch;
 
-    w->closing = true;
-    ((remote_lane *)w->base.lane)->watched = false;
-    redis_watch_exit(w);
     redis_sentry_close(w->sentry);
-    drop(w);
-    uv_close((uv_handle_t *)&w->timer, on_close);
-    uv_close((uv_handle_t *)&w->async, on_close);
+    remote_watch_close(&w->base);
 }

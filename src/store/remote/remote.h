@@ -168,6 +168,22 @@ uint32_t remote_random(const remote_store *store);
 /** The store has answered; or could not (refused, late, lost, unable). */
 void remote_note_good(remote_store *store);
 void remote_note_bad(remote_store *store);
+/** Raise it to a number that was seen. @return the highest so far */
+uint64_t remote_raise(_Atomic uint64_t *highest, uint64_t seen);
+/** Add what has been counted to a kind's statistics. */
+void remote_stats_add(remote_store *store, coat_store_stats *stats);
+/**
+ * More room in a ring that is full.
+ * @param ring   on the heap, or NULL; freed on success
+ * @param first  of its *cap entries of `each` bytes; is 0 afterwards
+ * @return NULL: out of memory, and nothing has changed
+ */
+void *remote_ring_grow(void *ring, size_t each, size_t *first, size_t *cap);
+/** A server's words in one line, to be shown to operators: nothing that a terminal would obey.
+ * `words` may be `out`. */
+void remote_line(char *out, size_t cap, const char *words);
+/** Append to a notice, as much as there is room for; "" is nothing. */
+void remote_notice_add(char *notice, size_t cap, const char *more);
 
 /* For the store's table of functions. */
 coat_err remote_lane_open(coat_store *store, struct uv_loop_s *loop, coat_lane **out);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/remote/remote.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+enum { RING_LEAST = 64 };
 
 /* Goes on while the machine sleeps: what was asked before is late afterwards. */
 static int64_t
@@ -69,4 +74,61 @@ remote_note_bad(remote_store *store)
     remote_breaker_bad(&store->breaker, now_ms, random);
     atomic_store(&store->doubted, true);
     pthread_mutex_unlock(&store->mutex);
+}
+
+uint64_t
+remote_raise(_Atomic uint64_t *highest, uint64_t seen)
+{
+    uint64_t before = atomic_load(highest);
+
+    while (seen > before && !atomic_compare_exchange_weak(highest, &before, seen)) {
+    }
+    return seen > before ? seen : before;
+}
+
+void
+remote_stats_add(remote_store *store, coat_store_stats *stats)
+{
+    stats->unreadable += atomic_load(&store->unreadable);
+    for (int op = 0; op < 16; op++)
+        stats->operations[op] += atomic_load(&store->operations[op]);
+}
+
+void *
+remote_ring_grow(void *ring, size_t each, size_t *first, size_t *cap)
+{
+    size_t wanted = *cap == 0 ? RING_LEAST : *cap * 2, tail = *cap - *first;
+    uint8_t *grown = reallocarray(NULL, wanted, each);
+
+    if (grown == NULL)
+        return NULL;
+    if (*cap > 0) {
+        memcpy(grown, (uint8_t *)ring + *first * each, tail * each);
+        memcpy(grown + tail * each, ring, *first * each);
+    }
+    free(ring);
+    *first = 0;
+    *cap = wanted;
+    return grown;
+}
+
+void
+remote_line(char *out, size_t cap, const char *words)
+{
+    if (words != out)
+        (void)snprintf(out, cap, "%s", words);
+    for (char *c = out; *c != '\0'; c++)
+        if (*c < 0x20 || *c >= 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
+    for (size_t len = strlen(out); len > 0 && out[len - 1] == ' '; len--)
+        out[len - 1] = '\0';
+}
+
+void
+remote_notice_add(char *notice, size_t cap, const char *more)
+{
+    size_t len = strlen(notice);
+
+    if (more[0] != '\0')
+        (void)snprintf(notice + len, cap - len, "%s%s", len > 0 ? "; " : "", more);
 }

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -182,25 +183,40 @@ remote_url_parse(const char *text, remote_url *out, const char **why)
 }
 
 bool
-remote_url_one_host(const char *text, size_t n, char *out)
+remote_url_split(const char *text, remote_url_list *out)
 {
-    const char *hosts = strstr(text, "://"), *end, *at;
-    size_t front, len;
+    const char *hosts = strchr(text, ':'), *end;
+    bool paths;
 
     if (hosts == NULL || strlen(text) > REMOTE_URL_MAX)
         return false;
-    hosts += 3;
-    end = hosts + strcspn(hosts, "/?#");
-    for (const char *c = hosts; c < end; c++)
+    paths = hosts - text >= 5 && memcmp(hosts - 5, "+unix", 5) == 0;
+    hosts += !paths && strncmp(hosts, "://", 3) == 0 ? 3 : 1;
+    end = hosts + strcspn(hosts, paths ? "?#" : "/?#");
+    for (const char *c = hosts; c < end && !paths; c++)
         hosts = *c == '@' ? c + 1 : hosts;
-    front = (size_t)(hosts - text);
-    for (at = hosts; n > 0; n--, at++)
-        if ((at = memchr(at, ',', (size_t)(end - at))) == NULL)
-            return false;
-    len = strcspn(at, ",/?#");
-    memcpy(out, text, front);
-    memcpy(out + front, at, len);
-    memcpy(out + front + len, end, strlen(end) + 1);
+    *out = (remote_url_list){{(const uint8_t *)text, (size_t)(hosts - text)},
+                             {(const uint8_t *)hosts, (size_t)(end - hosts)},
+                             end};
+    return true;
+}
+
+bool
+remote_url_next(remote_url_list *list, char *out)
+{
+    coat_span host = list->hosts;
+    const uint8_t *comma = host.len > 0 ? memchr(host.ptr, ',', host.len) : NULL;
+
+    if (host.ptr == NULL)
+        return false;
+    list->hosts = (coat_span){NULL, 0};
+    if (comma != NULL) {
+        host.len = (size_t)(comma - host.ptr);
+        list->hosts = (coat_span){comma + 1, list->rest - (const char *)comma - 1};
+    }
+    (void)snprintf(out, REMOTE_URL_MAX + 1, "%.*s%.*s%s", (int)list->front.len,
+                   (const char *)list->front.ptr, (int)host.len, (const char *)host.ptr,
+                   list->rest);
     return true;
 }
 

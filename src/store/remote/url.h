@@ -30,13 +30,22 @@ const char *remote_url_param(const remote_url *url, const char *key);
 bool remote_url_is_local(const remote_url *url);
 bool remote_host_is_local(const char *host);
 
-/**
- * Of scheme://[user@]HOST[:PORT],HOST[:PORT].../path?query, the URL with one of the hosts only.
- * @param n    which one, from 0
- * @param out  REMOTE_URL_MAX + 1 bytes
- * @return false: there is none, or the URL is too long
+/** scheme://[user@]HOST[:PORT],HOST[:PORT].../path?query, or scheme+unix:/PATH,/PATH...?query
  */
-bool remote_url_one_host(const char *text, size_t n, char *out);
+typedef struct remote_url_list {
+    coat_span front;  /* the user stands before the first host and is everybody's */
+    coat_span hosts;  /* those that are left */
+    const char *rest; /* path and query */
+} remote_url_list;
+
+/** Borrows from `text`. @return false: it is no URL, or too long */
+bool remote_url_split(const char *text, remote_url_list *out);
+/**
+ * The URL with the next of the hosts only.
+ * @param out  REMOTE_URL_MAX + 1 bytes
+ * @return false: there is none
+ */
+bool remote_url_next(remote_url_list *list, char *out);
 
 /**
  * Read a secret from the first line of a file that only its owner, we or root, may read.

@@ -26,9 +26,16 @@ held_elsewhere(remote_watches *all, const char *server)
     return held;
 }
 
-/** Under the mutex. @return false: not yet */
-static bool
-turn_to(remote_watches *all, const char *server)
+void
+remote_server_drop(remote_watches *all)
+{
+    all->serving[0] = '\0';
+    atomic_fetch_add(&all->era, 1);
+    (void)held_elsewhere(all, NULL);
+}
+
+bool
+remote_server_turn(remote_watches *all, const char *server)
 {
     if (held_elsewhere(all, server))
         return false;
@@ -45,7 +52,7 @@ remote_server_admit(remote_store *store, remote_watches *all, const char *server
     bool admitted;
 
     pthread_mutex_lock(&store->mutex);
-    admitted = turn_to(all, server);
+    admitted = remote_server_turn(all, server);
     *era = atomic_load(&all->era);
     pthread_mutex_unlock(&store->mutex);
     return admitted;
@@ -55,11 +62,8 @@ void
 remote_server_leave(remote_store *store, remote_watches *all, uint64_t era)
 {
     pthread_mutex_lock(&store->mutex);
-    if (era == atomic_load(&all->era)) {
-        all->serving[0] = '\0';
-        atomic_fetch_add(&all->era, 1);
-        (void)held_elsewhere(all, NULL);
-    }
+    if (era == atomic_load(&all->era))
+        remote_server_drop(all);
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -78,8 +82,10 @@ remote_watch_lose(remote_watch *w, const char *why)
     static const coat_watch_event lost = {.kind = COAT_WATCH_LOST};
     char line[REMOTE_WATCHING_MAX] = "";
 
-    if (why != NULL) /* before stop(): it may be the connection's */
+    if (why != NULL) { /* before stop(): it may be the connection's */
         (void)snprintf(line, sizeof line, "changes are not heard of: %s", why);
+        remote_line(line, sizeof line, line);
+    }
     stop(w);
     if (w->ready)
         w->sink.event(w->sink.ctx, &lost); /* before anything of another server is used */
@@ -100,9 +106,12 @@ settle(remote_watch *w)
     static const coat_watch_event ready = {.kind = COAT_WATCH_READY};
 
     pthread_mutex_lock(&w->store->mutex);
-    w->ready = turn_to(w->all, w->server);
-    if (w->ready)
+    w->ready = remote_server_turn(w->all, w->server);
+    if (w->ready) {
         w->all->trouble[0] = '\0';
+        if (w->kind->ready != NULL)
+            w->kind->ready(w);
+    }
     pthread_mutex_unlock(&w->store->mutex);
     if (!w->ready) {
         (void)uv_timer_start(&w->timer, on_timer, SETTLE_MS, 0);

@@ -36,6 +36,9 @@ struct remote_watch_kind {
     void (*start)(remote_watch *watch);
     /* Drop the connection, if there is one; nothing of it may come any more. */
     void (*stop)(remote_watch *watch);
+    /* Under the store's mutex; may be NULL: it is becoming ready. May say in all->trouble what
+     * is wrong all the same. */
+    void (*ready)(remote_watch *watch);
 };
 
 /** First member of every such watch. */
@@ -67,7 +70,7 @@ void remote_watch_close(remote_watch *watch);
 
 /** READY follows when all connections of the store are to this server. */
 void remote_watch_subscribed(remote_watch *watch);
-/** Whatever went wrong is LOST, and it begins anew. `why`: printable, or NULL */
+/** Whatever went wrong is LOST, and it begins anew. `why` may be a server's words, or NULL */
 void remote_watch_lose(remote_watch *watch, const char *why);
 /** Report, unless it is not ready. */
 void remote_watch_tell(remote_watch *watch, const coat_watch_event *event);
@@ -77,5 +80,9 @@ bool remote_server_admit(remote_store *store, remote_watches *all, const char *s
                          uint64_t *era);
 /** The server of this era serves no more. */
 void remote_server_leave(remote_store *store, remote_watches *all, uint64_t era);
+
+/* The same under the store's mutex, for who decides more than that under it. */
+bool remote_server_turn(remote_watches *all, const char *server);
+void remote_server_drop(remote_watches *all); /* whichever it is */
 
 #endif

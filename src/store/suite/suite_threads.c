@@ -77,9 +77,12 @@ sign_in_once(racer *r, coat_lane *lane)
     coat_store_req req = {
         .owner_max = 10, .owner_evict = true, .item = suite_collect, .ctx = &evicted};
 
-    if (suite_insert(lane, &req, COAT_SPACE_SESSION, suite_handle(owner, r->number), "v", 0,
-                     NOW) == COAT_OK)
-        r->good++;
+    coat_err err = suite_insert(lane, &req, COAT_SPACE_SESSION, suite_handle(owner, r->number),
+                                "v", 0, NOW);
+
+    if (err != COAT_OK)
+        r->fault = coat_err_name(err);
+    r->good += err == COAT_OK;
     r->evicted += evicted.count;
 }
 
