@@ -36,6 +36,8 @@ note_ended(redis_link *link, const coat_store_req *req)
         ended.epoch = req->epoch_owner;
         ended.handle = req->spare;
         memcpy(ended.handle.bytes + 8, req->owner.bytes, sizeof req->owner.bytes);
+    } else if (req->op == COAT_OP_END_ALL) {
+        return redis_journal_counts(link); /* the epoch has been noted */
     } else if (req->op == COAT_OP_INSERT && req->has_superseded) {
         ended.handle = req->superseded;
     } else if (req->op != COAT_OP_REMOVE || req->space != COAT_SPACE_SESSION) {
