@@ -200,6 +200,34 @@ asks_again(void)
     CHECK_ERR(req.result, COAT_CANCELLED);
 }
 
+/** Nothing is said by nothing only: what else is there instead of a record is a fault. */
+static void
+strange_records(void)
+{
+    static const char *const first[] = {"*3\r\n-ERR lost\r\n$-1\r\n$-1\r\n",
+                                        "*3\r\n:0\r\n$-1\r\n$-1\r\n",
+                                        "*3\r\n*0\r\n$-1\r\n$-1\r\n"};
+    coat_store_req req;
+
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
+        test_case(first[i]);
+        begin();
+        done_count = 0;
+        (void)submit(&req, COAT_OP_LOAD);
+        hear(first[i]);
+        CHECK_INT(done_count, 0); /* to be tried again */
+        CHECK_INT(fake->base.state, REMOTE_IDLE);
+        end();
+    }
+    test_case(NULL);
+    begin();
+    (void)submit(&req, COAT_OP_LOAD);
+    hear("*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+    hear("*5\r\n:0\r\n-ERR lost\r\n$-1\r\n$-1\r\n$1\r\n2\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    end();
+}
+
 /* ---- another server ---- */
 
 static const char second[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
@@ -348,6 +376,7 @@ static const coat_test tests[] = {
     {"SF-6: after a deadline no reply of that connection is used", late},
     {"SF-2: what is idempotent is tried again once, the rest never", retries},
     {"what one turn of the loop brings leaves in one write", pipelining},
+    {"SF-1: what is neither a record nor nothing is no missing session", strange_records},
     {"SF-6: that there is no session is believed only of a numbered answer", asks_again},
 };
 COAT_TEST_MAIN(tests)

@@ -159,10 +159,12 @@ answer_load(redis_link *link, coat_store_req *req, const resp_reply *reply)
         found_none(link, req, COAT_IO);
         return;
     }
-    if (values.items[0]->type != RESP_STRING)
+    if (values.items[0]->type == RESP_STRING)
+        found_value(link, req, values.items[0]->text, &epochs);
+    else if (values.items[0]->type == RESP_NIL)
         found_none(link, req, COAT_NO_SESSION);
     else
-        found_value(link, req, values.items[0]->text, &epochs);
+        strange(link);
 }
 
 /* ---- scripts that answer in numbers ---- */
