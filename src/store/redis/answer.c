@@ -36,6 +36,8 @@ note_ended(redis_link *link, const coat_store_req *req)
         ended.epoch = req->epoch_owner;
         ended.handle = req->spare;
         memcpy(ended.handle.bytes + 8, req->owner.bytes, sizeof req->owner.bytes);
+    } else if (req->op == COAT_OP_END_ALL) {
+        return redis_journal_counts(link); /* the epoch has been noted */
     } else if (req->op == COAT_OP_INSERT && req->has_superseded) {
         ended.handle = req->superseded;
     } else if (req->op != COAT_OP_REMOVE || req->space != COAT_SPACE_SESSION) {
@@ -157,10 +159,12 @@ answer_load(redis_link *link, coat_store_req *req, const resp_reply *reply)
         found_none(link, req, COAT_IO);
         return;
     }
-    if (values.items[0]->type != RESP_STRING)
+    if (values.items[0]->type == RESP_STRING)
+        found_value(link, req, values.items[0]->text, &epochs);
+    else if (values.items[0]->type == RESP_NIL)
         found_none(link, req, COAT_NO_SESSION);
     else
-        found_value(link, req, values.items[0]->text, &epochs);
+        strange(link);
 }
 
 /* ---- scripts that answer in numbers ---- */

@@ -547,6 +547,15 @@ redis_request(redis_link *link, coat_store_req *req, bool with_body)
     return err != COAT_OK ? err : redis_expect(link, req, DUE_ANSWER, (uint8_t)script);
 }
 
+static coat_err
+say_again(redis_link *link, coat_store_req *req, uint8_t what)
+{
+    redis_script script;
+    coat_err err = queue(link, req, false, &script);
+
+    return err != COAT_OK ? err : redis_expect(link, NULL, what, (uint8_t)script);
+}
+
 coat_err
 redis_say_ended(redis_link *link, const redis_ended *ended)
 {
@@ -556,13 +565,18 @@ redis_say_ended(redis_link *link, const redis_ended *ended)
                           .has_spare = ended->has_spare,
                           .spare = ended->handle,
                           .now_ms = ended->raised_ms};
-    redis_script script;
-    coat_err err;
 
     memcpy(req.owner.bytes, ended->handle.bytes + 8, sizeof req.owner.bytes);
     req.again = ended->epoch;
-    err = queue(link, &req, false, &script);
-    return err != COAT_OK ? err : redis_expect(link, NULL, HELLO_REPLAY, (uint8_t)script);
+    return say_again(link, &req, HELLO_REPLAY);
+}
+
+coat_err
+redis_say_global(redis_link *link, coat_store_req *req, uint64_t global, uint8_t what)
+{
+    req->op = COAT_OP_END_ALL;
+    req->again = global;
+    return say_again(link, req, what);
 }
 
 /**
