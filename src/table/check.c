@@ -195,8 +195,7 @@ find(const coat_table *table, const candidates *among, const coat_handle *handle
         found->noted = atomic_load_explicit(&table->seen[index], memory_order_relaxed);
         found->seq = copy_slot(table, index, &found->image, &found->lengths, identity);
         if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, handle))
-            return table->mode == COAT_TABLE_EMBEDDED ||
-                   coat_table_stamped(table, &found->image);
+            return coat_table_stamped(table, &found->image);
     }
     return false;
 }
