@@ -119,7 +119,8 @@ typedef enum coat_call_op {
     /* handle (or token) -> ended. Idempotent. `owner_user` if set: only if it is that user's
      * session, else NOT_FOUND. */
     COAT_CALL_END,
-    /* user [, token or handle to spare] -> all sessions of the user ended; count if cheap. */
+    /* user [, token or handle to spare] -> all sessions of the user ended. count: how many, as
+     * far as that is cheap; more: those and others. */
     COAT_CALL_END_USER,
     COAT_CALL_END_ALL,
     /* handle -> session; not activity. NOT_FOUND. */

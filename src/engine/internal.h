@@ -134,6 +134,7 @@ struct coat_task {
             coat_handle spare;
             coat_handle cursor;
             bool has_cursor;
+            bool more; /* than are listed */
             uint32_t listed;
         } list;
         struct {

@@ -201,13 +201,6 @@ copy_entry(const coat_table *table, uint32_t index, const coat_handle *handle,
            memcmp(found->image.handle.bytes, handle->bytes, sizeof handle->bytes) == 0;
 }
 
-/** Nothing that was dropped since it was entered. */
-static inline bool
-is_valid(const coat_table *table, const found_entry *found)
-{
-    return table->mode == COAT_TABLE_EMBEDDED || coat_table_stamped(table, &found->image);
-}
-
 /** Copy out the entry of a handle, without its identity if that is NULL. */
 static bool
 find(const coat_table *table, const candidates *among, const coat_handle *handle,
@@ -215,7 +208,7 @@ find(const coat_table *table, const candidates *among, const coat_handle *handle
 {
     for (uint32_t i = 0; i < among->count; i++)
         if (copy_entry(table, among->index[i], handle, found, identity))
-            return is_valid(table, found);
+            return coat_table_stamped(table, &found->image);
     return false;
 }
 
@@ -246,7 +239,7 @@ find_token(const coat_table *table, const coat_table_query *query, coat_table_kn
     if (known != NULL) {
         memcpy(out->digest, known->digest, sizeof out->digest);
         if (copy_entry(table, known->slot, &token->handle, &out->entry, identity))
-            return is_valid(table, &out->entry);
+            return coat_table_stamped(table, &out->entry.image);
         place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
     }
     among = locate(table, &place);

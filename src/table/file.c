@@ -153,7 +153,7 @@ head_fill(const coat_table_conf *conf, coat_table_geometry geometry, coat_table_
     if (err != COAT_OK)
         return err;
     head->magic = COAT_TABLE_MAGIC;
-    head->format = coat_table_format_of(conf->mode);
+    head->format = COAT_TABLE_FORMAT;
     head->mode = conf->mode;
     head->geometry = geometry;
     head->base_s = base_s > 0 ? base_s : 0;

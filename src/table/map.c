@@ -66,12 +66,10 @@ coat_table_head_check(const coat_table_head *head, size_t file_len)
 
     if (head->magic != COAT_TABLE_MAGIC)
         return COAT_IO;
-    if (head->format > COAT_TABLE_FORMAT_SHARED)
-        return COAT_NEWER_FORMAT;
+    if (head->format != COAT_TABLE_FORMAT)
+        return head->format > COAT_TABLE_FORMAT ? COAT_NEWER_FORMAT : COAT_IO;
     if (head->mode != COAT_TABLE_EMBEDDED && head->mode != COAT_TABLE_SHARED)
         return COAT_IO;
-    if (head->format != coat_table_format_of(head->mode))
-        return head->format > coat_table_format_of(head->mode) ? COAT_NEWER_FORMAT : COAT_IO;
     if (coat_table_size(head->geometry, &table, &seen) != COAT_OK || table != file_len)
         return COAT_IO;
     /* Keeps every sum with an activity second in range. */

@@ -45,7 +45,8 @@ enum {
     REDIS_DOUBTS_MAX = 1024,
     REDIS_RUN_ID = 40,
     REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
-    REDIS_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP script looks at */
+    REDIS_LOOK_MAX =
+        100, /* entries that one SCAN or SWEEP script looks at: others wait for it */
     REDIS_JOURNAL_MAX = 16384,
     REDIS_JOURNAL_HEADS = 65536,
     REDIS_JOURNAL_MS = 120 * 1000,

@@ -347,7 +347,7 @@ redis_sweeper_of(redis_store *store, const coat_store_req *req)
 uint32_t
 redis_look_max(const redis_store *store, const coat_store_req *req)
 {
-    return store->cluster != NULL ? redis_cluster_look(req) : REDIS_LOOK_MAX;
+    return store->cluster != NULL ? redis_cluster_look(req) : COAT_STORE_SWEEP_MAX;
 }
 
 static void
@@ -358,6 +358,7 @@ add_sweep(command *c, coat_store_req *req)
     redis_sweeper *s = redis_sweeper_of(c->store, req);
     remote_store *keeper = &redis_home(c->store)->remote;
     remote_pending *p = remote_pending_of(req);
+    uint32_t look = redis_look_max(c->store, req) - p->count;
     size_t from;
 
     pthread_mutex_lock(&keeper->mutex);
@@ -374,7 +375,7 @@ add_sweep(command *c, coat_store_req *req)
     coat_out_bytes(&c->out, s->cursor, s->cursor_len);
     add_since(c, from);
     add_uint(c, req->limit - req->count);
-    add_uint(c, redis_look_max(c->store, req) - p->count);
+    add_uint(c, look < REDIS_LOOK_MAX ? look : REDIS_LOOK_MAX);
     add_uint(c, s->settled);
     pthread_mutex_unlock(&keeper->mutex);
 }
