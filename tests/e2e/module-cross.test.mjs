@@ -110,6 +110,20 @@ describe('coatcheck_csrf', { skip: missing }, () => {
           assert.equal(await attempt(method, { Origin: origin, 'Sec-Fetch-Site': site }), 'passed', `${method} ${site} ${origin}`);
   });
 
+  test('CS-5: a WebSocket is no safe thing: its handshake comes from one of ours, or from a program that is no browser', async () => {
+    const handshake = { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+    for (const target of ['/x', '/sibling'])
+      for (const site of ['same-origin', 'same-site', 'cross-site', undefined])
+        for (const origin of [ours, sibling, evil, 'null', undefined]) {
+          const fields = { Origin: origin, 'Sec-Fetch-Site': site, 'Sec-Fetch-Mode': site && 'websocket' };
+          const want = origin || site ? verdict(fields, { sameSite: target === '/sibling' }) : 'passed';
+          assert.equal(await attempt('GET', { ...handshake, ...fields }, { target }), want, `${target} ${JSON.stringify(fields)}`);
+        }
+    assert.equal(await attempt('GET', { ...handshake, Origin: evil }, { target: '/unchecked' }), 'passed');
+    assert.equal(await attempt('GET', { ...handshake, Origin: friend }, { target: '/both' }), 'passed', 'CORS lets it read');
+    assert.equal(await attempt('GET', { ...handshake, Origin: evil }, { target: '/both' }), 403);
+  });
+
   test('CS-4: an Origin counts only if it is exactly one of ours', async () => {
     assert.ok(refusedOrigins.length >= 40);
     for (const origin of refusedOrigins)
