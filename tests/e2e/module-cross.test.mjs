@@ -274,6 +274,8 @@ describe('coatcheck_cors', { skip: missing }, () => {
         location /role { coatcheck_require role=nobody-has-it; proxy_pass ${s.upstream}; }
         location /defaults { coatcheck_cors http://localhost:3000; proxy_pass ${s.upstream}; }
         location /theirs { proxy_pass ${s.upstream}; }
+        location /no-methods { coatcheck_cors_methods off; proxy_pass ${s.upstream}; }
+        location /no-fields { coatcheck_cors_headers off; coatcheck_cors_expose off; proxy_pass ${s.upstream}; }
       `,
     });
     live = await plant(g.daemon);
@@ -416,6 +418,18 @@ describe('coatcheck_cors', { skip: missing }, () => {
     assert.equal(res.status, 204, 'methods are inherited');
     assert.equal((await get('/defaults', friend)).status, 403);
     assert.equal((await get('/x', origin)).status, 403);
+  });
+
+  test('CO-3: a list that is off allows nothing, not what is allowed by default', async () => {
+    const preflight = (target, headers) => get(target, friend, { method: 'OPTIONS', headers }).then((res) => res.status);
+    for (const method of ['GET', 'POST', 'HEAD']) {
+      assert.equal((await get('/no-methods', friend, { method })).status, 403, method);
+      assert.equal(await preflight('/no-methods', { 'access-control-request-method': method }), 403, method);
+    }
+    assert.equal(await preflight('/no-fields', { 'access-control-request-method': 'POST' }), 204);
+    for (const name of ['content-type', 'x-csrf-token'])
+      assert.equal(await preflight('/no-fields', { 'access-control-request-method': 'POST', 'access-control-request-headers': name }), 403, name);
+    assert.deepEqual(corsFields(await get('/no-fields', friend)).sort(), ['access-control-allow-credentials', 'access-control-allow-origin']);
   });
 
   test('CO-3: what a refused origin asks for does nothing, though its cookie is good', async () => {
