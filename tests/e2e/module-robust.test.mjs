@@ -803,6 +803,27 @@ describe('clients that go away', { skip: missing }, () => {
     }
   });
 
+  test('a question is taken back when its client goes, or has gone already', async () => {
+    const g = await Gate.start({ daemon: false, workers: 1, server: (s) => `coatcheck_timeout 60s; location / { proxy_pass ${s.upstream}; }` });
+    const stub = await Stub.start(g.gate, () => undefined);
+    try {
+      const bytes = () => text('GET', '/x', { Cookie: `__Host-id=${strangeToken()}` });
+      const waits = await Wire.open(g.port);
+      waits.send(bytes());
+      await until('the question', () => stub.sockets.size === 1);
+      waits.close();
+      await until('it is taken back', () => stub.sockets.size === 0);
+      const gone = await Wire.open(g.port);
+      gone.socket.end(bytes(), 'latin1'); /* its last bytes and its end arrive together */
+      await until('the second question', () => stub.connections === 2);
+      await until('it is taken back', () => stub.sockets.size === 0);
+      gone.close();
+    } finally {
+      await stub.stop();
+      await g.stop();
+    }
+  });
+
   test('HD-11: requests by the thousand and reloads leave memory and descriptors flat', async () => {
     const g = await Gate.start({ workers: 1, server: (s) => `location / { return 204; } location /file { root ${s.dir}; } location /role { coatcheck_require role=x; root ${s.dir}; }`, before: (s) => writeFileSync(path.join(s.dir, 'file'), 'file') });
     try {
