@@ -35,6 +35,8 @@ describe('coatcheck_csrf', { skip: missing }, () => {
         location /any { satisfy any; allow all; proxy_pass ${s.upstream}; }
         location /any-page { satisfy any; allow all; error_page 403 /refused-page; proxy_pass ${s.upstream}; }
         location = /refused-page { coatcheck off; coatcheck_csrf off; internal; root ${s.dir}; }
+        location /paged { error_page 403 /refused-page-for-members; proxy_pass ${s.upstream}; }
+        location = /refused-page-for-members { coatcheck_csrf off; internal; alias ${s.dir}/refused-page; }
         location /any-cors { satisfy any; allow all; coatcheck_cors ${friend}; proxy_pass ${s.upstream}; }
         location /rewritten { rewrite ^ /target last; }
       `,
@@ -217,6 +219,14 @@ describe('coatcheck_csrf', { skip: missing }, () => {
       assert.equal(await attempt('POST', { Origin: evil }, { target: '/any-page', session }), 403);
       assert.equal(await attempt('POST', { Origin: ours }, { target: '/any', session }), 'passed');
     }
+  });
+
+  test('the page for a refusal is a question of its own: whoever is signed in gets it', async () => {
+    for (const session of [await plant(g.daemon), live]) {
+      assert.equal(await attempt('POST', { Origin: evil }, { target: '/paged', session }), 403);
+      assert.equal(attempt.last.body, 'refused page');
+    }
+    assert.equal(await attempt('POST', { Origin: evil }, { target: '/paged', session: null }), 401);
   });
 
   test('a refused body is not taken for the next request', async () => {
