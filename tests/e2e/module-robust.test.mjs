@@ -813,8 +813,12 @@ describe('clients that go away', { skip: missing }, () => {
       await until('the question', () => stub.sockets.size === 1);
       waits.close();
       await until('it is taken back', () => stub.sockets.size === 0);
-      const gone = await Wire.open(g.port);
-      gone.socket.end(bytes(), 'latin1'); /* its last bytes and its end arrive together */
+      const gone = await Wire.open(g.port), pid = g.nginx.workers()[0];
+      assert.equal((await gone.send(text('GET', '/nothing')).response()).status, 204);
+      process.kill(pid, 'SIGSTOP'); /* so that its request and its end arrive together */
+      await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+      await new Promise((resolve) => gone.socket.end(bytes(), 'latin1', resolve));
+      process.kill(pid, 'SIGCONT');
       await until('the second question', () => stub.connections === 2);
       await until('it is taken back', () => stub.sockets.size === 0);
       gone.close();
