@@ -435,12 +435,17 @@ describe('inside nginx', { skip: missing }, () => {
     }
   });
 
-  test('FA-7: too many Cookie lines get nobody in by way of the page for that', async () => {
+  test('FA-6, FA-7: the page for a request that cannot be read is no way into a place that is checked', async () => {
     const lines = Array.from({ length: 10 }, (_, i) => ['Cookie', i === 0 || i === 9 ? cookieOf(live) : `c${i}=${i}`]);
     await g.nginx.reload({ text: g.text({ server: (s) => `error_page 400 /x; location / { proxy_pass ${s.upstream}; }` }), drained: true });
     g.app.seen.length = 0;
     assert.equal((await once(g.port, text('GET', '/too-many', lines))).status, 400);
     assert.deepEqual(g.app.seen, []);
+    for (const head of ['GET /early HTTP/1.1\r\n', 'GET /early HTTP/1.1\r\nHost: app.example\r\nContent-Length: x\r\n']) {
+      const res = await once(g.port, `${head}Cookie: ${cookieOf(live)}\r\nConnection: close\r\n\r\n`);
+      assert.ok([400, 500].includes(res.status), String(res.status));
+      assert.deepEqual(g.app.seen, [], 'nobody has looked at its cookie');
+    }
     await g.nginx.reload({ text: g.text(), drained: true });
   });
 
@@ -798,6 +803,31 @@ describe('clients that go away', { skip: missing }, () => {
     }
   });
 
+  test('a question is taken back when its client goes, or has gone already', async () => {
+    const g = await Gate.start({ daemon: false, workers: 1, server: (s) => `coatcheck_timeout 60s; location / { proxy_pass ${s.upstream}; }` });
+    const stub = await Stub.start(g.gate, () => undefined);
+    try {
+      const bytes = () => text('GET', '/x', { Cookie: `__Host-id=${strangeToken()}` });
+      const waits = await Wire.open(g.port);
+      waits.send(bytes());
+      await until('the question', () => stub.sockets.size === 1);
+      waits.close();
+      await until('it is taken back', () => stub.sockets.size === 0);
+      const gone = await Wire.open(g.port), pid = g.nginx.workers()[0];
+      assert.equal((await gone.send(text('GET', '/nothing')).response()).status, 204);
+      process.kill(pid, 'SIGSTOP'); /* so that its request and its end arrive together */
+      await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+      await new Promise((resolve) => gone.socket.end(bytes(), 'latin1', resolve));
+      process.kill(pid, 'SIGCONT');
+      await until('the second question', () => stub.connections === 2);
+      await until('it is taken back', () => stub.sockets.size === 0);
+      gone.close();
+    } finally {
+      await stub.stop();
+      await g.stop();
+    }
+  });
+
   test('HD-11: requests by the thousand and reloads leave memory and descriptors flat', async () => {
     const g = await Gate.start({ workers: 1, server: (s) => `location / { return 204; } location /file { root ${s.dir}; } location /role { coatcheck_require role=x; root ${s.dir}; }`, before: (s) => writeFileSync(path.join(s.dir, 'file'), 'file') });
     try {
@@ -893,10 +923,12 @@ describe('clients that go away', { skip: missing }, () => {
       const s = await plant(g.daemon);
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       const ask = (target, jar) => g.get(target, { jar, agent }).then((res) => assert.equal(res.status, jar === s.jar ? 200 : 401));
+      /* An answer is there before its file is closed: what comes behind it shows that it has been. */
+      const last = () => g.get('/nothing', { agent });
       const seen = {};
       for (const target of ['/on', '/off']) {
         await times(5, () => ask(target, s.jar));
-        seen[target] = await systemCalls(g.nginx.workers()[0], path.join(g.dir, 'calls'), () => times(100, () => ask(target, s.jar)));
+        seen[target] = await systemCalls(g.nginx.workers()[0], path.join(g.dir, 'calls'), () => times(100, () => ask(target, s.jar)).then(last));
         if (!seen[target]) return t.skip('no process may be watched here');
       }
       agent.destroy();
