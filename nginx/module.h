@@ -9,7 +9,8 @@
  * - scan.c: the client's header, once: facts, and what only we may say is taken out
  * - access.c: the decision; cross.c: CSRF and CORS before it; asker.c: who asks
  * - cookies.c: the session cookie found, and kept from upstream
- * - table.c: the node table, mapped by each worker
+ * - table.c: the node table, mapped by each worker; unmap.c: a former one, unmapped beside the
+ * loop
  * - question.c, ask.c, reply.c: a question to the daemon, asked, and its answer parsed strictly
  * - answer.c: what the client is told; identity.c: what the application is told
  * - assertion.c: signed assertions, kept for a few seconds
@@ -276,6 +277,10 @@ void coat_ngx_table_heard(coat_ngx_table *table);
 /** When a worker begins, and when it ends. */
 void coat_ngx_tables_open(coat_ngx_main *main, ngx_log_t *log);
 void coat_ngx_tables_close(coat_ngx_main *main);
+/** Unmap a table that nothing refers to any more, on a thread of its own; or NULL. */
+void coat_ngx_unmap(coat_table *table, ngx_log_t *log);
+/** Wait until all that is done: when a worker ends. */
+void coat_ngx_unmaps_end(void);
 /** What this worker has computed lately; or NULL. */
 coat_table_memo *coat_ngx_memo(void);
 /** Wall clock of this turn of the loop. */

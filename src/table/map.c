@@ -116,13 +116,20 @@ coat_table_map(int fd, size_t len, int prot)
     return map;
 }
 
+/* In steps: until a call is done, all other threads of the process wait that map anything,
+ * malloc included. */
+static void
+unmap(uint8_t *map, size_t len)
+{
+    for (size_t at = 0; map != NULL && at < len; at += HUGE_PAGE)
+        (void)munmap(map + at, len - at < HUGE_PAGE ? len - at : HUGE_PAGE);
+}
+
 void
 coat_table_detach(coat_table *table)
 {
-    if (table->map != NULL)
-        (void)munmap(table->map, table->map_len);
-    if (table->seen_map != NULL)
-        (void)munmap(table->seen_map, table->seen_len);
+    unmap(table->map, table->map_len);
+    unmap(table->seen_map, table->seen_len);
     table->map = NULL;
     table->seen_map = NULL;
 }
