@@ -38,6 +38,23 @@ set_up(void)
     coat_keys_free(keys);
 }
 
+/* Whatever a counter says, nobody waits longer than the rule, and without failures not at all.
+ */
+static void
+check_wait(const coat_counter *counter)
+{
+    const int64_t times[] = {INT64_MIN, 0, counter->last_ms, INT64_MAX};
+
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        int64_t left_ms = coat_throttle_left_ms(counter, times[i]);
+
+        FUZZ_CHECK(left_ms >= 0 && left_ms <= coat_throttle_wait_ms(counter->failures));
+    }
+    FUZZ_CHECK(coat_throttle_wait_ms(counter->failures) <= COAT_WAIT_MAX_MS);
+    FUZZ_CHECK(counter->failures >= COAT_WAIT_FROM ||
+               coat_throttle_left_ms(counter, counter->last_ms) == 0);
+}
+
 static void
 check_marked(const uint8_t *data, size_t size)
 {
@@ -55,6 +72,7 @@ check_marked(const uint8_t *data, size_t size)
         return;
     }
     FUZZ_CHECK(counter.whose == whose);
+    check_wait(&counter);
     coat_counter_encode(policy, &address, &counter, again);
     FUZZ_CHECK(len == COAT_COUNTER_BYTES && memcmp(stored, again, sizeof again) == 0);
     FUZZ_CHECK(coat_counter_decode(policy, &address, span, whose ^ 1, &counter) == COAT_OK &&

@@ -12,6 +12,7 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char *const more[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     static coat_line line;
     json_t *json, *whole;
     size_t len;
@@ -22,6 +23,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         coat_line_none(&line, "reason");
         coat_line_text(&line, "detail", (coat_span){data + size / 2, size - size / 2});
         coat_line_number(&line, "count", (int64_t)size);
+        for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
+            coat_line_text(&line, more[i], (coat_span){data, size}); /* till it is full */
         len = coat_line_end(&line);
         FUZZ_CHECK(len <= COAT_LOG_LINE_MAX && line.text[len - 1] == '\n');
         for (size_t i = 0; i + 1 < len; i++)

@@ -9,10 +9,17 @@
  * contract knows; LOAD finds nothing but a live record of its own address; and how the bytes
  * were cut into reads makes no difference to the replies.
  *
- * Input: how many bytes of the script below go first (a well-behaved greeting, so that the rest
- * is read as answers), which operations are asked, the length of a read; then the bytes. */
+ * Input: flags, and which space is asked; which operations are asked; the length of a read;
+ * then the bytes. */
 
-enum { REQUESTS = 4 };
+enum {
+    REQUESTS = 4,
+    GREETED = 0x80, /* a well-behaved greeting goes first, so the rest is read as answers */
+    GUARDED = 0x40, /* a password was sent, another database is chosen, a sentinel was asked */
+    ENDING = 0x20,  /* INSERT is over a session that it ends, REMOVE_OWNER spares one */
+};
+
+static uint8_t flags;
 
 static int64_t now_ms;
 
@@ -39,6 +46,11 @@ start(remote_link *base)
     link->greeted = false;
     link->number = 0;
     link->reader = resp_reader_new();
+    if ((flags & GUARDED) != 0) {
+        redis_store_of(link)->db = 1;
+        redis_store_of(link)->sentinels.count = 1;
+        FUZZ_CHECK(redis_expect(link, NULL, 0, SCRIPT_COUNT) == COAT_OK); /* of AUTH */
+    }
     redis_hello(link);
 }
 
@@ -73,14 +85,14 @@ on_done(coat_store_req *req)
     }
 }
 
-static const char greeting[] =
+static const char who[] =
     "$163\r\nredis_version:7.0.15\r\nrun_id:0123456789012345678901234567890123456789\r\n"
     "role:master\r\nloading:0\r\naof_enabled:1\r\nmaxmemory:0\r\nmaxmemory_policy:"
     "noeviction\r\n"
     "cluster:0\r\n\r\n:7\r\n:0\r\n*2\r\n$11\r\nappendfsync\r\n$6\r\nalways\r\n*2\r\n$"
-    "4\r\nsave\r\n$0\r\n\r\n"
-    "+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n+x\r\n"
-    "*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n";
+    "4\r\nsave\r\n$0\r\n\r\n";
+static const char script[] = "$40\r\n0123456789012345678901234567890123456789\r\n";
+static const char format[] = "*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n";
 
 static struct remote_kind kind;
 
@@ -97,6 +109,52 @@ feed(redis_link *link, const uint8_t *bytes, size_t len, size_t step)
 }
 
 static void
+feed_text(redis_link *link, const char *text, size_t step)
+{
+    feed(link, (const uint8_t *)text, strlen(text), step);
+}
+
+static void
+greet(redis_link *link, size_t step)
+{
+    bool guarded = (flags & GUARDED) != 0;
+
+    feed_text(link, guarded ? "+OK\r\n+OK\r\n" : "", step); /* AUTH, SELECT */
+    feed_text(link, who, step);
+    feed_text(link, guarded ? "*2\r\n$1\r\nm\r\n$1\r\n0\r\n" : "", step);
+    for (int i = SCRIPT_HELLO + 1; i < SCRIPT_COUNT; i++)
+        feed_text(link, script, step);
+    feed_text(link, format, step);
+    FUZZ_CHECK(link->base.state == REMOTE_READY);
+}
+
+static void
+ask(coat_lane *lane, coat_store_req *reqs, uint8_t which)
+{
+    bool ending = (flags & ENDING) != 0;
+
+    for (size_t i = 0; i < REQUESTS; i++) {
+        coat_op op = (coat_op)(COAT_OP_INSERT + (which + i) % COAT_OP_LEAVE);
+        coat_space space = (coat_space)(COAT_SPACE_SESSION + flags % 3);
+
+        reqs[i] = (coat_store_req){.op = op,
+                                   .space = space,
+                                   .value = COAT_LIT("x"),
+                                   .has_superseded = ending && space == COAT_SPACE_SESSION,
+                                   .has_spare = ending,
+                                   .now_ms = 1000,
+                                   .item = on_item,
+                                   .done = on_done,
+                                   .ctx = (void *)(uintptr_t)i};
+        memset(reqs[i].address.bytes, 'a', sizeof reqs[i].address.bytes);
+        memset(reqs[i].owner.bytes, 'a', sizeof reqs[i].owner.bytes);
+        memset(reqs[i].superseded.bytes, 'a', sizeof reqs[i].superseded.bytes);
+        memset(reqs[i].spare.bytes, 'a', sizeof reqs[i].spare.bytes);
+        coat_store_submit(lane, &reqs[i]);
+    }
+}
+
+static void
 converse(const uint8_t *data, size_t size)
 {
     static redis_store store;
@@ -104,8 +162,9 @@ converse(const uint8_t *data, size_t size)
     struct coat_store_ops ops = coat_redis_ops;
     coat_lane *lane;
     redis_link *link;
-    size_t first = data[0], step = data[2] % 16 == 0 ? SIZE_MAX : data[2] % 16;
+    size_t step = data[2] % 16 == 0 ? SIZE_MAX : data[2] % 16;
 
+    flags = data[0];
     memset(&store, 0, sizeof store);
     memset(ended, 0, sizeof ended);
     kind = redis_kind;
@@ -119,22 +178,9 @@ converse(const uint8_t *data, size_t size)
     memcpy(store.prefix, "p:", 3);
     FUZZ_CHECK(remote_lane_open(&store.remote.base, NULL, &lane) == COAT_OK);
     link = (redis_link *)((remote_lane *)lane)->links[0];
-    if (first >= 128)
-        feed(link, (const uint8_t *)greeting, sizeof greeting - 1, step);
-    if (first >= 128)
-        FUZZ_CHECK(link->base.state == REMOTE_READY);
-    for (size_t i = 0; i < REQUESTS; i++) {
-        coat_op op = (coat_op)(COAT_OP_INSERT + (data[1] + i) % COAT_OP_LEAVE);
-
-        reqs[i] = (coat_store_req){.op = op,
-                                   .space = (coat_space)(COAT_SPACE_SESSION + first % 3),
-                                   .now_ms = 1000,
-                                   .item = on_item,
-                                   .done = on_done,
-                                   .ctx = (void *)(uintptr_t)i};
-        memset(reqs[i].address.bytes, 'a', sizeof reqs[i].address.bytes);
-        coat_store_submit(lane, &reqs[i]);
-    }
+    if ((flags & GREETED) != 0)
+        greet(link, step);
+    ask(lane, reqs, data[1]);
     feed(link, data + 3, size - 3, step);
     now_ms += 10;
     remote_lane_close(lane);

@@ -11,6 +11,22 @@ inside(const remote_url *url, const char *text)
            (text >= url->text && text + strlen(text) <= url->text + REMOTE_URL_MAX);
 }
 
+/* Of a list of hosts, each URL of one is no longer than the whole and has no list any more. */
+static void
+check_one_host(const char *text)
+{
+    char one[REMOTE_URL_MAX + 1], none[REMOTE_URL_MAX + 1];
+    size_t n = 0;
+
+    while (remote_url_one_host(text, n, one)) {
+        FUZZ_CHECK(strlen(one) <= strlen(text));
+        FUZZ_CHECK(remote_url_one_host(one, 0, none) && strcmp(none, one) == 0);
+        FUZZ_CHECK(!remote_url_one_host(one, 1, none));
+        n++;
+    }
+    FUZZ_CHECK(n <= strlen(text));
+}
+
 /* A store URL that is taken apart has all its parts within its own text, without control
  * characters; one that is refused says why; a colon before an @ is never accepted. */
 int
@@ -26,6 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0)
         memcpy(text, data, size);
     text[size] = '\0';
+    check_one_host(text);
     err = remote_url_parse(text, &url, &why);
     FUZZ_CHECK((err == COAT_OK) == (why == NULL));
     if (err != COAT_OK)
