@@ -21,6 +21,7 @@ check_taken(const mc_store *store)
 
         FUZZ_CHECK(node->name[0] != '\0' && node->address.port != 0);
         FUZZ_CHECK(node->address.path != NULL || node->address.host != NULL);
+        FUZZ_CHECK(node->address.path == NULL || strlen(node->address.path) <= REMOTE_PATH_MAX);
         if (node->address.path == NULL && node->address.tls == NULL)
             FUZZ_CHECK(plaintext || remote_host_is_local(node->address.host));
         for (uint32_t k = 0; k < i; k++)

@@ -25,6 +25,7 @@ check_taken(const redis_store *store)
     FUZZ_CHECK(strlen(to) == store->channel_stem + 3 + 2 * sizeof instance.bytes);
     FUZZ_CHECK(store->db <= 9999 && store->address.port != 0);
     FUZZ_CHECK((store->address.path == NULL) != (url->host == NULL));
+    FUZZ_CHECK(store->address.path == NULL || strlen(store->address.path) <= REMOTE_PATH_MAX);
     if (store->address.tls == NULL && remote_url_param(url, "plaintext") == NULL)
         FUZZ_CHECK(store->sentinels.count > 0 ? redis_sentinel_remote(&store->sentinels) == NULL
                                               : remote_url_is_local(url));
