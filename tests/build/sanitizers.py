@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do the sanitizers run, and would they notice? (HD-2)
 
-  sanitizers.py ROOT SANITIZERS COMPILER SANITIZER...
+  sanitizers.py ROOT SANITIZERS COMPILER FLAG...
 
-SANITIZERS: those of this build, "none" in a plain one. SANITIZER: the flags it builds with.
+SANITIZERS: those of this build, "none" in a plain one. FLAG: all else that it compiles with, since
+some flags keep a sanitizer from seeing.
 """
 import os
 import pathlib
@@ -124,7 +125,7 @@ def main():
         names.append("leak")
     tap.point("HD-2: CI runs all C tests under both sanitizer builds", script_faults(root))
     if names:
-        flags = ["-fsanitize=" + active, "-fno-omit-frame-pointer"]
+        flags = [*sys.argv[4:], "-fsanitize=" + active, "-fno-omit-frame-pointer"]
         if "undefined" in names:
             flags.append("-fno-sanitize-recover=undefined")
         tap.point("HD-2: a planted bug fails under %s" % active.replace(",", " and "),

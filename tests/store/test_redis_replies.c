@@ -53,6 +53,8 @@ errors(void)
         {"*3\r\n:0\r\n$1\r\n7\r\n$1\r\n2\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         {"*2\r\n:99\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         {"*2\r\n:-1\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*10\r\n:0\r\n:0\r\n:1001\r\n:1\r\n$0\r\n\r\n:0\r\n:0\r\n:0\r\n$1\r\n0\r\n$1\r\n1\r\n",
+         COAT_OP_SWEEP, COAT_STORE_DOWN, true}, /* more looked at than it was to look at */
         {"hello\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         {"*100000\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         /* And what was. */

@@ -538,6 +538,8 @@ sweep_decides(void)
     proxy_stop(&proxy);
 }
 
+#define TEN "0123456789" /* a path of 108 bytes has no room in a socket's address */
+
 static void
 refused_urls(void)
 {
@@ -561,6 +563,7 @@ refused_urls(void)
         {"rediss://127.0.0.1?cert-file=/x", "belong together"},
         {"redis+unix://host/x", "path"},
         {"redis:/x", "socket"},
+        {"redis+unix:/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "1234567", "too long"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

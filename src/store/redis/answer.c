@@ -444,7 +444,8 @@ answer_sweep(redis_link *link, coat_store_req *req, const resp_reply *reply)
     swept r;
     bool end;
 
-    if (!read_swept(reply, &r) || r.count > req->limit - req->count) {
+    if (!read_swept(reply, &r) || r.count > req->limit - req->count ||
+        r.looked > redis_look_max(store, req) - p->count) {
         strange(link);
         return;
     }
