@@ -91,7 +91,7 @@ COAT_API int64_t coat_session_seen_ms(const coat_session *session);
 COAT_API int64_t coat_session_ends_ms(const coat_session *session);
 /** Does the space-separated list of roles contain role? */
 COAT_API bool coat_session_has_role(const coat_session *session, const char *role);
-/** CSRF token of this session, freshly masked; check one (csrf.h). */
+/** CSRF token of this session, a new string each time; check one (csrf.h). */
 COAT_API coat_err coat_session_csrf(const coat_engine *engine, const coat_session *session,
                                     char text[COAT_CSRF_CHARS]) COAT_MUST_USE;
 COAT_API coat_err coat_session_csrf_check(const coat_engine *engine,
@@ -172,6 +172,10 @@ struct coat_call {
     int64_t max_age_s; /* for the cookie: remaining absolute time if remember, else -1 */
     uint32_t count;
     bool more;
+    /* END, with a result that is not OK: the session is refused by this engine from now on, and
+     * ended in the store as soon as that can be reached (SF-4). So its cookie can be deleted.
+     */
+    bool pending;
 
     void *priv; /* the engine's own */
 };

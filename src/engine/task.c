@@ -77,6 +77,7 @@ coat_call_reset(coat_call *call)
     call->max_age_s = -1;
     call->count = 0;
     call->more = false;
+    call->pending = false;
     call->priv = NULL;
 }
 
@@ -176,10 +177,13 @@ coat_task_finish(coat_task *task, coat_err result)
 {
     coat_engine *engine = task->desk->engine;
 
-    if (task->gates_unsettled)
+    if (task->gates_unsettled) {
         (void)coat_outbox_put(&engine->outbox, &engine->unsettled, &task->gates);
-    else
+        if (task->gates.ending && task->call != NULL)
+            task->call->pending = coat_unsettled_ending(&engine->unsettled, &task->gates.ended);
+    } else {
         coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
+    }
     task->result = result;
     task->state = COAT_TASK_FINISHED;
 }
