@@ -135,6 +135,8 @@ answered(coat_store_req *req)
     coat_task *task = req->ctx;
 
     coat_note_store(task, req->result);
+    if (req->op == COAT_OP_EPOCHS && req->result == COAT_OK)
+        coat_note_clock(task->desk->engine, task->setup, req, task->sent_ms);
     if (req->op == COAT_OP_LOAD && req->result == COAT_OK) {
         coat_session_free(task->have);
         task->have = NULL;
@@ -169,6 +171,8 @@ coat_task_submit(coat_task *task, coat_step next)
         return;
     }
     task->state = COAT_TASK_WAITING;
+    if (task->req.op == COAT_OP_EPOCHS)
+        task->sent_ms = coat_engine_now_ms(task->desk->engine);
     coat_trust_submit(task);
 }
 
