@@ -142,6 +142,8 @@ epochs_read(coat_task *task)
         }
         result = COAT_STORE_DOWN; /* it has lost something, and is being told */
     }
+    if (result == COAT_OK) /* a sign-in begins: no password is looked at in vain */
+        result = coat_may_issue(task->desk->engine);
     if (result == COAT_OK)
         task->call->epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
     coat_task_finish(task, result);

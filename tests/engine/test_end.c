@@ -100,6 +100,43 @@ outage(void)
     }
 }
 
+/* The caller is told whether that is so; a store without room is as good as one that is away.
+ */
+static void
+pending(void)
+{
+    static const sched_fate fates[] = {SCHED_RUN, SCHED_REFUSE, SCHED_LOSE, SCHED_FULL};
+    rig_token token;
+
+    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++) {
+        coat_err want = fates[i] == SCHED_RUN    ? COAT_OK
+                        : fates[i] == SCHED_FULL ? COAT_STORE_FULL
+                                                 : COAT_STORE_DOWN;
+
+        rig_open(&r, 1);
+        token = rig_sign_in(&r, 0, "ada");
+        /* Whose it is cannot be read, either, as in every outage. */
+        if (fates[i] != SCHED_RUN)
+            sched_fail(r.store, COAT_OP_LOAD, SCHED_REFUSE, 1);
+        sched_fail(r.store, COAT_OP_REMOVE, fates[i], 1);
+        CHECK_ERR(rig_end(&r, 0, &token), want);
+        CHECK(r.call.pending == (fates[i] != SCHED_RUN));
+        CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+        coat_desk_tick(r.desk[0]);
+        CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+        CHECK_ERR(rig_end(&r, 0, &token), COAT_OK);
+        CHECK(!r.call.pending);
+        rig_stop(&r);
+    }
+    rig_open(&r, 1); /* nothing of the kind for what is not kept */
+    token = rig_sign_in(&r, 0, "ada");
+    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
+    CHECK_ERR(rig_end_user(&r, 0, "ada"), COAT_STORE_DOWN);
+    CHECK(!r.call.pending);
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_OK);
+    rig_stop(&r);
+}
+
 /** However many there are, one page of them is looked at, and one write ends all. */
 enum { COUNTED = 100 };
 
@@ -349,6 +386,7 @@ static const coat_test tests[] = {
     {"LC-8: a sign-out holds in the table at once", sign_out_from_table},
     {"LC-12: ending by handle needs the owner, if one is named", by_handle_and_owner},
     {"SF-4: a sign-out during an outage is denied success, in force here, replayed", outage},
+    {"SF-4: a sign-out that is denied success says that it is kept", pending},
     {"LC-11 RV-4: 1,000 sessions of a user end in one operation, on three instances",
      end_user_instances},
     {"LC-11 RV-4: 1,000 sessions of a user leave the table", end_user_table},

@@ -11,20 +11,26 @@ inside(const remote_url *url, const char *text)
            (text >= url->text && text + strlen(text) <= url->text + REMOTE_URL_MAX);
 }
 
-/* Of a list of hosts, each URL of one is no longer than the whole and has no list any more. */
+/** One URL for each of its hosts, each with nothing but what was there. */
 static void
-check_one_host(const char *text)
+take_list(const char *text)
 {
-    char one[REMOTE_URL_MAX + 1], none[REMOTE_URL_MAX + 1];
-    size_t n = 0;
+    char one[REMOTE_URL_MAX + 1];
+    remote_url_list list;
+    size_t count = 0, hosts = 1;
 
-    while (remote_url_one_host(text, n, one)) {
-        FUZZ_CHECK(strlen(one) <= strlen(text));
-        FUZZ_CHECK(remote_url_one_host(one, 0, none) && strcmp(none, one) == 0);
-        FUZZ_CHECK(!remote_url_one_host(one, 1, none));
-        n++;
+    if (!remote_url_split(text, &list))
+        return;
+    for (size_t i = 0; i < list.hosts.len; i++)
+        hosts += list.hosts.ptr[i] == ',';
+    for (; remote_url_next(&list, one); count++) {
+        size_t front = list.front.len, rest = strlen(list.rest);
+
+        FUZZ_CHECK(strlen(one) <= strlen(text) && memcmp(one, text, front) == 0);
+        FUZZ_CHECK(strcmp(one + strlen(one) - rest, list.rest) == 0);
+        FUZZ_CHECK(memchr(one + front, ',', strlen(one) - rest - front) == NULL);
     }
-    FUZZ_CHECK(n <= strlen(text));
+    FUZZ_CHECK(count == hosts);
 }
 
 /* A store URL that is taken apart has all its parts within its own text, without control
@@ -42,7 +48,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0)
         memcpy(text, data, size);
     text[size] = '\0';
-    check_one_host(text);
+    take_list(text);
     err = remote_url_parse(text, &url, &why);
     FUZZ_CHECK((err == COAT_OK) == (why == NULL));
     if (err != COAT_OK)

@@ -452,6 +452,14 @@ late_acknowledgment(void)
     end();
 }
 
+static void
+clock_told(void)
+{
+    begin();
+    check_store_clock(lane);
+    end();
+}
+
 static const coat_test tests[] = {
     {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
      refused_urls},
@@ -463,6 +471,7 @@ static const coat_test tests[] = {
     {"SF-1: reads that a failure takes along are answered all the same", company},
     {"SF-9: cut connections are made anew without a restart", cut_off},
     {"SF-9: a connection that lacks our statements is left", mixed_up},
+    {"SF-10: the server's clock is told", clock_told},
     {"SF-3: what was acknowledged survives kill -9 of the server", killed},
     {"SF-11: a store that comes later is connected to without a restart", started_later},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},

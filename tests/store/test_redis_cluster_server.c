@@ -623,6 +623,14 @@ shard_away(void)
     end();
 }
 
+static void
+clock_told(void)
+{
+    begin();
+    check_store_clock(lane);
+    end();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -633,6 +641,7 @@ main(int argc, char **argv)
         {"one server is no cluster, and a node is no single server", wrong_server},
         {"SF-7: what is unsuitable about a node is said, by name", settings},
         {"SF-5: slots that move lose nobody and revive nobody", slots_move},
+        {"SF-10: the clock of the node that is asked is told", clock_told},
         {"ST-9: half of a bucket is not read, nor written", half_moved},
         {"SF-5: a late acknowledgment of a node that serves no more is not trusted",
          late_acknowledgment},

@@ -199,14 +199,17 @@ answer_written(redis_link *link, coat_store_req *req, const resp_reply *reply)
 static void
 answer_epoch(redis_link *link, coat_store_req *req, const resp_reply *reply)
 {
-    uint64_t first, global = 0;
+    uint64_t first, global = 0, clock = 0;
 
     if (!resp_is(reply, 1, RESP_STRING) || !resp_number(reply->items[1], &first) ||
         (req->op == COAT_OP_EPOCHS &&
-         (!resp_is(reply, 2, RESP_STRING) || !resp_number(reply->items[2], &global)))) {
+         (!resp_is(reply, 2, RESP_STRING) || !resp_number(reply->items[2], &global) ||
+          !resp_is(reply, 3, RESP_STRING) || !resp_number(reply->items[3], &clock) ||
+          clock > INT64_MAX))) {
         strange(link);
         return;
     }
+    req->found_clock_ms = (int64_t)clock;
     if (req->op != COAT_OP_EPOCHS)
         redis_given_seen(redis_store_of(link), first);
     if (req->op == COAT_OP_END_ALL)

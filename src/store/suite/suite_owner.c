@@ -507,6 +507,23 @@ replayed_with_spare(suite_run *run)
                    serial == 2 ? COAT_OK : COAT_NO_SESSION);
 }
 
+/** A store that tells its time tells it in milliseconds: within a day of ours, wherever it is.
+ */
+static void
+store_clock(suite_run *run)
+{
+    enum { DAY_MS = 24 * 3600 * 1000 };
+    coat_store_req req = {.op = COAT_OP_EPOCHS,
+                          .owner = suite_owner(1),
+                          .found_clock_ms = 1,
+                          .timeout_ms = 60000};
+    int64_t off_ms;
+
+    EXPECT_ERR(run, coat_store_run(run->lane, &req), COAT_OK);
+    off_ms = req.found_clock_ms - coat_clock_system(NULL);
+    EXPECT(run, req.found_clock_ms == 0 || (off_ms < DAY_MS && off_ms > -DAY_MS));
+}
+
 const suite_case suite_owner_cases[] = {
     {"list_owner reports one owner's live sessions, oldest first", list_owner, false},
     {"RV-4: remove_owner ends what was there, not what comes after", remove_owner, false},
@@ -514,6 +531,7 @@ const suite_case suite_owner_cases[] = {
     {"RV-5: a revocation that the store has lost is put back, once", replayed, false},
     {"RV-5: and spares whom it spared", replayed_with_spare, false},
     {"RV-4: a sign-in that began before a revocation is refused", late_sign_in, false},
+    {"SF-10: epochs come with the store's clock, or none", store_clock, false},
     {"RV-4: end_all is one write and hits every session", end_all, false},
     {"LC-10: the oldest sessions give way to a limit, and are reported", limit_by_eviction,
      false},
