@@ -4,13 +4,14 @@
  * Load over keep-alive connections, cheap enough that one core of it saturates one of any
  * server here.
  *
- *   bench_load TARGET CONNECTIONS SECONDS RATE < REQUESTS
+ *   bench_load TARGET CONNECTIONS SECONDS RATE [reconnect] < REQUESTS
  *
  * TARGET: HOST:PORT (IPv4) or /path of a Unix socket. RATE: requests a second, 0 as many as
  * possible. REQUESTS: GET requests one after another, used in turn. With a rate, latency counts
  * from when a request was due, whether or not a connection was free: a stall of the server
  * is seen by all requests that were due in it. Prints one line of JSON; a server that closes
- * or answers what cannot be understood ends it with status 1.
+ * or answers what cannot be understood ends it with status 1. With "reconnect" it may close:
+ * then a request under way is sent again on another connection, and was due when it was.
  */
 
 #include "wire.h"
@@ -39,12 +40,16 @@ typedef struct piece {
 typedef struct line {
     int fd;
     bool busy;
-    int64_t due_ns; /* of the request under way */
+    piece request; /* under way */
+    int64_t due_ns;
     size_t have;
     char buf[ANSWER_MAX];
 } line;
 
 typedef struct load {
+    const char *target;
+    bool reconnect;
+    int poll;
     piece requests[REQUESTS_MAX];
     size_t request_count, next;
     line lines[LINES_MAX];
@@ -72,16 +77,43 @@ read_requests(load *l)
         wire_die("no request on standard input");
 }
 
+/* If it has been closed meanwhile, reading from it tells. */
+static void
+send_request(load *l, line *conn)
+{
+    ssize_t n = send(conn->fd, conn->request.text, conn->request.len, MSG_NOSIGNAL);
+
+    conn->have = 0;
+    if (n != (ssize_t)conn->request.len && !l->reconnect)
+        wire_die("cannot send");
+}
+
 static void
 send_next(load *l, line *conn, int64_t due_ns)
 {
-    piece request = l->requests[l->next++ % l->request_count];
-
+    conn->request = l->requests[l->next++ % l->request_count];
     conn->due_ns = due_ns;
-    conn->have = 0;
     conn->busy = true;
-    if (send(conn->fd, request.text, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
-        wire_die("cannot send");
+    send_request(l, conn);
+}
+
+static void
+watch(const load *l, int fd, void *what)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+
+    if (epoll_ctl(l->poll, EPOLL_CTL_ADD, fd, &event) != 0)
+        wire_die("no epoll");
+}
+
+static void
+reconnect(load *l, line *conn)
+{
+    (void)close(conn->fd);
+    conn->fd = wire_connect(l->target);
+    watch(l, conn->fd, conn);
+    if (conn->busy)
+        send_request(l, conn);
 }
 
 static void
@@ -106,8 +138,12 @@ on_readable(load *l, line *conn)
     ssize_t n = recv(conn->fd, conn->buf + conn->have, sizeof conn->buf - 1 - conn->have, 0);
     unsigned status = 0;
 
-    if (n <= 0)
+    if (n <= 0 && !l->reconnect)
         wire_die("the server closed a connection");
+    if (n <= 0) {
+        reconnect(l, conn);
+        return;
+    }
     conn->have += (size_t)n;
     conn->buf[conn->have] = '\0';
     if (wire_answer(conn->buf, conn->have, &status) == 0)
@@ -129,33 +165,24 @@ send_due(load *l, int64_t now_ns)
     }
 }
 
-static int
-watch(int poll, int fd, void *what)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
-
-    return epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
-}
-
 static void
 run(load *l, int64_t end_ns)
 {
     struct epoll_event events[LINES_MAX + 1];
-    int poll = epoll_create1(EPOLL_CLOEXEC),
-        timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     struct itimerspec every = {.it_interval.tv_nsec = l->interval_ns % 1000000000,
                                .it_value.tv_nsec = 1};
     uint64_t ticks;
 
-    if (poll < 0 || timer < 0 || watch(poll, timer, NULL) != 0)
-        wire_die("no epoll");
+    if (timer < 0)
+        wire_die("no timer");
+    watch(l, timer, NULL);
     for (uint32_t i = 0; i < l->line_count; i++)
-        if (watch(poll, l->lines[i].fd, &l->lines[i]) != 0)
-            wire_die("no epoll");
+        watch(l, l->lines[i].fd, &l->lines[i]);
     if (l->interval_ns > 0)
         (void)timerfd_settime(timer, 0, &every, NULL);
     while (wire_clock_ns() < end_ns) {
-        int count = epoll_wait(poll, events, LINES_MAX + 1, 100);
+        int count = epoll_wait(l->poll, events, LINES_MAX + 1, 100);
 
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == NULL)
@@ -190,8 +217,13 @@ main(int argc, char **argv)
     double seconds, rate;
     int64_t begun_ns;
 
-    if (argc != 5)
-        wire_die("usage: bench_load TARGET CONNECTIONS SECONDS RATE < REQUESTS");
+    l.reconnect = argc == 6 && strcmp(argv[5], "reconnect") == 0;
+    if (argc != 5 && !l.reconnect)
+        wire_die("usage: bench_load TARGET CONNECTIONS SECONDS RATE [reconnect] < REQUESTS");
+    l.target = argv[1];
+    l.poll = epoll_create1(EPOLL_CLOEXEC);
+    if (l.poll < 0)
+        wire_die("no epoll");
     l.line_count = (uint32_t)strtoul(argv[2], NULL, 10);
     seconds = strtod(argv[3], NULL);
     rate = strtod(argv[4], NULL);

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The nginx module: what it adds to a request, and how soon a sign-out is heeded."""
 import dataclasses
-import http.client
 import json
 import os
 import secrets
-import signal
 import statistics
-import time
 
 from daemon import Daemon
-from pressure import BOTH, LINES, RATE, Meanwhile, metric
+from pressure import BOTH, metric
 from report import Row, us
-from rig import CONNECTIONS, LOAD_CORE, Missing, ask, free_port, get, median, page, until
+from rig import CONNECTIONS, LOAD_CORE, Missing, ask, free_port, median, page, until
 from verify import ASKING, apache, nginx
 
 PAGE_BYTES = 4000
@@ -312,98 +309,4 @@ def late(rig):
     ]
 
 
-LOOP = '''
-    coatcheck_table {daemon.table};
-    coatcheck_daemon unix:{daemon.gate};
-    coatcheck_cookie id;
-    coatcheck_timeout 1s;
-    server {{
-        listen 127.0.0.1:{port};
-        location = /probe {{ return 204; }}
-        location / {{ coatcheck on; empty_gif; }}
-    }}
-'''
-PAUSE_S = 0.05  # between two things that are done to the daemon
-
-
-def ask_for(port, cookies, again):
-    """Requests that the table cannot answer, one after another; how many."""
-    connection, count = http.client.HTTPConnection('127.0.0.1', port, timeout=60), 0
-    while again():
-        ask(port, 'GET', '/', headers={'Cookie': cookies[count % len(cookies)]},
-            connection=connection)
-        count += 1
-    connection.close()
-    return count
-
-
-def stall(daemon, again):
-    """The daemon stands still half of the time; how often."""
-    count = 0
-    while again():
-        for what in (signal.SIGSTOP, signal.SIGCONT):
-            daemon.server.process.send_signal(what)
-            time.sleep(PAUSE_S)
-        count += 1
-    return count
-
-
-def restart(daemon, again):
-    """Kills it each time, so that workers find another table; how often."""
-    count = 0
-    while again():
-        daemon.server.process.kill()
-        daemon.server.process.wait()
-        for part in ('', '.seen'):
-            os.unlink(daemon.table + part)
-        daemon.start()
-        time.sleep(PAUSE_S)
-        count += 1
-    return count
-
-
-def waited_ms(pid):
-    """How long it could have run, and something else did."""
-    with open(f'/proc/{pid}/schedstat', encoding='ascii') as f:
-        return int(f.read().split()[1]) / 1e6
-
-
-def in_the_loop(rig):
-    """How long a worker's loop keeps a request waiting that needs nothing (HD-11)."""
-    port, seconds, rows = free_port(), 20 if rig.full else 8, []
-    daemon = Daemon(rig, LOAD_CORE, config=f'table:\n  slots: {SLOTS}\n', data=rig.memory('data'))
-    cookies = daemon.fill(SPREAD, SPREAD // 5, 0, SPREAD)
-    daemon.start()
-    try:
-        gateway = nginx(rig, 'gateway', LOOP.format(daemon=daemon, port=port), load_module(rig))
-    except Missing as why:
-        return [Row('event loop of a worker', note=str(why))]
-    until('nginx', lambda: ask(port, 'GET', '/probe')[0] == 204, gateway)
-
-    def probe():
-        before = waited_ms(gateway.process.pid)
-        out = rig.load(port, [get('/probe')], seconds, RATE, LINES)
-        out['waited_ms'] = waited_ms(gateway.process.pid) - before
-        return out
-    idle = probe()
-    for title, work in (('its requests are not in the table', lambda again: 0),
-                        ('the daemon stands still, again and again',
-                         lambda again: stall(daemon, again)),
-                        ('the daemon is killed, with its table, again and again',
-                         lambda again: restart(daemon, again))):
-        with Meanwhile(lambda again: ask_for(port, cookies, again)) as asked, \
-                Meanwhile(work) as done:
-            busy_loop = probe()
-        late_us = busy_loop['p999_us']
-        rows.append(Row(f'event loop of a worker, p99.9, while {title}', us(late_us), 'idle',
-                        us(idle['p999_us']), late_us / idle['p999_us'], '<= 1,000 us',
-                        late_us <= 1000, f"{asked.result / seconds:,.0f} questions a second"
-                        + (f', {done.result} times' if done.result else '')
-                        + f"; half of the requests within {us(busy_loop['p50_us'])}, longest "
-                        f"{us(busy_loop['max_us'])}, idle {us(idle['max_us'])}; others had its core "
-                        f"for {busy_loop['waited_ms']:,.0f} ms in {seconds} s, idle "
-                        f"{idle['waited_ms']:,.0f} ms"))
-    return rows
-
-
-STEPS = (in_nginx, late, in_the_loop)
+STEPS = (in_nginx, late)

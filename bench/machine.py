@@ -32,11 +32,11 @@ hour. A session that is accepted after its sign-out does fail the run.
 ```sh
 make bench                      # this table, on your machine
 scripts/bench --write           # and into this file{full}
-scripts/bench build --only check  # one part: check, verify, gate, store, stores or pressure
+scripts/bench build --only check  # one part: check, verify, gate, loop, store, stores or pressure
 ```
 
 The programs are in `bench/`: `bench_check` (tokens and JSON Web Tokens), `bench_load` (load over
-HTTP), `bench_turns` (the same on several sides in turn), `bench_revoke` (sign-outs), `bench_store`,
+HTTP), `loop_meter.so` (the CPU of each turn of a worker's loop, which no other process adds to), `bench_turns` (the same on several sides in turn), `bench_revoke` (sign-outs), `bench_store`,
 `bench_lane` (look-ups in a store behind a network), `bench_account`, `bench_fill`; `run.py` puts them together. Peers come from
 Debian packages and `bench/node/package-lock.json`; `scripts/setup bench` installs them.
 '''

@@ -182,11 +182,13 @@ class Rig:
             raise RuntimeError(f'{argv[0]}: {done.stderr.decode(errors="replace")[-800:]}')
         return done.stdout.decode()
 
-    def load(self, target, requests, seconds, rate=0, connections=CONNECTIONS, core=LOAD_CORE):
-        """bench_load's report as a dict. target: port or path."""
+    def load(self, target, requests, seconds, rate=0, connections=CONNECTIONS, core=LOAD_CORE,
+             reconnect=False):
+        """bench_load's report as a dict. target: port or path; reconnect: it may close."""
         where = target if isinstance(target, str) else f'127.0.0.1:{target}'
         out = json.loads(self.run(
-            [self.tool('bench_load'), where, connections, seconds, rate], core=core,
+            [self.tool('bench_load'), where, connections, seconds, rate]
+            + ['reconnect'] * reconnect, core=core,
             stdin=''.join(requests).encode()))
         if out['good'] != out['count']:
             raise RuntimeError(f"{where}: {out['count'] - out['good']} of {out['count']} answers "

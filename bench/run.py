@@ -14,6 +14,7 @@ import traceback
 
 import checks
 import gate
+import loop
 import machine
 import pressure
 import remote
@@ -22,7 +23,7 @@ import storing
 import verify
 from rig import ROOT, Rig, say
 
-PARTS = {'check': checks, 'verify': verify, 'gate': gate, 'store': storing,
+PARTS = {'check': checks, 'verify': verify, 'gate': gate, 'loop': loop, 'store': storing,
          'stores': remote, 'pressure': pressure}
 
 

@@ -54,13 +54,14 @@ ASKING = '''
     }}'''
 
 
-def nginx(rig, name, http, top='', workers=1, core=SERVER_CORE):
-    """One process; several workers have a master, too."""
+def nginx(rig, name, http, top='', workers=1, core=SERVER_CORE, master=None, **more):
+    """One process; several workers have a master, too. more: as Server() takes it."""
     path = rig.path(f'{name}.conf')
     with open(path, 'w', encoding='ascii') as out:
         out.write(NGINX.format(dir=rig.dir, name=name, http=http, top=top, workers=workers,
-                               master='on' if workers > 1 else 'off'))
-    return Server(rig, name, [program('nginx'), '-p', rig.dir, '-c', path, '-e', 'stderr'], core)
+                               master=master or ('on' if workers > 1 else 'off')))
+    return Server(rig, name, [program('nginx'), '-p', rig.dir, '-c', path, '-e', 'stderr'], core,
+                  **more)
 
 
 def version(*argv):

@@ -41,7 +41,7 @@ grant(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const c
     ctx->verdict = "live";
     ctx->source = source;
     ctx->decided = 1;
-    if (coat_ngx_identity_send(r, lcf, ctx) != NGX_OK ||
+    if (coat_ngx_push(r, lcf->fields, ctx->values, COAT_NGX_FIELDS) != NGX_OK ||
         coat_ngx_cookies_hide(r, lcf, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return NGX_OK;
@@ -127,7 +127,7 @@ look(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, coat_spa
         coat_ngx_asker_keep(r, ctx, lcf->table, answer.context);
     if (lcf->assertion.len > 0 && !coat_ngx_assertion_find(lcf, ctx, &answer.handle, r->pool))
         return NGX_DECLINED;
-    return coat_ngx_identity_table(r, ctx, &answer);
+    return coat_ngx_identity_table(r, ctx, token, &answer);
 }
 
 /* ---- the slow path ---- */
@@ -267,13 +267,10 @@ coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 static ngx_int_t
 check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
-    coat_span lines[COAT_NGX_COOKIE_LINES];
-    coat_cookie_found *found = &ctx->found;
+    const coat_cookie_found *found = &ctx->found;
     ngx_int_t rc;
 
-    for (ngx_uint_t i = 0; i < ctx->line_count; i++)
-        lines[i] = coat_ngx_span(ctx->lines[i].original);
-    coat_cookie_find(lcf->cookie, lines, ctx->line_count, found);
+    coat_ngx_cookies_look(lcf, ctx);
     if (found->count == 0 && !found->ambiguous && lcf->mode == COAT_NGX_OPTIONAL)
         return anonymous(r, lcf, ctx, "gate");
     if (found->count == 1 && !found->ambiguous && is_secure(r, lcf)) {
@@ -293,6 +290,7 @@ static ngx_int_t
 pass_by(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     ctx->decided = 1;
+    coat_ngx_cookies_look(lcf, ctx);
     return coat_ngx_cookies_hide(r, lcf, ctx) == NGX_OK ? NGX_DECLINED
                                                         : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }

@@ -65,12 +65,17 @@ leave_to_others(ngx_http_request_t *r, coat_ngx_ctx *ctx, ngx_uint_t status)
 static ngx_int_t
 reply_with(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t type, ngx_str_t body)
 {
+    const coat_ngx_loc *lcf = ngx_http_get_module_loc_conf(r, ngx_http_coatcheck_module);
+    coat_ngx_ctx *ctx = coat_ngx_ctx_of(r);
     ngx_int_t rc = ngx_http_discard_request_body(r);
     ngx_chain_t out = {0};
     ngx_buf_t *buf;
 
     if (rc != NGX_OK)
         return rc;
+    ctx->decided = 1;
+    if (coat_ngx_cookies_hide(r, lcf, ctx) != NGX_OK) /* access logs show it, too (AU-1) */
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     r->headers_out.status = status;
     if (r->err_status != 0) /* within an error page, whose status would win */
         r->err_status = status;

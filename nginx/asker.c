@@ -58,19 +58,19 @@ kept_by(const ngx_connection_t *c)
     return NULL;
 }
 
-static bool
+static inline bool
+is_at(coat_span part, const u_char *text, size_t len)
+{
+    return part.len == len && (len == 0 || memcmp(part.ptr, text, len) == 0);
+}
+
+static inline bool
 is_same(const kept *k, const said *now)
 {
-    const u_char *text = k->text;
+    const u_char *agent = k->text + k->len[0], *languages = agent + k->len[1];
 
-    for (size_t i = 0; i < 3; i++) {
-        coat_span part = now->part[i];
-
-        if (part.len != k->len[i] || (part.len > 0 && memcmp(part.ptr, text, part.len) != 0))
-            return false;
-        text += part.len;
-    }
-    return true;
+    return is_at(now->part[0], k->text, k->len[0]) && is_at(now->part[1], agent, k->len[1]) &&
+           is_at(now->part[2], languages, k->len[2]);
 }
 
 /* As the daemon sees it, byte for byte: it is what the daemon noted that is compared. */

@@ -195,7 +195,7 @@ coat_ngx_set_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 /* ---- cookie ---- */
 
 coat_cookie_conf *
-coat_ngx_cookie_named(ngx_conf_t *cf, coat_span name, const char **names)
+coat_ngx_cookie_named(ngx_conf_t *cf, coat_span name, coat_span *names)
 {
     static const char *const companions[] = {"", "-pre", "-device"};
     coat_cookie_conf *cookie = ngx_pcalloc(cf->pool, sizeof *cookie);
@@ -210,8 +210,8 @@ coat_ngx_cookie_named(ngx_conf_t *cf, coat_span name, const char **names)
 
         if (text == NULL)
             return NULL;
-        (void)ngx_sprintf(text, "%s%s%Z", cookie->name, companions[i]);
-        names[i] = (const char *)text;
+        names[i] = (coat_span){
+            text, (size_t)(ngx_sprintf(text, "%s%s", cookie->name, companions[i]) - text)};
     }
     return cookie;
 }

@@ -38,7 +38,7 @@ coat_ngx_is(const ngx_str_t *text, const char *word)
 coat_ngx_table *coat_ngx_table_named(ngx_conf_t *cf, ngx_str_t path);
 coat_ngx_daemon *coat_ngx_daemon_named(ngx_conf_t *cf, ngx_str_t name, ngx_uint_t keepalive);
 /** @param names  three: of the cookie and its companions */
-coat_cookie_conf *coat_ngx_cookie_named(ngx_conf_t *cf, coat_span name, const char **names);
+coat_cookie_conf *coat_ngx_cookie_named(ngx_conf_t *cf, coat_span name, coat_span *names);
 
 extern const char *const coat_ngx_field_names[COAT_NGX_FIELDS];
 ngx_int_t coat_ngx_name_fill(ngx_conf_t *cf, ngx_str_t text, coat_ngx_name *name);

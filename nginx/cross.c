@@ -44,17 +44,32 @@ cors(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     return NGX_OK;
 }
 
+/* The handshake of a WebSocket is a GET, and browsers ask nobody first: with the cookie that
+ * they send along a foreign page would hold a connection of the visitor's. They name that page
+ * in it (RFC 6455 4.1); what names none is a program. */
+static bool
+is_handshake(const ngx_http_request_t *r, const coat_site_facts *facts)
+{
+    return r->headers_in.upgrade != NULL && (facts->origin.ptr != NULL || facts->any_fetch);
+}
+
 /* An origin that CORS allows may do what CORS allows; all others must be our own. */
 static ngx_int_t
 csrf(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     coat_site_policy policy = {.own = *lcf->own,
                                .allow_same_site = lcf->csrf == COAT_NGX_CSRF_SAME_SITE};
+    bool handshake = is_handshake(r, &ctx->facts);
+    coat_site_facts facts;
 
-    if (coat_method_is_safe(ctx->facts.method) || ctx->cors.verdict == COAT_CORS_ACTUAL)
+    if (ctx->cors.verdict == COAT_CORS_ACTUAL ||
+        (coat_method_is_safe(ctx->facts.method) && !handshake))
         return NGX_OK;
+    facts = ctx->facts;
+    if (handshake)
+        facts.method = COAT_LIT("CONNECT"); /* as over HTTP/2 (RFC 8441): not a safe one */
     ctx->vary_site = 1;
-    if (coat_site_check(&ctx->facts, &policy) == COAT_OK)
+    if (coat_site_check(&facts, &policy) == COAT_OK)
         return NGX_OK;
     return refuse(r, lcf, ctx, "csrf");
 }

@@ -2,29 +2,33 @@
 /* What the application is told about the visitor: header fields, and variables for logs. */
 #include "module.h"
 
-#include "core/chars.h"
 #include "core/out.h"
+#include "core/plain.h"
 
 /* ---- values ---- */
 
 /* FA-5: encoded, each within its limit. @return NULL: it does not fit */
-static u_char *
+static inline u_char *
 put(u_char *p, coat_span value, ngx_str_t *out)
 {
-    size_t len = 0;
+    size_t len = value.len;
 
-    if (value.len == 0) {
+    if (len == 0) {
         *out = (ngx_str_t){0, NULL};
         return p;
     }
-    if (coat_identity_encode(value, (char *)p, 3 * value.len + 1, &len) != COAT_OK)
+    if (len <= COAT_IDENTITY_MAX && coat_span_is_plain(value)) { /* without the call */
+        ngx_memcpy(p, value.ptr, len);
+        p[len] = '\0';
+    } else if (coat_identity_encode(value, (char *)p, 3 * value.len + 1, &len) != COAT_OK) {
         return NULL;
+    }
     *out = (ngx_str_t){.len = len, .data = p};
-    return p + len;
+    return p + len + 1; /* a NUL is behind it */
 }
 
 ngx_int_t
-coat_ngx_identity_table(ngx_http_request_t *r, coat_ngx_ctx *ctx,
+coat_ngx_identity_table(ngx_http_request_t *r, coat_ngx_ctx *ctx, coat_span token,
                         const coat_table_answer *answer)
 {
     size_t room = 3 * (answer->user.len + answer->roles.len + answer->methods.len) + 3 +
@@ -34,10 +38,9 @@ coat_ngx_identity_table(ngx_http_request_t *r, coat_ngx_ctx *ctx,
 
     if (p == NULL)
         return NGX_ERROR;
-    coat_handle_encode(&answer->handle, (char *)p);
+    coat_handle_of_text(token, &answer->handle, (char *)p);
     values[COAT_NGX_SESSION] = (ngx_str_t){.len = COAT_HANDLE_CHARS, .data = p};
-    p += COAT_HANDLE_CHARS;
-    p = put(p, answer->user, &values[COAT_NGX_USER]);
+    p = put(p + COAT_HANDLE_CHARS, answer->user, &values[COAT_NGX_USER]);
     p = p != NULL ? put(p, answer->roles, &values[COAT_NGX_ROLES_FIELD]) : NULL;
     p = p != NULL ? put(p, answer->methods, &values[COAT_NGX_METHODS]) : NULL;
     if (p == NULL || (size_t)(p - start) > COAT_IDENTITY_ALL_MAX + COAT_HANDLE_CHARS)
@@ -82,18 +85,6 @@ coat_ngx_identity_reply(ngx_http_request_t *r, coat_ngx_ctx *ctx)
             }
         }
         ctx->values[i] = coat_ngx_text(value);
-    }
-    return NGX_OK;
-}
-
-ngx_int_t
-coat_ngx_identity_send(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
-{
-    for (ngx_uint_t i = 0; i < COAT_NGX_FIELDS; i++) {
-        if (lcf->fields[i].text.len == 0 || ctx->values[i].len == 0)
-            continue;
-        if (coat_ngx_push(r, &lcf->fields[i], ctx->values[i]) != NGX_OK)
-            return NGX_ERROR;
     }
     return NGX_OK;
 }

@@ -222,10 +222,37 @@ settle(ngx_conf_t *cf, coat_ngx_loc *conf)
     return write_question(cf, conf) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
+/* Does this block itself demand something? Before it is merged. */
+static const char *
+demand_of(const coat_ngx_loc *conf)
+{
+    if (conf->roles != NGX_CONF_UNSET_PTR && conf->roles != NULL)
+        return "coatcheck_require";
+    return conf->max_age_s != NGX_CONF_UNSET && conf->max_age_s > 0 ? "coatcheck_max_age"
+                                                                    : NULL;
+}
+
+/* In http and server it may be for the locations within; a location that demands something of
+ * visitors whom nobody asks only looks as if it were protected. */
+static char *
+check_demand(ngx_conf_t *cf, const coat_ngx_loc *conf, const char *demand)
+{
+    const ngx_http_core_loc_conf_t *core =
+        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (demand == NULL || conf->mode != COAT_NGX_OFF || core->name.len == 0)
+        return NGX_CONF_OK;
+    return COAT_NGX_COMPLAIN(cf,
+                             "%s demands nothing in location \"%V\", where nobody is asked; "
+                             "write \"coatcheck on;\" there, too",
+                             demand, &core->name);
+}
+
 char *
 coat_ngx_merge_loc(ngx_conf_t *cf, void *parent, void *child)
 {
     coat_ngx_loc *prev = parent, *conf = child;
+    const char *demand = demand_of(conf);
 
     ngx_conf_merge_uint_value(conf->mode, prev->mode, COAT_NGX_OFF);
     ngx_conf_merge_value(conf->pass_cookie, prev->pass_cookie, 0);
@@ -239,7 +266,7 @@ coat_ngx_merge_loc(ngx_conf_t *cf, void *parent, void *child)
         merge_fields(cf, prev, conf) != NGX_CONF_OK ||
         merge_cross(cf, prev, conf) != NGX_CONF_OK)
         return NGX_CONF_ERROR;
-    if (add_names(cf, conf) != NGX_CONF_OK)
+    if (check_demand(cf, conf, demand) != NGX_CONF_OK || add_names(cf, conf) != NGX_CONF_OK)
         return NGX_CONF_ERROR;
     if (conf->mode == COAT_NGX_OFF && conf->csrf == COAT_NGX_CSRF_OFF && conf->cors->count == 0)
         return NGX_CONF_OK;

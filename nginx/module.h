@@ -8,7 +8,9 @@
  * - module.c: directives, life of the module; config.c, rules.c, merge.c: what they mean
  * - scan.c: the client's header, once: facts, and what only we may say is taken out
  * - access.c: the decision; cross.c: CSRF and CORS before it; asker.c: who asks
- * - table.c: the node table, mapped by each worker
+ * - cookies.c: the session cookie found, and kept from upstream
+ * - table.c: the node table, mapped by each worker; unmap.c: a former one, unmapped beside the
+ * loop
  * - question.c, ask.c, reply.c: a question to the daemon, asked, and its answer parsed strictly
  * - answer.c: what the client is told; identity.c: what the application is told
  * - assertion.c: signed assertions, kept for a few seconds
@@ -29,11 +31,13 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "core/chars.h"
 #include "reply.h"
 
 extern ngx_module_t ngx_http_coatcheck_module;
 
 enum coat_ngx_limits {
+    COAT_NGX_COOKIES = 3,      /* that are ours */
     COAT_NGX_COOKIE_LINES = 8, /* more Cookie lines than that are refused with 400 */
     COAT_NGX_NAMES_MAX = 24,   /* identity headers of all locations of a server together */
     COAT_NGX_REPLY_MAX = 16384,
@@ -101,8 +105,7 @@ typedef struct coat_ngx_srv {
     ngx_flag_t cross;      /* some location decides by where requests come from */
     ngx_uint_t name_count; /* identity headers to be taken out of each request */
     coat_ngx_name names[COAT_NGX_NAMES_MAX];
-    uint64_t lengths;  /* bit n: a name of n bytes is among them */
-    uint32_t initials; /* bit n: one whose first byte is n in its lower five bits */
+    uint64_t kinds; /* bit n: coat_ngx_kind() of one of them is n */
 } coat_ngx_srv;
 
 typedef struct coat_ngx_loc {
@@ -112,7 +115,7 @@ typedef struct coat_ngx_loc {
     ngx_msec_t timeout;
     ngx_str_t base_path;
     coat_cookie_conf *cookie;
-    const char *cookie_names[3]; /* it and its companions: none of them goes upstream */
+    coat_span cookie_names[COAT_NGX_COOKIES]; /* it and its companions: none goes upstream */
     ngx_flag_t pass_cookie;
     ngx_array_t *roles; /* of ngx_str_t; NULL: none needed */
     time_t max_age_s;   /* 0: any */
@@ -150,7 +153,6 @@ struct coat_ngx_ctx {
     coat_site_facts facts;
     ngx_flag_t facts_noted;
     coat_span agent, language, cors_method, cors_headers;
-    coat_ngx_line lines[COAT_NGX_COOKIE_LINES];
     ngx_uint_t line_count;
     ngx_flag_t too_many_lines;
 
@@ -178,6 +180,10 @@ struct coat_ngx_ctx {
     ngx_str_t live_buf;
     ngx_str_t live_question;
     const coat_ngx_loc *watch_conf;
+
+    /* The first line_count of each; from here on nothing is zeroed. */
+    coat_ngx_line lines[COAT_NGX_COOKIE_LINES];
+    coat_cookie_rest rests[COAT_NGX_COOKIE_LINES];
 };
 
 /* ---- config.c, rules.c, merge.c ---- */
@@ -210,9 +216,21 @@ ngx_int_t coat_ngx_post_read(ngx_http_request_t *r);
 void coat_ngx_facts(ngx_http_request_t *r, coat_ngx_ctx *ctx);
 /** Take out the identity headers once more: those that we set ourselves before a redirect. */
 ngx_int_t coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf);
-/** Add a field for upstream. */
-ngx_int_t coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *name, ngx_str_t value);
-/** Take our cookies out of the Cookie lines, all others stay byte for byte (FA-7); undo it. */
+/** Add fields for upstream, each that has a name and a value. */
+ngx_int_t coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *names,
+                        const ngx_str_t *values, ngx_uint_t count);
+/** Take one element out; and say that the list is not what nginx linked. */
+ngx_int_t coat_ngx_unlist(ngx_http_request_t *r, const ngx_table_elt_t *element);
+void coat_ngx_list_changed(ngx_http_request_t *r);
+
+/* ---- cookies.c ---- */
+
+/** Look through the Cookie lines, by this location's names: our cookies, and what else. */
+void coat_ngx_cookies_look(const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
+/**
+ * Take out what was found to be ours, all others stay byte for byte (FA-7); undo it. The same
+ * location has looked before.
+ */
 ngx_int_t coat_ngx_cookies_hide(ngx_http_request_t *r, const coat_ngx_loc *lcf,
                                 coat_ngx_ctx *ctx);
 ngx_int_t coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx);
@@ -244,13 +262,10 @@ void coat_ngx_asker_keep(const ngx_http_request_t *r, const coat_ngx_ctx *ctx,
 
 /* ---- identity.c ---- */
 
-/** Values of a live session, from the table or from the daemon; then the fields for upstream.
- */
-ngx_int_t coat_ngx_identity_table(ngx_http_request_t *r, coat_ngx_ctx *ctx,
+/** Values of a live session, from the table or from the daemon. */
+ngx_int_t coat_ngx_identity_table(ngx_http_request_t *r, coat_ngx_ctx *ctx, coat_span token,
                                   const coat_table_answer *answer);
 ngx_int_t coat_ngx_identity_reply(ngx_http_request_t *r, coat_ngx_ctx *ctx);
-ngx_int_t coat_ngx_identity_send(ngx_http_request_t *r, const coat_ngx_loc *lcf,
-                                 coat_ngx_ctx *ctx);
 ngx_int_t coat_ngx_variables(ngx_conf_t *cf);
 
 /* ---- table.c ---- */
@@ -262,6 +277,10 @@ void coat_ngx_table_heard(coat_ngx_table *table);
 /** When a worker begins, and when it ends. */
 void coat_ngx_tables_open(coat_ngx_main *main, ngx_log_t *log);
 void coat_ngx_tables_close(coat_ngx_main *main);
+/** Unmap a table that nothing refers to any more, on a thread of its own; or NULL. */
+void coat_ngx_unmap(coat_table *table, ngx_log_t *log);
+/** Wait until all that is done: when a worker ends. */
+void coat_ngx_unmaps_end(void);
 /** What this worker has computed lately; or NULL. */
 coat_table_memo *coat_ngx_memo(void);
 /** Wall clock of this turn of the loop. */
@@ -357,13 +376,25 @@ coat_ngx_cut(coat_span span, size_t most)
     return span;
 }
 
+/**
+ * A number below 64 that follows from a name's length and its first letter, in either case. Few
+ * of the fields that clients send share one with a name that is looked for, so most of a header
+ * is passed at the price of this.
+ */
+static inline unsigned
+coat_ngx_kind(size_t len, uint8_t first)
+{
+    return (unsigned)(len + (size_t)11 * (first & 31)) & 63;
+}
+
 /** One more name to be taken out of each request; there is room. */
 static inline void
 coat_ngx_add_name(coat_ngx_srv *scf, const coat_ngx_name *name)
 {
     scf->names[scf->name_count++] = *name;
-    scf->lengths |= (uint64_t)1 << name->text.len;
-    scf->initials |= (uint32_t)1 << (name->lower[0] & 31);
+    scf->kinds |= coat_char_is_alnum(name->lower[0])
+                      ? (uint64_t)1 << coat_ngx_kind(name->text.len, name->lower[0])
+                      : ~(uint64_t)0; /* the client may spell it in several ways */
 }
 
 #define COAT_NGX_STR(s) ((ngx_str_t){.len = sizeof(s) - 1, .data = (u_char *)(uintptr_t)(s)})

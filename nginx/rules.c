@@ -105,7 +105,8 @@ coat_ngx_set_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     return NGX_CONF_OK;
 }
 
-/* coatcheck_cors_methods, _headers and _expose: words to "a, b, c" */
+/* coatcheck_cors_methods, _headers and _expose: words to "a, b, c"; off: none, instead of the
+ * default */
 char *
 coat_ngx_set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -116,6 +117,10 @@ coat_ngx_set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (at->data != NULL)
         return "is duplicate";
+    if (cf->args->nelts == 2 && coat_ngx_is(&coat_ngx_args(cf)[1], "off")) {
+        *at = (ngx_str_t){.len = 0, .data = (u_char *)""};
+        return NGX_CONF_OK;
+    }
     for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
         ngx_str_t *word = &coat_ngx_args(cf)[i];
 

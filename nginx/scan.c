@@ -50,7 +50,7 @@ new_ctx(ngx_http_request_t *r)
     if (cln == NULL)
         return NULL;
     ctx = cln->data;
-    ngx_memzero(ctx, sizeof *ctx);
+    ngx_memzero(ctx, offsetof(coat_ngx_ctx, lines));
     ctx->r = r;
     cln->handler = forget;
     ngx_http_set_ctx(r, ctx, ngx_http_coatcheck_module);
@@ -83,12 +83,11 @@ is_listed(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
     return false;
 }
 
-/* Nearly no field has the length and the first letter of one of ours. */
+/* Nearly no field is. */
 static inline bool
-is_ours(const coat_ngx_srv *scf, const ngx_table_elt_t *h)
+may_be(uint64_t kinds, const ngx_table_elt_t *h)
 {
-    return h->key.len < 64 && (scf->lengths >> h->key.len & 1) != 0 &&
-           (scf->initials >> (fold(h->key.data[0]) & 31) & 1) != 0 && is_listed(scf, h);
+    return h->key.len > 0 && (kinds >> coat_ngx_kind(h->key.len, h->key.data[0]) & 1) != 0;
 }
 
 /* ---- lists ---- */
@@ -121,6 +120,26 @@ walk_here(walk *w)
         w->at = 0;
     }
     return (ngx_table_elt_t *)w->part->elts + w->at;
+}
+
+/** The next element whose name is of one of these kinds. */
+static inline ngx_table_elt_t *
+walk_to(walk *w, uint64_t kinds)
+{
+    for (;;) {
+        ngx_table_elt_t *all = w->part->elts, *h = all + w->at, *end = all + w->part->nelts;
+
+        while (h < end && !may_be(kinds, h))
+            h++;
+        w->at = (ngx_uint_t)(h - all);
+        if (h < end)
+            return h;
+        if (w->part->next == NULL)
+            return NULL;
+        w->before = w->part;
+        w->part = w->part->next;
+        w->at = 0;
+    }
 }
 
 /**
@@ -159,8 +178,8 @@ walk_cut(walk *w)
 /* From 1.23 on nginx links the fields of one name to each other, once, for FastCGI and the
  * like, and counts by the list what it meets along the links: after an internal redirect both
  * would not fit together any more. So it links them again. */
-static void
-list_changed(ngx_http_request_t *r)
+void
+coat_ngx_list_changed(ngx_http_request_t *r)
 {
 #if nginx_version >= 1023000
     r->headers_in.multi_linked = 0;
@@ -175,7 +194,7 @@ static void
 walk_end(walk *w)
 {
     if (w->cut)
-        list_changed(w->r);
+        coat_ngx_list_changed(w->r);
     if (w->cut && w->list->last->nelts > 0)
         w->list->nalloc = w->list->last->nelts;
 }
@@ -192,7 +211,7 @@ tame_connection(ngx_table_elt_t *h)
     u_char *to = h->value.data;
     bool plain = true;
 
-    if (coat_span_is(rest, COAT_LIT("keep-alive"))) /* what browsers send */
+    if (rest.len == 10 && memcmp(rest.ptr, "keep-alive", 10) == 0) /* what browsers send */
         return;
     for (int pass = 0; pass < 2; pass++) {
         rest = coat_ngx_span(h->value);
@@ -307,26 +326,39 @@ coat_ngx_facts(ngx_http_request_t *r, coat_ngx_ctx *ctx)
         note_fact(ctx, h);
 }
 
-/* What each request needs. By length first: most of its dozen fields are none of these. */
-static inline void
+/* What each request needs. */
+static inline uint64_t
+noted(void)
+{
+    return (uint64_t)1 << coat_ngx_kind(6, 'c') | (uint64_t)1 << coat_ngx_kind(10, 'u') |
+           (uint64_t)1 << coat_ngx_kind(10, 'c') | (uint64_t)1 << coat_ngx_kind(15, 'a');
+}
+
+/* @return false: a Cookie line more than can be looked after: nobody gets to see it */
+static inline bool
 note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 {
     switch (h->key.len) {
     case 6:
-        if (NAMED(h, "cookie"))
+        if (!NAMED(h, "cookie"))
+            return true;
+        if (ctx->line_count < COAT_NGX_COOKIE_LINES)
             note_cookie(ctx, h);
-        return;
+        else
+            ctx->too_many_lines = 1;
+        return !ctx->too_many_lines;
     case 10:
         if (NAMED(h, "user-agent"))
             note(ctx, &ctx->agent, h, false);
         else if (NAMED(h, "connection"))
             tame_connection(h);
-        return;
+        return true;
     case 15:
         if (NAMED(h, "accept-language"))
             note(ctx, &ctx->language, h, false);
-        return;
+        return true;
     }
+    return true;
 }
 
 /* ---- the walk ---- */
@@ -337,8 +369,8 @@ coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
     walk w = walk_begin(r);
     ngx_table_elt_t *h;
 
-    while ((h = walk_here(&w)) != NULL)
-        if (!is_ours(scf, h))
+    while ((h = walk_to(&w, scf->kinds)) != NULL)
+        if (!is_listed(scf, h))
             w.at++;
         else if (walk_cut(&w) != NGX_OK)
             return NGX_ERROR;
@@ -346,20 +378,11 @@ coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
     return NGX_OK;
 }
 
-/* More lines than can be looked after: nobody gets to see them. */
-static bool
-is_surplus(coat_ngx_ctx *ctx, const ngx_table_elt_t *h)
-{
-    if (ctx->line_count < COAT_NGX_COOKIE_LINES || h->key.len != 6 || !NAMED(h, "cookie"))
-        return false;
-    ctx->too_many_lines = 1;
-    return true;
-}
-
 ngx_int_t
 coat_ngx_post_read(ngx_http_request_t *r)
 {
     const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
+    uint64_t kinds = scf->kinds | noted();
     walk w = walk_begin(r);
     ngx_table_elt_t *h;
     coat_ngx_ctx *ctx;
@@ -370,15 +393,11 @@ coat_ngx_post_read(ngx_http_request_t *r)
     if (ctx == NULL)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     ctx->facts.method = coat_ngx_span(r->method_name);
-    while ((h = walk_here(&w)) != NULL) {
-        if (is_ours(scf, h) || is_surplus(ctx, h)) {
-            if (walk_cut(&w) != NGX_OK)
-                return NGX_HTTP_INTERNAL_SERVER_ERROR;
-            continue;
-        }
-        note_field(ctx, h);
-        w.at++;
-    }
+    while ((h = walk_to(&w, kinds)) != NULL)
+        if (!(may_be(scf->kinds, h) && is_listed(scf, h)) && note_field(ctx, h))
+            w.at++;
+        else if (walk_cut(&w) != NGX_OK)
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
     walk_end(&w);
     if (scf->cross) /* before anybody else can change what is decided by */
         coat_ngx_facts(r, ctx);
@@ -387,25 +406,40 @@ coat_ngx_post_read(ngx_http_request_t *r)
     return NGX_DECLINED;
 }
 
-ngx_int_t
-coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *name, ngx_str_t value)
+/* ngx_list_push(), which has a call for what is nearly always there: room. */
+static inline ngx_table_elt_t *
+next_element(ngx_list_t *list)
 {
-    ngx_table_elt_t *h = ngx_list_push(&r->headers_in.headers);
+    ngx_list_part_t *last = list->last;
 
-    if (h == NULL)
-        return NGX_ERROR;
-    ngx_memzero(h, sizeof *h);
-    h->hash = name->hash;
-    h->key = name->text;
-    h->lowcase_key = name->lower;
-    h->value = value;
+    if (last->nelts < list->nalloc)
+        return (ngx_table_elt_t *)last->elts + last->nelts++;
+    return ngx_list_push(list);
+}
+
+ngx_int_t
+coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *names, const ngx_str_t *values,
+              ngx_uint_t count)
+{
+    for (ngx_uint_t i = 0; i < count; i++) {
+        ngx_table_elt_t *h;
+
+        if (names[i].text.len == 0 || values[i].len == 0)
+            continue;
+        h = next_element(&r->headers_in.headers);
+        if (h == NULL)
+            return NGX_ERROR;
+        ngx_memzero(h, sizeof *h);
+        h->hash = names[i].hash;
+        h->key = names[i].text;
+        h->lowcase_key = names[i].lower;
+        h->value = values[i];
+    }
     return NGX_OK;
 }
 
-/* ---- cookies ---- */
-
-static ngx_int_t
-unlist(ngx_http_request_t *r, const ngx_table_elt_t *element)
+ngx_int_t
+coat_ngx_unlist(ngx_http_request_t *r, const ngx_table_elt_t *element)
 {
     walk w = walk_begin(r);
     ngx_table_elt_t *h;
@@ -417,76 +451,4 @@ unlist(ngx_http_request_t *r, const ngx_table_elt_t *element)
         rc = walk_cut(&w);
     walk_end(&w);
     return rc;
-}
-
-/* This is what goes on of the line; of an empty one nothing does. */
-static ngx_int_t
-show(ngx_http_request_t *r, coat_ngx_line *line, ngx_str_t value)
-{
-    line->known->value = value;
-    if (line->listed == NULL)
-        return NGX_OK;
-    if (value.len > 0) {
-        line->listed->value = value;
-        return NGX_OK;
-    }
-    if (unlist(r, line->listed) != NGX_OK)
-        return NGX_ERROR;
-    line->listed = NULL;
-    return NGX_OK;
-}
-
-static ngx_int_t
-hide_in(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_line *line)
-{
-    coat_span text = coat_ngx_span(line->original), rest = {NULL, 0};
-    bool whole;
-    u_char *buf;
-    size_t len;
-
-    whole = coat_cookie_rest(text, lcf->cookie_names, 3, &rest);
-    if (whole && rest.len == text.len)
-        return NGX_OK;
-    /* Our cookie came first: the others are the end of what nginx has, with its NUL. */
-    if (whole && (rest.len == 0 || rest.ptr + rest.len == text.ptr + text.len))
-        return show(r, line, coat_ngx_text(rest));
-    /* Else a copy, so that whoever goes by the NUL does not come to ours. */
-    buf = ngx_pnalloc(r->pool, text.len + 1);
-    if (buf == NULL)
-        return NGX_ERROR;
-    len = whole ? rest.len : coat_cookie_strip(text, lcf->cookie_names, 3, (char *)buf);
-    if (whole)
-        ngx_memcpy(buf, rest.ptr, len);
-    buf[len] = '\0';
-    return show(r, line, (ngx_str_t){.len = len, .data = buf});
-}
-
-ngx_int_t
-coat_ngx_cookies_hide(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
-{
-    if (lcf->pass_cookie)
-        return NGX_OK;
-    for (ngx_uint_t i = 0; i < ctx->line_count; i++)
-        if (hide_in(r, lcf, &ctx->lines[i]) != NGX_OK)
-            return NGX_ERROR;
-    return NGX_OK;
-}
-
-ngx_int_t
-coat_ngx_cookies_restore(ngx_http_request_t *r, coat_ngx_ctx *ctx)
-{
-    for (ngx_uint_t i = 0; i < ctx->line_count; i++) {
-        coat_ngx_line *line = &ctx->lines[i];
-
-        line->known->value = line->original;
-        if (line->listed == NULL) {
-            line->listed = ngx_list_push(&r->headers_in.headers);
-            if (line->listed == NULL)
-                return NGX_ERROR;
-            *line->listed = *line->known; /* with its links */
-            list_changed(r);
-        }
-        line->listed->value = line->original;
-    }
-    return NGX_OK;
 }

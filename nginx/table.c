@@ -54,9 +54,9 @@ note_file(coat_ngx_table *at, const struct stat *before)
 }
 
 static void
-forget(coat_ngx_table *at)
+forget(coat_ngx_table *at, ngx_log_t *log)
 {
-    coat_table_close(at->table);
+    coat_ngx_unmap(at->table, log);
     at->table = NULL;
 }
 
@@ -72,7 +72,7 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
     if (stat((const char *)at->path.data, &before) == 0)
         err = coat_table_open((const char *)at->path.data, &table);
     if (err == COAT_OK && !note_file(at, &before)) {
-        coat_table_close(table);
+        coat_ngx_unmap(table, log);
         err = COAT_IO;
     }
     if (err == COAT_OK) {
@@ -80,7 +80,7 @@ open_table(coat_ngx_table *at, ngx_log_t *log)
             ngx_log_error(NGX_LOG_NOTICE, log, 0, "coatcheck: node table \"%V\" is there now",
                           &at->path);
         at->missed = 0;
-        coat_table_close(at->table);
+        coat_ngx_unmap(at->table, log);
         at->table = table;
         at->opened++;
         at->time_ms = -1;
@@ -133,7 +133,7 @@ coat_table *
 coat_ngx_table_of(coat_ngx_table *at, ngx_log_t *log)
 {
     if (at->table != NULL && !is_there(at))
-        forget(at);
+        forget(at, log);
     if (at->table == NULL || coat_table_stale(at->table))
         open_table(at, log);
     return at->table != NULL && is_written(at, log) ? at->table : NULL;
@@ -168,6 +168,7 @@ coat_ngx_tables_close(coat_ngx_main *conf)
         coat_table_close(list[i]->table);
         list[i]->table = NULL;
     }
+    coat_ngx_unmaps_end();
     coat_table_memo_free(memo);
     memo = NULL;
 }

@@ -115,6 +115,21 @@ coat_ngx_watch_init(ngx_cycle_t *cycle)
     return NGX_OK;
 }
 
+/* Copies: behind an upgrade nginx reads on into the buffer that the header lies in, so the
+ * client could write another session's token there. */
+static ngx_int_t
+keep_tokens(ngx_http_request_t *r, coat_cookie_found *found)
+{
+    for (uint32_t i = 0; i < found->count && i < COAT_COOKIE_CANDIDATES; i++) {
+        ngx_str_t token = coat_ngx_text(found->value[i]);
+
+        found->value[i].ptr = ngx_pstrdup(r->pool, &token);
+        if (found->value[i].ptr == NULL)
+            return NGX_ERROR;
+    }
+    return NGX_OK;
+}
+
 ngx_int_t
 coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
@@ -122,7 +137,7 @@ coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx
         return NGX_OK;
     ctx->live_buf.data = ngx_pnalloc(r->pool, COAT_NGX_LIVE_MAX);
     ctx->live_buf.len = COAT_NGX_LIVE_MAX;
-    if (ctx->live_buf.data == NULL ||
+    if (ctx->live_buf.data == NULL || keep_tokens(r, &ctx->found) != NGX_OK ||
         coat_ngx_question_live(r, lcf, ctx, &ctx->live_question) != NGX_OK)
         return NGX_ERROR;
     ctx->watch_conf = lcf;

@@ -49,6 +49,7 @@
     X(BUSY, 34, RETRY, "too much work waiting")                                                \
     X(CANCELLED, 35, RETRY, "operation was cancelled")                                         \
     X(AUDIT_DOWN, 36, RETRY, "audit log is not writable")                                      \
+    X(CLOCK_OFF, 37, RETRY, "this clock and the store's are too far apart")                    \
     X(NO_MEMORY, 48, BROKEN, "out of memory")                                                  \
     X(RNG_FAILED, 49, BROKEN, "the operating system gave no random bytes")                     \
     X(IO, 50, BROKEN, "input/output error")                                                    \

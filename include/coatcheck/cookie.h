@@ -82,15 +82,24 @@ COAT_API coat_err coat_cookie_delete(const coat_cookie_conf *conf, char *buf, si
  * Copy a Cookie line without the pairs of the given names, all others byte-exact (FA-7).
  * buf needs line.len bytes. @return bytes written
  */
-COAT_API size_t coat_cookie_strip(coat_span line, const char *const *names, size_t count,
+COAT_API size_t coat_cookie_strip(coat_span line, const coat_span *names, size_t count,
                                   char *buf);
 
+/** What that leaves of a line, without a copy where it is one piece of the line: ours were at
+ * one of its ends, or not there. */
+typedef struct coat_cookie_rest {
+    coat_span piece; /* {NULL, 0}: nothing is left */
+    bool scattered;  /* it is several pieces, of which piece says nothing */
+} coat_cookie_rest;
+
 /**
- * The same without a copy, where what is left is one piece of the line: ours were at one of its
- * ends, or not there.
- * @return false: it is several; *rest is left alone
+ * Both in one walk: coat_cookie_find() for the first of the names, and what is left of each
+ * line without the pairs of all of them, however many lines there are and however long.
+ * @param count  at least 1
+ * @param rests  room for line_count; or NULL
  */
-COAT_API bool coat_cookie_rest(coat_span line, const char *const *names, size_t count,
-                               coat_span *rest) COAT_MUST_USE;
+COAT_API void coat_cookie_survey(const coat_span *names, size_t count, const coat_span *lines,
+                                 size_t line_count, coat_cookie_found *found,
+                                 coat_cookie_rest *rests);
 
 #endif

@@ -28,6 +28,8 @@ typedef enum coat_context_policy {
     COAT_CONTEXT_END,
 } coat_context_policy;
 
+#define COAT_CLOCK_OFF_MS (30 * 1000)
+
 typedef struct coat_engine_conf {
     coat_policy policy;
     coat_context_policy context_policy;
@@ -47,6 +49,9 @@ typedef struct coat_engine_conf {
      * outlives the process (SF-4). NULL: beside the table (path ".ended"), if that has a path.
      */
     const char *outbox_path;
+    /* SF-10: issue nothing while effective time is further than this from the clock of a store
+     * that tells its own; default COAT_CLOCK_OFF_MS; 0: issue all the same. */
+    int64_t clock_off_ms;
     coat_rng_fn rng; /* NULL: coat_rng_system */
     void *rng_ctx;
     coat_clock_fn clock; /* NULL: coat_clock_system */
@@ -72,6 +77,13 @@ COAT_API coat_err coat_engine_reconfigure(coat_engine *engine,
 COAT_API int64_t coat_engine_now_ms(coat_engine *engine);
 
 /**
+ * False while that is over clock_off_ms from the clock of a store that tells its own: then
+ * CREATE, RENEW and EPOCHS end in CLOCK_OFF, and all else goes on. Measured with every EPOCHS,
+ * and once a minute; as of the last time. Any thread.
+ */
+COAT_API bool coat_engine_issues(coat_engine *engine);
+
+/**
  * The hot path: answer from the node table alone. ASK means: submit COAT_CALL_CHECK.
  * No allocation, lock, or system call. Any thread.
  */
@@ -91,7 +103,7 @@ COAT_API int64_t coat_session_seen_ms(const coat_session *session);
 COAT_API int64_t coat_session_ends_ms(const coat_session *session);
 /** Does the space-separated list of roles contain role? */
 COAT_API bool coat_session_has_role(const coat_session *session, const char *role);
-/** CSRF token of this session, freshly masked; check one (csrf.h). */
+/** CSRF token of this session, a new string each time; check one (csrf.h). */
 COAT_API coat_err coat_session_csrf(const coat_engine *engine, const coat_session *session,
                                     char text[COAT_CSRF_CHARS]) COAT_MUST_USE;
 COAT_API coat_err coat_session_csrf_check(const coat_engine *engine,
@@ -119,7 +131,8 @@ typedef enum coat_call_op {
     /* handle (or token) -> ended. Idempotent. `owner_user` if set: only if it is that user's
      * session, else NOT_FOUND. */
     COAT_CALL_END,
-    /* user [, token or handle to spare] -> all sessions of the user ended; count if cheap. */
+    /* user [, token or handle to spare] -> all sessions of the user ended. count: how many, as
+     * far as that is cheap; more: those and others. */
     COAT_CALL_END_USER,
     COAT_CALL_END_ALL,
     /* handle -> session; not activity. NOT_FOUND. */
@@ -172,6 +185,10 @@ struct coat_call {
     int64_t max_age_s; /* for the cookie: remaining absolute time if remember, else -1 */
     uint32_t count;
     bool more;
+    /* END, with a result that is not OK: the session is refused by this engine from now on, and
+     * ended in the store as soon as that can be reached (SF-4). So its cookie can be deleted.
+     */
+    bool pending;
 
     void *priv; /* the engine's own */
 };
@@ -205,6 +222,10 @@ typedef struct coat_engine_stats {
      * acted upon; terminations that waited for a lease to run out; what a store that had lost
      * it was told again. */
     uint64_t changes_lost, changes_heard, unconfirmed, repaired;
+    /* Effective time minus the store's clock, where that tells one (SF-10); and whether tokens
+     * are issued. */
+    bool clock_known, issuing;
+    int64_t clock_offset_ms;
 } coat_engine_stats;
 COAT_API void coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out);
 

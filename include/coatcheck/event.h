@@ -52,7 +52,9 @@
     X(SERVER_START, "server_start", N)                                                         \
     X(SERVER_STOP, "server_stop", N)                                                           \
     X(SERVER_CRASH, "server_crash", E)                                                         \
-    X(TABLE_TAMPERED, "table_tampered", E)
+    X(TABLE_TAMPERED, "table_tampered", E)                                                     \
+    X(CLOCK_OFF, "clock_off", E)                                                               \
+    X(CLOCK_AGREES, "clock_agrees", N)
 
 typedef enum coat_event_type {
     COAT_EVENT_NONE = 0,

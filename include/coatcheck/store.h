@@ -61,7 +61,7 @@ typedef enum coat_op {
      * ones are given out. */
     COAT_OP_REMOVE_OWNER,
     /* Result: the current epoch_owner of `owner` (0: never raised; see also COAT_CAP_CACHE) and
-     * epoch_global. */
+     * epoch_global. And found_clock_ms, read while this was answered. */
     COAT_OP_EPOCHS,
     /* End every session of everybody: one write that raises the global epoch. With
      * `again` set it is a replay, as above. */
@@ -126,6 +126,7 @@ struct coat_store_req {
      * also when it is removed and inserted again. */
     uint64_t found_version;
     int64_t found_expires_ms;
+    int64_t found_clock_ms; /* EPOCHS: the store's own clock; 0: it has none, or tells none */
     uint32_t count;
     bool more;
 

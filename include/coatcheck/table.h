@@ -54,9 +54,10 @@ COAT_API coat_err coat_table_open(const char *path, coat_table **out) COAT_MUST_
 COAT_API void coat_table_close(coat_table *table);
 
 /**
- * The digests of the secrets that came last, for any tables; a page brings the same one with
- * each of its requests. A matter of speed alone: what a check answers does not depend on it. It
- * holds no secret, has a fixed size (256 KiB), and belongs to one thread of one process.
+ * Of the tokens that came last, for any tables, the digests of their secrets and where their
+ * sessions were; a page brings the same one with each of its requests. A matter of speed alone:
+ * what a check answers does not depend on it. It holds no secret, has a fixed size (256 KiB),
+ * and belongs to one thread of one process.
  * @return NULL: no memory
  */
 COAT_API coat_table_memo *coat_table_memo_new(void) COAT_MUST_USE;

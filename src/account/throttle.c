@@ -20,12 +20,15 @@ coat_throttle_wait_ms(uint32_t failures)
 int64_t
 coat_throttle_left_ms(const coat_counter *counter, int64_t now_ms)
 {
-    int64_t wait = coat_throttle_wait_ms(counter->failures);
+    int64_t wait = coat_throttle_wait_ms(counter->failures), past_ms;
 
-    if (wait == 0 || now_ms >= counter->last_ms + wait)
-        return 0;
     /* A clock that was set back must not make it longer than the rule says. */
-    return now_ms < counter->last_ms ? wait : counter->last_ms + wait - now_ms;
+    if (now_ms < counter->last_ms)
+        return wait;
+    /* Total, whatever time a store says. */
+    if (__builtin_sub_overflow(now_ms, counter->last_ms, &past_ms) || past_ms >= wait)
+        return 0;
+    return wait - past_ms;
 }
 
 uint64_t

@@ -27,6 +27,9 @@ print_status(const json_t *s, bool daemon)
                  number(s, "store", "sessions"), number(s, "store", "accounts"),
                  number(s, "store", "bytes_used") / 1024,
                  json_is_true(json_object_get(store, "full")) ? ", FULL" : "");
+    if (json_is_false(json_object_get(json_object_get(s, "engine"), "issuing")))
+        (void)printf("clock:    %lld s from the store's: NOBODY CAN SIGN IN here\n",
+                     number(s, "engine", "clock_offset_ms") / 1000);
     (void)printf("table:    %lld of %lld slots used\n", number(s, "engine", "table_used"),
                  number(s, "engine", "table_slots"));
     (void)printf(

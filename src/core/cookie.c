@@ -51,37 +51,154 @@ values_allowed(coat_span name)
 }
 
 /**
- * Where the value of a pair begins, if its name is this one; else 0. By the first bytes: most
+ * Where the value of a pair begins, if its name is this one; else 0. By the first byte: most
  * pairs are somebody else's, and are done with there. Nothing but space is between name and
  * '='.
  */
-static size_t
-value_at(coat_span pair, const char *name, size_t cap)
+static inline size_t
+value_at(coat_span pair, coat_span name)
 {
-    size_t at = 0;
+    size_t at = name.len;
 
-    while (at < cap && name[at] != '\0') {
-        if (at == pair.len || pair.ptr[at] != (uint8_t)name[at])
-            return 0;
-        at++;
-    }
+    if (at == 0 || pair.len <= at || pair.ptr[0] != name.ptr[0] ||
+        memcmp(pair.ptr, name.ptr, at) != 0)
+        return 0;
     while (at < pair.len && coat_char_is_ows(pair.ptr[at]))
         at++;
-    return at > 0 && at < pair.len && pair.ptr[at] == '=' ? at + 1 : 0;
+    return at < pair.len && pair.ptr[at] == '=' ? at + 1 : 0;
 }
 
-/** Off the front of *rest, without the space before it: what follows the name matters only if
- * that is ours. */
+/** Without the space before it: what follows the name matters only if that is ours. */
 static inline coat_span
-next_pair(coat_span *rest)
+pair_of(coat_span raw)
 {
-    size_t at = coat_span_find(*rest, ';');
-    coat_span pair = coat_span_slice(*rest, 0, at);
+    while (raw.len > 0 && coat_char_is_ows(raw.ptr[0]))
+        raw = coat_span_slice(raw, 1, raw.len);
+    return raw;
+}
 
-    *rest = at < rest->len ? coat_span_slice(*rest, at + 1, rest->len) : (coat_span){NULL, 0};
-    while (pair.len > 0 && coat_char_is_ows(pair.ptr[0]))
-        pair = coat_span_slice(pair, 1, pair.len);
-    return pair;
+/* A bit for each first byte, by its lower five bits: most pairs have none of them. */
+static inline uint32_t
+initials_of(const coat_span *names, size_t count)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bits |= names[i].len > 0 ? (uint32_t)1 << (names[i].ptr[0] & 31) : 0;
+    return bits;
+}
+
+static inline bool
+may_be_named(coat_span pair, uint32_t initials)
+{
+    return pair.len > 0 && (initials >> (pair.ptr[0] & 31) & 1) != 0;
+}
+
+static bool
+pair_is_named(coat_span pair, const coat_span *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (value_at(pair, names[i]) != 0)
+            return true;
+    return false;
+}
+
+static inline void
+add_value(coat_cookie_found *found, coat_span value)
+{
+    if (found->count < COAT_COOKIE_CANDIDATES)
+        found->value[found->count] = coat_span_trim(value);
+    found->count++;
+}
+
+/** What is left of a line, while it is read. */
+typedef struct left {
+    size_t from, to;
+    bool kept, cut_front, gap, scattered;
+} left;
+
+static inline void
+leave_out(left *l)
+{
+    l->cut_front |= !l->kept;
+    l->gap = l->kept;
+}
+
+static inline void
+keep(left *l, size_t start, size_t end)
+{
+    l->scattered |= l->gap;
+    l->from = l->kept ? l->from : start;
+    l->to = end;
+    l->kept = true;
+}
+
+static coat_cookie_rest
+rest_of(coat_span line, const left *l)
+{
+    size_t from = l->from;
+
+    if (l->scattered)
+        return (coat_cookie_rest){.scattered = true};
+    while (l->cut_front && from < l->to && coat_char_is_ows(line.ptr[from]))
+        from++;
+    if (from == l->to)
+        return (coat_cookie_rest){0};
+    return (coat_cookie_rest){.piece = coat_span_slice(line, from, l->to)};
+}
+
+/** Is this pair of one of them? A value of the first name is collected. */
+static bool
+take(coat_span pair, const coat_span *names, size_t count, coat_cookie_found *found)
+{
+    size_t at = value_at(pair, names[0]);
+
+    if (at == 0)
+        return pair_is_named(pair, names + 1, count - 1);
+    add_value(found, coat_span_slice(pair, at, pair.len));
+    return true;
+}
+
+static inline coat_cookie_rest
+survey_line(coat_span line, const coat_span *names, size_t count, uint32_t initials,
+            coat_cookie_found *found)
+{
+    left l = {0};
+    size_t start = 0;
+
+    while (start <= line.len && line.len > 0) {
+        size_t end = start + coat_span_find(coat_span_slice(line, start, line.len), ';');
+        coat_span pair = pair_of(coat_span_slice(line, start, end));
+
+        if (may_be_named(pair, initials) && take(pair, names, count, found))
+            leave_out(&l);
+        else
+            keep(&l, start, end);
+        start = end + 1;
+    }
+    return rest_of(line, &l);
+}
+
+void
+coat_cookie_survey(const coat_span *names, size_t count, const coat_span *lines,
+                   size_t line_count, coat_cookie_found *found, coat_cookie_rest *rests)
+{
+    uint32_t initials = initials_of(names, count);
+    size_t room = COAT_COOKIE_HEADER_MAX;
+
+    *found = (coat_cookie_found){0};
+    for (size_t i = 0; i < line_count; i++) {
+        coat_cookie_rest rest = survey_line(lines[i], names, count, initials, found);
+
+        if (rests != NULL)
+            rests[i] = rest;
+        found->ambiguous |= lines[i].len > room;
+        room -= lines[i].len <= room ? lines[i].len : room;
+    }
+    if (found->count > 1 && found->count > values_allowed(names[0]))
+        found->ambiguous = true;
+    if (found->ambiguous) /* nobody can use a value by forgetting to ask */
+        memset(found->value, 0, sizeof found->value);
 }
 
 void
@@ -89,33 +206,8 @@ coat_cookie_find(const coat_cookie_conf *conf, const coat_span *lines, size_t li
                  coat_cookie_found *out)
 {
     coat_span wanted = conf_name(conf);
-    coat_cookie_found found = {0};
-    size_t room = COAT_COOKIE_HEADER_MAX;
 
-    for (size_t i = 0; i < line_count && wanted.len > 0 && !found.ambiguous; i++) {
-        coat_span rest = lines[i];
-
-        if (rest.len > room) {
-            found.ambiguous = true;
-            break;
-        }
-        room -= rest.len;
-        while (rest.ptr != NULL) {
-            coat_span pair = next_pair(&rest);
-            size_t at = value_at(pair, conf->name, sizeof conf->name);
-
-            if (at == 0)
-                continue;
-            if (found.count < COAT_COOKIE_CANDIDATES)
-                found.value[found.count] = coat_span_trim(coat_span_slice(pair, at, pair.len));
-            found.count++;
-        }
-    }
-    if (found.count > 1 && found.count > values_allowed(wanted))
-        found.ambiguous = true;
-    if (found.ambiguous) /* nobody can use a value by forgetting to ask */
-        memset(found.value, 0, sizeof found.value);
-    *out = found;
+    coat_cookie_survey(&wanted, 1, lines, line_count, out, NULL);
 }
 
 static const char *
@@ -222,46 +314,8 @@ coat_cookie_delete(const coat_cookie_conf *conf, char *buf, size_t cap, size_t *
     return finish(&out, buf, cap, len);
 }
 
-static bool
-pair_is_named(coat_span pair, const char *const *names, size_t count)
-{
-    while (pair.len > 0 && coat_char_is_ows(pair.ptr[0]))
-        pair = coat_span_slice(pair, 1, pair.len);
-    for (size_t i = 0; i < count; i++)
-        if (value_at(pair, names[i], SIZE_MAX) != 0)
-            return true;
-    return false;
-}
-
-bool
-coat_cookie_rest(coat_span line, const char *const *names, size_t count, coat_span *rest)
-{
-    size_t start = 0, from = 0, to = 0;
-    bool kept = false, cut_front = false, gap = false;
-
-    while (start <= line.len && line.len > 0) {
-        size_t end = start + coat_span_find(coat_span_slice(line, start, line.len), ';');
-
-        if (pair_is_named(coat_span_slice(line, start, end), names, count)) {
-            cut_front |= !kept;
-            gap = kept;
-        } else if (gap) {
-            return false;
-        } else {
-            from = kept ? from : start;
-            to = end;
-            kept = true;
-        }
-        start = end + 1;
-    }
-    while (cut_front && from < to && coat_char_is_ows(line.ptr[from]))
-        from++;
-    *rest = (coat_span){to > from ? line.ptr + from : NULL, to - from};
-    return true;
-}
-
 size_t
-coat_cookie_strip(coat_span line, const char *const *names, size_t count, char *buf)
+coat_cookie_strip(coat_span line, const coat_span *names, size_t count, char *buf)
 {
     size_t len = 0, start = 0;
     bool first = true, cut_front = false;
@@ -271,7 +325,7 @@ coat_cookie_strip(coat_span line, const char *const *names, size_t count, char *
         coat_span raw = coat_span_slice(line, start, end);
 
         start = end + 1;
-        if (pair_is_named(raw, names, count)) {
+        if (pair_is_named(pair_of(raw), names, count)) {
             cut_front |= first;
             continue;
         }

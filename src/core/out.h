@@ -54,13 +54,21 @@ coat_out_char(coat_out *out, char c)
 static inline void
 coat_out_uint(coat_out *out, uint64_t v)
 {
+    /* Two at a time: divisions are slow. */
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
     char digits[20];
     size_t n = sizeof digits;
 
-    do {
-        digits[--n] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v != 0);
+    for (; v >= 100; v /= 100) {
+        digits[--n] = pairs[2 * (v % 100) + 1];
+        digits[--n] = pairs[2 * (v % 100)];
+    }
+    digits[--n] = pairs[2 * v + 1];
+    if (v >= 10)
+        digits[--n] = pairs[2 * v];
     coat_out_bytes(out, digits + n, sizeof digits - n);
 }
 

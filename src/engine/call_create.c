@@ -42,6 +42,10 @@ epochs_read(coat_task *task)
             fail(task, COAT_STORE_DOWN); /* it has lost something, and is being told */
         return;
     }
+    if (coat_may_issue(task->desk->engine) != COAT_OK) {
+        fail(task, COAT_CLOCK_OFF);
+        return;
+    }
     task->u.create.epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
     load_former(task);
 }
@@ -69,7 +73,10 @@ coat_create_start(coat_task *task)
     }
     task->u.create.epochs = call->epochs;
     if (call->epochs.set) {
-        load_former(task);
+        if (coat_may_issue(task->desk->engine) != COAT_OK)
+            fail(task, COAT_CLOCK_OFF);
+        else
+            load_former(task);
         return;
     }
     coat_task_req(task, COAT_OP_EPOCHS)->owner = owner;

@@ -21,7 +21,7 @@ removed(coat_task *task)
     coat_engine *engine = task->desk->engine;
     coat_err result = task->req.result;
 
-    task->gates_unsettled = coat_undecided(result);
+    task->gates_unsettled = result != COAT_OK;
     if (task->gates_unsettled) { /* denied here from now on, and tried again (SF-4) */
         task->gates.ending = true;
         task->gates.ended = task->handle;

@@ -5,12 +5,14 @@
 
 /**
  * COAT_CALL_END_USER: raise the owner's gate, take all of the owner's sessions out of the
- * table, then raise the epoch in the store, which ends them in one step. COAT_CALL_END_ALL:
- * readers of the table ask while the global epoch is raised, and read what it has ended as
- * unknown afterwards. COAT_CALL_EPOCHS reads both epochs.
+ * table, then raise the epoch in the store, which ends them in one step. The usual few are
+ * listed, counted and cleared one by one; of more the table forgets the owner, since what is
+ * done here is done in one go, while others wait for this thread or for the store.
+ * COAT_CALL_END_ALL: readers of the table ask while the global epoch is raised, and read what
+ * it has ended as unknown afterwards. COAT_CALL_EPOCHS reads both epochs.
  */
 
-static void list_page(coat_task *task);
+enum { LISTED_MAX = 100 };
 
 static void
 each(coat_store_req *req, const coat_store_item *item)
@@ -18,8 +20,6 @@ each(coat_store_req *req, const coat_store_item *item)
     coat_task *task = req->ctx;
     coat_table_writer *writer = task->desk->engine->writer;
 
-    task->u.list.cursor = item->address;
-    task->u.list.has_cursor = true;
     if (task->u.list.has_spare && coat_handle_equal(&item->address, &task->u.list.spare))
         return;
     task->u.list.listed++;
@@ -42,6 +42,7 @@ ended(coat_task *task)
     task->gates_unsettled = coat_undecided(result);
     if (result == COAT_OK) {
         task->call->count = task->u.list.listed;
+        task->call->more = task->u.list.more;
         coat_count_add(&engine->counters, COAT_COUNT_ENDED, task->u.list.listed);
         coat_report(task, COAT_EVENT_SESSION_REVOKED, "user", NULL, task->call->user);
         coat_shared_owner_ended(engine, task->u.list.owner, task->req.epoch_owner,
@@ -70,23 +71,10 @@ listed(coat_task *task)
         coat_task_finish(task, task->req.result);
         return;
     }
-    if (task->req.more && task->u.list.has_cursor)
-        list_page(task);
-    else
-        commit(task);
-}
-
-static void
-list_page(coat_task *task)
-{
-    coat_store_req *req = coat_task_req(task, COAT_OP_LIST_OWNER);
-
-    req->owner = task->u.list.owner;
-    req->limit = COAT_STORE_LIST_MAX;
-    req->has_cursor = task->u.list.has_cursor;
-    req->cursor = task->u.list.cursor;
-    req->item = each;
-    coat_task_submit(task, listed);
+    task->u.list.more = task->req.more;
+    if (task->req.more && task->desk->engine->writer != NULL)
+        coat_table_forget_owner(task->desk->engine->writer, task->u.list.owner);
+    commit(task);
 }
 
 void
@@ -94,6 +82,7 @@ coat_end_user_start(coat_task *task)
 {
     coat_owner owner = coat_keys_owner(task->setup->conf.keys, task->call->user);
     coat_owner spare = coat_handle_owner(&task->handle);
+    coat_store_req *req;
 
     task->u.list.owner = owner;
     /* Another user's session is not among those that end. */
@@ -101,7 +90,11 @@ coat_end_user_start(coat_task *task)
                              memcmp(owner.bytes, spare.bytes, sizeof owner.bytes) == 0;
     task->u.list.spare = task->handle;
     coat_gate_owner(task->desk->engine->writer, &task->gates, owner);
-    list_page(task);
+    req = coat_task_req(task, COAT_OP_LIST_OWNER);
+    req->owner = owner;
+    req->limit = LISTED_MAX;
+    req->item = each;
+    coat_task_submit(task, listed);
 }
 
 static void
@@ -149,6 +142,8 @@ epochs_read(coat_task *task)
         }
         result = COAT_STORE_DOWN; /* it has lost something, and is being told */
     }
+    if (result == COAT_OK) /* a sign-in begins: no password is looked at in vain */
+        result = coat_may_issue(task->desk->engine);
     if (result == COAT_OK)
         task->call->epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
     coat_task_finish(task, result);

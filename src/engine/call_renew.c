@@ -201,6 +201,10 @@ epochs_read(coat_task *task)
             fail(task, COAT_STORE_DOWN); /* it has lost something, and is being told */
         return;
     }
+    if (coat_may_issue(task->desk->engine) != COAT_OK) {
+        fail(task, COAT_CLOCK_OFF);
+        return;
+    }
     task->u.create.epochs = (coat_epochs){true, task->req.epoch_owner, task->req.epoch_global};
     coat_task_load(task, loaded);
 }

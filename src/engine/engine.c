@@ -17,6 +17,7 @@ coat_engine_conf_default(coat_engine_conf *conf)
         .data_max = 4096,
         .table_slots = COAT_TABLE_SLOTS,
         .table_gid = (uint32_t)-1,
+        .clock_off_ms = COAT_CLOCK_OFF_MS,
     };
     coat_policy_default(&conf->policy);
 }
@@ -31,7 +32,7 @@ setup_new(const coat_engine_conf *conf, coat_setup **out)
     if (conf->keys == NULL || conf->store == NULL || conf->data_max > COAT_DATA_MAX ||
         p->idle_ms <= 0 || p->absolute_ms <= 0 || p->remember_idle_ms <= 0 ||
         p->remember_absolute_ms <= 0 || p->rotate_every_ms < 0 || p->rotate_grace_ms < 0 ||
-        p->rotate_redeliver_ms < 0)
+        p->rotate_redeliver_ms < 0 || conf->clock_off_ms < 0)
         return COAT_INVALID;
     setup = malloc(sizeof *setup);
     if (setup == NULL)
@@ -134,8 +135,10 @@ read_epoch(coat_engine *engine, const coat_engine_conf *conf)
         return err;
     err = coat_store_run(lane, &req);
     coat_lane_close(lane);
-    if (err == COAT_OK)
+    if (err == COAT_OK) {
         coat_engine_epoch(engine, req.epoch_global);
+        coat_note_clock(engine, engine->setup, &req, req.now_ms);
+    }
     /* A store behind a network may come later (SF-11). Until then nothing is decided here, and
      * the store itself compares epochs. */
     return err == COAT_STORE_DOWN && is_shared(conf) ? COAT_OK : err;
@@ -335,6 +338,12 @@ coat_engine_mend(coat_engine *engine, const void *at)
     return engine->writer != NULL && coat_table_mend(engine->writer, at);
 }
 
+bool
+coat_engine_issues(coat_engine *engine)
+{
+    return coat_may_issue(engine) == COAT_OK;
+}
+
 uint64_t
 coat_engine_context(const coat_engine *engine, const coat_context *context)
 {
@@ -370,6 +379,9 @@ coat_engine_stats_get(coat_engine *engine, coat_engine_stats *out)
         .table_slots = table.slots,
         .table_used = table.used,
         .table_evicted = table.evicted,
+        .clock_known = atomic_load(&engine->skew.known),
+        .clock_offset_ms = atomic_load(&engine->skew.offset_ms),
+        .issuing = coat_may_issue(engine) == COAT_OK,
     };
     coat_shared_stats(engine, out);
 }

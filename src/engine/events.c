@@ -21,6 +21,7 @@ is_failure(coat_event_type type)
     case COAT_EVENT_STORE_FAILURE:
     case COAT_EVENT_RNG_FAILURE:
     case COAT_EVENT_CLOCK_JUMP:
+    case COAT_EVENT_CLOCK_OFF:
     case COAT_EVENT_TABLE_TAMPERED:
         return true;
     default:
@@ -55,6 +56,31 @@ coat_report_count(coat_engine *engine, const coat_setup *setup, coat_event_type 
              .type = type, .failed = is_failure(type), .reason = reason, .count = count});
 }
 
+void
+coat_note_clock(coat_engine *engine, const coat_setup *setup, const coat_store_req *req,
+                int64_t sent_ms)
+{
+    int64_t heard_ms = coat_engine_now_ms(engine), offset_ms;
+
+    atomic_store(&engine->skew_due, false);
+    if (!coat_skew_take(&engine->skew, setup->conf.clock_off_ms, req->found_clock_ms, sent_ms,
+                        heard_ms))
+        return;
+    if (!atomic_load(&engine->skew.off)) {
+        coat_report_count(engine, setup, COAT_EVENT_CLOCK_AGREES, NULL, 0);
+        return;
+    }
+    offset_ms = atomic_load(&engine->skew.offset_ms);
+    coat_report_count(engine, setup, COAT_EVENT_CLOCK_OFF, offset_ms > 0 ? "ahead" : "behind",
+                      (uint64_t)(offset_ms > 0 ? offset_ms : -offset_ms) / 1000);
+}
+
+coat_err
+coat_may_issue(coat_engine *engine)
+{
+    return atomic_load(&engine->skew.off) ? COAT_CLOCK_OFF : COAT_OK;
+}
+
 static bool
 is_outage(coat_err result)
 {
@@ -84,6 +110,7 @@ coat_note_store(const coat_task *task, coat_err result)
     if (atomic_load(&engine->store_down) && atomic_exchange(&engine->store_down, false)) {
         coat_report(task, COAT_EVENT_STORE_RECOVERY, NULL, NULL, (coat_span){0});
         coat_shared_doubt(engine);
+        atomic_store(&engine->skew_due, true);
     }
     /* Only what needs room shows that there is room again. */
     if (task->req.op == COAT_OP_INSERT && result == COAT_OK &&

@@ -14,6 +14,7 @@
 #include "engine/count.h"
 #include "engine/journal.h"
 #include "engine/outbox.h"
+#include "engine/skew.h"
 #include "engine/unsettled.h"
 #include "table/writer.h"
 
@@ -50,8 +51,10 @@ struct coat_engine {
     coat_unsettled unsettled;
     coat_outbox outbox;
     atomic_bool store_down, store_full; /* reported, not yet recovered */
-    _Atomic uint64_t epoch_global;      /* highest one seen */
-    coat_late late[COAT_LATE_MAX];      /* evicted from the table before they were folded in */
+    coat_skew skew;
+    atomic_bool skew_due; /* to be measured: the store was away, it may be another one */
+    _Atomic uint64_t epoch_global; /* highest one seen */
+    coat_late late[COAT_LATE_MAX]; /* evicted from the table before they were folded in */
     uint32_t late_count;
     uint64_t fold_at; /* next slot that folding looks at; of whoever keeps house */
     pthread_mutex_t blocking_mutex;
@@ -95,6 +98,7 @@ struct coat_task {
     coat_err result;
 
     int64_t now_ms;
+    int64_t sent_ms; /* of EPOCHS */
     int64_t seen_ms; /* last activity known besides the record's */
     uint32_t tries;
     coat_handle handle;
@@ -134,6 +138,7 @@ struct coat_task {
             coat_handle spare;
             coat_handle cursor;
             bool has_cursor;
+            bool more; /* than are listed */
             uint32_t listed;
         } list;
         struct {
@@ -171,6 +176,10 @@ void coat_report_count(coat_engine *engine, const coat_setup *setup, coat_event_
                        const char *reason, uint64_t count);
 /** Every answer of the store passes here: outages are reported once, and their end. */
 void coat_note_store(const coat_task *task, coat_err result);
+/** An answer of EPOCHS, asked for at sent_ms, has come: how far is our clock from the store's?
+ */
+void coat_note_clock(coat_engine *engine, const coat_setup *setup, const coat_store_req *req,
+                     int64_t sent_ms);
 
 /* ---- task.c ---- */
 /** @return NULL without memory */
@@ -237,6 +246,8 @@ void coat_end_all_start(coat_task *task);
 void coat_read_start(coat_task *task);
 void coat_list_start(coat_task *task);
 void coat_epochs_start(coat_task *task);
+/** May tokens be issued? OK or CLOCK_OFF, by the last answer of EPOCHS (SF-10). */
+coat_err coat_may_issue(coat_engine *engine);
 /** Read the epochs of the same owner once more. */
 void coat_epochs_again(coat_task *task, coat_step next);
 void coat_alive_start(coat_task *task);

@@ -77,6 +77,7 @@ coat_call_reset(coat_call *call)
     call->max_age_s = -1;
     call->count = 0;
     call->more = false;
+    call->pending = false;
     call->priv = NULL;
 }
 
@@ -134,6 +135,8 @@ answered(coat_store_req *req)
     coat_task *task = req->ctx;
 
     coat_note_store(task, req->result);
+    if (req->op == COAT_OP_EPOCHS && req->result == COAT_OK)
+        coat_note_clock(task->desk->engine, task->setup, req, task->sent_ms);
     if (req->op == COAT_OP_LOAD && req->result == COAT_OK) {
         coat_session_free(task->have);
         task->have = NULL;
@@ -168,6 +171,8 @@ coat_task_submit(coat_task *task, coat_step next)
         return;
     }
     task->state = COAT_TASK_WAITING;
+    if (task->req.op == COAT_OP_EPOCHS)
+        task->sent_ms = coat_engine_now_ms(task->desk->engine);
     coat_trust_submit(task);
 }
 
@@ -176,10 +181,13 @@ coat_task_finish(coat_task *task, coat_err result)
 {
     coat_engine *engine = task->desk->engine;
 
-    if (task->gates_unsettled)
+    if (task->gates_unsettled) {
         (void)coat_outbox_put(&engine->outbox, &engine->unsettled, &task->gates);
-    else
+        if (task->gates.ending && task->call != NULL)
+            task->call->pending = coat_unsettled_ending(&engine->unsettled, &task->gates.ended);
+    } else {
         coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
+    }
     task->result = result;
     task->state = COAT_TASK_FINISHED;
 }

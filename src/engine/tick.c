@@ -150,6 +150,42 @@ replay(coat_desk *desk)
     coat_task_drive(task);
 }
 
+/* ---- the store's clock (SF-10) ---- */
+
+/* Soon again while it matters, so that issuing goes on when the clocks agree. */
+enum { SKEW_EVERY_TICKS = 60, SKEW_OFF_EVERY_TICKS = 5 };
+
+static void
+skew_measured(coat_task *task)
+{
+    coat_task_finish(task, task->req.result);
+}
+
+static void
+skew_start(coat_task *task)
+{
+    coat_task_req(task, COAT_OP_EPOCHS);
+    coat_task_submit(task, skew_measured);
+}
+
+/** Sign-ins measure as well; this is for who has none, and for what status says. */
+static void
+measure_skew(coat_desk *desk)
+{
+    coat_engine *engine = desk->engine;
+    uint32_t every =
+        coat_may_issue(engine) == COAT_OK ? SKEW_EVERY_TICKS : SKEW_OFF_EVERY_TICKS;
+    bool due = atomic_load(&engine->skew_due) || desk->housekeeping->ticks % every == 1;
+    coat_task *task;
+
+    /* Nobody else has a clock that would matter. */
+    if (!due || (coat_store_caps_of(desk->lane->store) & COAT_CAP_SHARED) == 0)
+        return;
+    task = coat_task_new(desk, NULL, skew_start);
+    if (task != NULL)
+        coat_task_drive(task);
+}
+
 /* ---- the tick ---- */
 
 static int64_t
@@ -213,6 +249,7 @@ coat_desk_tick(coat_desk *desk)
     if (engine->writer != NULL)
         look_after(engine, setup, now_ms);
     coat_shared_pulse(desk);
+    measure_skew(desk);
     fold(desk, setup, now_ms);
     replay(desk);
     sweep(desk);

@@ -234,6 +234,7 @@ prepare(const coat_lane *lane, coat_store_req *req)
     req->found = (coat_span){NULL, 0};
     req->found_version = 0;
     req->found_expires_ms = 0;
+    req->found_clock_ms = 0;
     req->count = 0;
     req->more = false;
     if (req->limit == 0 || req->limit > most)

@@ -76,6 +76,7 @@ copy_slot(const coat_table *table, uint32_t index, coat_table_image *image, uint
         bool fits;
 
         *lengths = atomic_load_explicit(&slot->lengths, memory_order_acquire);
+#pragma GCC unroll 23
         for (size_t w = 0; w < COAT_TABLE_WORDS; w++)
             words[w] = atomic_load_explicit(&slot->word[w], memory_order_acquire);
         /* Perhaps half-written: the bounds hold whatever it says. */
@@ -166,6 +167,16 @@ typedef struct looked_up {
     uint64_t context;
 } looked_up;
 
+static inline void
+prefetch_entry(const coat_table *table, uint32_t index)
+{
+    const uint8_t *slot = (const void *)&table->slot[index];
+
+    for (size_t line = 0; line < sizeof(coat_table_slot); line += CACHE_LINE)
+        __builtin_prefetch(slot + line);
+    __builtin_prefetch((const void *)(uintptr_t)&table->seen[index]);
+}
+
 /** Where the handle's entry may be. It starts the fetch of it: the caller has work meanwhile.
  */
 static candidates
@@ -173,14 +184,21 @@ locate(const coat_table *table, const coat_table_place *place)
 {
     candidates found = candidates_of(table, place);
 
-    for (uint32_t i = 0; i < found.count; i++) {
-        const uint8_t *slot = (const void *)&table->slot[found.index[i]];
-
-        for (size_t line = 0; line < sizeof(coat_table_slot); line += CACHE_LINE)
-            __builtin_prefetch(slot + line);
-        __builtin_prefetch((const void *)(uintptr_t)&table->seen[found.index[i]]);
-    }
+    for (uint32_t i = 0; i < found.count; i++)
+        prefetch_entry(table, found.index[i]);
     return found;
+}
+
+/** Copy out what lies there, without its identity if that is NULL. @return it is of handle */
+static bool
+copy_entry(const coat_table *table, uint32_t index, const coat_handle *handle,
+           found_entry *found, uint8_t *identity)
+{
+    found->index = index;
+    found->noted = atomic_load_explicit(&table->seen[index], memory_order_relaxed);
+    found->seq = copy_slot(table, index, &found->image, &found->lengths, identity);
+    return (found->seq & 1) == 0 &&
+           memcmp(found->image.handle.bytes, handle->bytes, sizeof handle->bytes) == 0;
 }
 
 /** Copy out the entry of a handle, without its identity if that is NULL. */
@@ -188,40 +206,51 @@ static bool
 find(const coat_table *table, const candidates *among, const coat_handle *handle,
      found_entry *found, uint8_t *identity)
 {
-    for (uint32_t i = 0; i < among->count; i++) {
-        uint32_t index = among->index[i];
-
-        found->index = index;
-        found->noted = atomic_load_explicit(&table->seen[index], memory_order_relaxed);
-        found->seq = copy_slot(table, index, &found->image, &found->lengths, identity);
-        if ((found->seq & 1) == 0 && coat_handle_equal(&found->image.handle, handle))
-            return table->mode == COAT_TABLE_EMBEDDED ||
-                   coat_table_stamped(table, &found->image);
-    }
+    for (uint32_t i = 0; i < among->count; i++)
+        if (copy_entry(table, among->index[i], handle, found, identity))
+            return coat_table_stamped(table, &found->image);
     return false;
 }
 
 /**
  * The entry of an opened token, the digest of its secret, and the context if one is given. Each
- * miss of the cache is waited for by computing: the fingerprints arrive while the context is
- * hashed, and the entry while the secret is.
+ * miss of the cache is waited for by computing: the fingerprints, or the entry of a token that
+ * is known, arrive while the context is hashed, and an entry that was found while the secret
+ * is.
  */
 static bool
-find_token(const coat_table *table, const coat_table_query *query, const coat_token *token,
-           looked_up *out, uint8_t *identity)
+find_token(const coat_table *table, const coat_table_query *query, coat_table_known *set,
+           const coat_token *token, looked_up *out, uint8_t *identity)
 {
-    coat_table_place place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
-    candidates among;
+    coat_table_known *known = coat_table_memo_find(set, token);
+    COAT_UNSET coat_table_place place;
+    COAT_UNSET candidates among;
 
-    prefetch_prints(table, &place);
-    coat_table_memo_prefetch(query->memo, token);
+    if (known != NULL && known->slot >= table->geometry.slots)
+        known = NULL; /* of another table */
+    if (known != NULL) {
+        prefetch_entry(table, known->slot);
+    } else {
+        place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
+        prefetch_prints(table, &place);
+    }
     out->context =
         query->from != NULL ? coat_table_context(table, query->from) : query->context;
+    if (known != NULL) {
+        memcpy(out->digest, known->digest, sizeof out->digest);
+        if (copy_entry(table, known->slot, &token->handle, &out->entry, identity))
+            return coat_table_stamped(table, &out->entry.image);
+        place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
+    }
     among = locate(table, &place);
     if (among.count == 0)
         return false;
-    coat_table_memo_digest(query->memo, token, out->digest);
-    return find(table, &among, &token->handle, &out->entry, identity);
+    if (known == NULL)
+        coat_secret_digest(token->secret, out->digest);
+    if (!find(table, &among, &token->handle, &out->entry, identity))
+        return false;
+    coat_table_memo_keep(set, token, out->digest, out->entry.index);
+    return true;
 }
 
 static coat_limits
@@ -284,15 +313,15 @@ note(const coat_table *table, uint32_t index, uint32_t seq, uint32_t noted, int6
 
 /** Decide about an opened token; the caller has looked at the header. */
 static coat_table_verdict
-judge(const coat_table *table, const coat_table_query *query, const coat_token *token,
-      int64_t now_ms, coat_table_answer *out)
+judge(const coat_table *table, const coat_table_query *query, coat_table_known *set,
+      const coat_token *token, int64_t now_ms, coat_table_answer *out)
 {
     COAT_UNSET looked_up found;
     const found_entry *entry = &found.entry;
     coat_limits limits;
     int64_t noted_ms;
 
-    if (!find_token(table, query, token, &found, (uint8_t *)out->identity))
+    if (!find_token(table, query, set, token, &found, (uint8_t *)out->identity))
         return COAT_TABLE_ASK;
     limits = limits_of(&entry->image);
     noted_ms = coat_table_seen_ms(table->base_s, entry->noted, entry->seq);
@@ -379,6 +408,7 @@ trusted(const coat_table *table, int64_t now_ms)
 void
 coat_table_check(const coat_table *table, const coat_table_query *query, coat_table_answer *out)
 {
+    coat_table_known *set = coat_table_memo_set(query->memo, query->token);
     int64_t now_ms = not_before_floor(table, query->now_ms);
     COAT_UNSET coat_token token;
 
@@ -388,7 +418,7 @@ coat_table_check(const coat_table *table, const coat_table_query *query, coat_ta
         return;
     out->handle = token.handle;
     if (trusted(table, now_ms))
-        out->verdict = judge(table, query, &token, now_ms, out);
+        out->verdict = judge(table, query, set, &token, now_ms, out);
     if (out->verdict != COAT_TABLE_LIVE)
         out->identity[0] = '\0';
     coat_token_wipe(&token);

@@ -98,7 +98,8 @@ monotonic_ms(void)
 
 /* MADV_HUGEPAGE alone does nothing on tmpfs as it is usually mounted. This does, once and for
  * all who map the file: a check of one among a million sessions takes a fifth less. The kernel
- * copies 2 GiB a second or so; where it has to look for room first a start must not wait. */
+ * copies 2 GiB a second or so; where it has to look for room first a start must not wait.
+ * Who touches a page meanwhile waits: so never in a table that others have mapped. */
 static void
 collapse(uint8_t *map, size_t len)
 {
@@ -110,14 +111,15 @@ collapse(uint8_t *map, size_t len)
 }
 
 static coat_err
-map_shared(int fd, size_t len, void **out)
+map_shared(int fd, size_t len, bool fresh, void **out)
 {
     void *map = coat_table_map(fd, len, PROT_READ | PROT_WRITE);
 
     if (map == NULL)
         return COAT_NO_MEMORY;
     (void)madvise(map, len, MADV_HUGEPAGE);
-    collapse(map, len);
+    if (fresh)
+        collapse(map, len);
     *out = map;
     return COAT_OK;
 }
@@ -153,7 +155,7 @@ head_fill(const coat_table_conf *conf, coat_table_geometry geometry, coat_table_
     if (err != COAT_OK)
         return err;
     head->magic = COAT_TABLE_MAGIC;
-    head->format = coat_table_format_of(conf->mode);
+    head->format = COAT_TABLE_FORMAT;
     head->mode = conf->mode;
     head->geometry = geometry;
     head->base_s = base_s > 0 ? base_s : 0;
@@ -192,7 +194,7 @@ build_file(const char *path, mode_t mode, uint32_t gid, size_t len, void **map)
     full = posix_fallocate(fd, 0, (off_t)len);
     err = full == ENOSPC || full == EDQUOT ? COAT_STORE_FULL : full != 0 ? COAT_IO : COAT_OK;
     if (err == COAT_OK)
-        err = map_shared(fd, len, map);
+        err = map_shared(fd, len, true, map);
 out:
     (void)close(fd);
     if (err != COAT_OK)
@@ -209,9 +211,9 @@ build(const coat_table_conf *conf, coat_table_geometry geometry, coat_table *vie
     if (coat_table_size(geometry, &view->map_len, &view->seen_len) != COAT_OK)
         return COAT_INVALID;
     if (conf->path == NULL) {
-        err = map_shared(-1, view->map_len, &view->map);
+        err = map_shared(-1, view->map_len, true, &view->map);
         if (err == COAT_OK)
-            err = map_shared(-1, view->seen_len, &view->seen_map);
+            err = map_shared(-1, view->seen_len, true, &view->seen_map);
         return err == COAT_OK ? head_fill(conf, geometry, view->map, view->seen_map) : err;
     }
     if (!path_with(conf->path, ".seen", seen) || !path_with(conf->path, ".new", new_table) ||
@@ -271,8 +273,8 @@ map_file(const coat_table_conf *conf, const char *path, mode_t mode, size_t leas
     err = open_own(path, 0, mode, &fd, len);
     if (err != COAT_OK)
         return err;
-    err =
-        *len < least || !still_for(conf, fd, mode) ? COAT_NOT_FOUND : map_shared(fd, *len, map);
+    err = *len < least || !still_for(conf, fd, mode) ? COAT_NOT_FOUND
+                                                     : map_shared(fd, *len, false, map);
     (void)close(fd);
     return err;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Shared mode: what other machines have changed. One session is cleared; for more there are
- * stamps. An entry bears the stamp that its owner's bucket had when it was entered, and is not
- * trusted once the bucket has another. It stays where it is, with its activity, until it is
- * refreshed or gives way.
+ * What other machines have changed (shared mode), and owners with many sessions. One session is
+ * cleared; for more there are stamps. An entry bears the stamp that its owner's bucket had when
+ * it was entered, and is not trusted once the bucket has another. It stays where it is, with
+ * its activity, until it is refreshed or gives way.
  */
 
 #include "table/inside.h"

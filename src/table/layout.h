@@ -3,8 +3,8 @@
 #define COAT_TABLE_LAYOUT_H
 
 /**
- * What lies in the files of the node table, format 1, or 2 in shared mode. Native byte order:
- * they never leave the machine, nor outlive its boot.
+ * What lies in the files of the node table. Native byte order: they never leave the machine,
+ * nor outlive its boot.
  *
  *   table:  header (one page) | a line of 16 fingerprints per set | slots | arena
  *   .seen:  struct coat_table_seen_head | one activity word per slot
@@ -26,8 +26,7 @@
 #define COAT_TABLE_SEEN_MAGIC 0x316e656573616f63U /* "coaseen1" */
 
 enum {
-    COAT_TABLE_FORMAT = 1,
-    COAT_TABLE_FORMAT_SHARED = 2, /* with stamps, and a lease by a second clock */
+    COAT_TABLE_FORMAT = 2, /* 1: without stamps */
     COAT_TABLE_PAGE = 4096,
     COAT_TABLE_WAYS = 16,
     COAT_TABLE_INLINE = 72,     /* bytes of identity in a slot */
@@ -76,7 +75,8 @@ typedef struct coat_table_head {
     _Atomic int64_t lease_mono_ms;
     uint8_t pad_stamps[1832];
     /* By owner. An entry bears the stamp of its owner's bucket; under another it is not
-     * trusted. So all entries of an owner, or all there are, are dropped by few writes. */
+     * trusted. So all entries of an owner, or all there are, are dropped by few writes. They
+     * outlive the writer as entries do. */
     _Atomic uint16_t stamp[COAT_TABLE_STAMPS];
 } coat_table_head;
 
@@ -218,13 +218,6 @@ coat_table_seen_ms(int64_t base_s, uint32_t word, uint32_t seq)
         (word & COAT_TABLE_SEEN_TAG) != (seq >> 1 & COAT_TABLE_SEEN_TAG))
         return 0;
     return (base_s + (int64_t)(word >> COAT_TABLE_SEEN_SHIFT)) * 1000;
-}
-
-/** Readers from before shared mode know neither stamps nor its lease, and ask. */
-static inline uint32_t
-coat_table_format_of(uint32_t mode)
-{
-    return mode == 2 /* COAT_TABLE_SHARED */ ? COAT_TABLE_FORMAT_SHARED : COAT_TABLE_FORMAT;
 }
 
 /** @retval COAT_INVALID  out of range or not addressable */

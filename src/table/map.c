@@ -66,12 +66,10 @@ coat_table_head_check(const coat_table_head *head, size_t file_len)
 
     if (head->magic != COAT_TABLE_MAGIC)
         return COAT_IO;
-    if (head->format > COAT_TABLE_FORMAT_SHARED)
-        return COAT_NEWER_FORMAT;
+    if (head->format != COAT_TABLE_FORMAT)
+        return head->format > COAT_TABLE_FORMAT ? COAT_NEWER_FORMAT : COAT_IO;
     if (head->mode != COAT_TABLE_EMBEDDED && head->mode != COAT_TABLE_SHARED)
         return COAT_IO;
-    if (head->format != coat_table_format_of(head->mode))
-        return head->format > coat_table_format_of(head->mode) ? COAT_NEWER_FORMAT : COAT_IO;
     if (coat_table_size(head->geometry, &table, &seen) != COAT_OK || table != file_len)
         return COAT_IO;
     /* Keeps every sum with an activity second in range. */
@@ -118,13 +116,20 @@ coat_table_map(int fd, size_t len, int prot)
     return map;
 }
 
+/* In steps: until a call is done, all other threads of the process wait that map anything,
+ * malloc included. */
+static void
+unmap(uint8_t *map, size_t len)
+{
+    for (size_t at = 0; map != NULL && at < len; at += HUGE_PAGE)
+        (void)munmap(map + at, len - at < HUGE_PAGE ? len - at : HUGE_PAGE);
+}
+
 void
 coat_table_detach(coat_table *table)
 {
-    if (table->map != NULL)
-        (void)munmap(table->map, table->map_len);
-    if (table->seen_map != NULL)
-        (void)munmap(table->seen_map, table->seen_len);
+    unmap(table->map, table->map_len);
+    unmap(table->seen_map, table->seen_len);
     table->map = NULL;
     table->seen_map = NULL;
 }

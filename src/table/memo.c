@@ -1,33 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
-/**
- * Digests of secrets, kept by what they are a function of. The tag is a keyed hash of handle
- * and secret and has been verified: another secret under the same handle and tag would take the
- * installation's key to make, or chance of one in 2^64. So this is a value that was computed
- * before, and nothing about any session: all that decides is read and judged each time.
- */
 #include "table/memo.h"
 #include "table/layout.h"
 
 #include <sys/mman.h>
 
-enum {
-    WAYS = 2,
-    SETS = 2048, /* 256 KiB, of which a few sessions touch little */
-};
-
-typedef struct entry {
-    coat_handle handle;
-    uint64_t tag;
-    uint8_t digest[COAT_DIGEST_BYTES];
-    uint8_t pad[8];
-} entry;
-
-_Static_assert(sizeof(entry) == 64, "one cache line");
-_Static_assert(COAT_TAG_BYTES == sizeof(uint64_t), "a word");
+enum { SET_BITS = 11 }; /* 256 KiB in all, of which a few sessions touch little */
 
 struct coat_table_memo {
-    entry set[SETS][WAYS]; /* the latest first */
+    coat_table_known set[1 << SET_BITS][COAT_TABLE_MEMO_WAYS];
 };
 
 coat_table_memo *
@@ -46,43 +26,35 @@ coat_table_memo_free(coat_table_memo *memo)
     (void)munmap(memo, sizeof *memo);
 }
 
-static inline entry *
-set_of(coat_table_memo *memo, const coat_token *token)
+coat_table_known *
+coat_table_memo_set(coat_table_memo *memo, coat_span text)
 {
-    return memo->set[coat_load64(token->tag) % SETS];
-}
+    const uint64_t golden = 0x9e3779b97f4a7c15U; /* 2^64 by the golden ratio: spreads bits */
+    coat_table_known *set;
 
-static inline bool
-is_of(const entry *e, const coat_token *token)
-{
-    return e->tag == coat_load64(token->tag) && coat_handle_equal(&e->handle, &token->handle);
-}
-
-void
-coat_table_memo_prefetch(coat_table_memo *memo, const coat_token *token)
-{
-    if (memo == NULL)
-        return;
-    for (int way = 0; way < WAYS; way++)
-        __builtin_prefetch(set_of(memo, token) + way, 1);
+    if (memo == NULL || text.len != COAT_TOKEN_CHARS)
+        return NULL;
+    /* These characters are the tag's alone: known before it is decoded. */
+    set = memo->set[coat_load64(text.ptr + COAT_TOKEN_CHARS - 8) * golden >> (64 - SET_BITS)];
+    for (int way = 0; way < COAT_TABLE_MEMO_WAYS; way++)
+        __builtin_prefetch(set + way, 1);
+    return set;
 }
 
 void
-coat_table_memo_digest(coat_table_memo *memo, const coat_token *token,
-                       uint8_t out[static COAT_DIGEST_BYTES])
+coat_table_memo_keep(coat_table_known *set, const coat_token *token,
+                     const uint8_t digest[static COAT_DIGEST_BYTES], uint32_t slot)
 {
-    entry *set = memo != NULL ? set_of(memo, token) : NULL;
+    coat_table_known *known = coat_table_memo_find(set, token);
 
-    for (int way = 0; set != NULL && way < WAYS; way++)
-        if (is_of(&set[way], token)) {
-            memcpy(out, set[way].digest, COAT_DIGEST_BYTES);
-            return;
-        }
-    coat_secret_digest(token->secret, out);
     if (set == NULL)
         return;
-    set[1] = set[0]; /* the one before the last gives way */
-    set[0].handle = token->handle;
-    set[0].tag = coat_load64(token->tag);
-    memcpy(set[0].digest, out, sizeof set[0].digest);
+    if (known == NULL) {
+        set[1] = set[0];
+        known = set;
+    }
+    known->handle = token->handle;
+    known->tag = coat_load64(token->tag);
+    memcpy(known->digest, digest, sizeof known->digest);
+    known->slot = slot;
 }

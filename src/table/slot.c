@@ -284,9 +284,8 @@ coat_table_enter(coat_table_writer *w, const coat_table_entry *entry, coat_table
         w->stats.refused++;
         return COAT_TOO_LARGE;
     }
-    if (w->view.mode == COAT_TABLE_SHARED)
-        image.idle_flags |= (uint64_t)coat_table_stamp_now(w, entry->handle)
-                            << COAT_TABLE_STAMP_SHIFT;
+    image.idle_flags |= (uint64_t)coat_table_stamp_now(w, entry->handle)
+                        << COAT_TABLE_STAMP_SHIFT;
     index = choose(w, &place, ousted);
     write_slot(w, index, &image, lengths);
     /* The sequence has changed, so whatever lay here spoke of another occupant. */

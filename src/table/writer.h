@@ -130,7 +130,7 @@ void coat_table_change_end(coat_table_writer *writer, coat_table_change *change,
 
 /**
  * A change of all sessions of an owner: raise the gate, list the handles from the store and
- * coat_table_clear() each, commit, end.
+ * coat_table_clear() each, or coat_table_forget_owner() if there are many; commit, end.
  */
 void coat_table_owner_begin(coat_table_writer *writer, coat_owner owner);
 void coat_table_owner_end(coat_table_writer *writer, coat_owner owner);
@@ -192,7 +192,8 @@ void coat_table_lease(coat_table_writer *writer, int64_t until_ms, int64_t until
  * @return activity that is not folded in yet: the caller does it; 0: there is none
  */
 int64_t coat_table_forget(coat_table_writer *writer, const coat_handle *handle) COAT_MUST_USE;
-/** All sessions of an owner; some of others go with them. Activity stays and is folded in. */
+/** In any mode: all sessions of an owner, by one write; one of 1,024 of all others goes with
+ * them. Activity stays and is folded in. */
 void coat_table_forget_owner(coat_table_writer *writer, coat_owner owner);
 /** All there are: reports were lost. */
 void coat_table_forget_all(coat_table_writer *writer);

@@ -341,8 +341,35 @@ test_clock_back(void)
     fixture_fini(&f);
 }
 
+/** Whatever time a store says that the last attempt was at: never longer than the rule. */
+static void
+test_left(void)
+{
+    static const struct {
+        int64_t last_ms, now_ms, left_ms;
+    } cases[] = {{1000, 1000, 16000},
+                 {1000, 16999, 1},
+                 {1000, 17000, 0},
+                 {1000, 0, 16000},
+                 {INT64_MAX, 0, 16000},
+                 {INT64_MAX, INT64_MAX, 16000},
+                 {INT64_MIN, INT64_MAX, 0},
+                 {INT64_MIN, INT64_MIN, 16000},
+                 {INT64_MAX, INT64_MIN, 16000},
+                 {-1, INT64_MAX, 0}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_counter counter = {.failures = 9, .last_ms = cases[i].last_ms};
+
+        CHECK_INT(coat_throttle_left_ms(&counter, cases[i].now_ms), cases[i].left_ms);
+        counter.failures = 4;
+        CHECK_INT(coat_throttle_left_ms(&counter, cases[i].now_ms), 0);
+    }
+}
+
 static const coat_test tests[] = {
     {"LG-7: waits begin at the 5th failure and double up to 15 minutes", test_waits},
+    {"LG-7: what is left of a wait, whatever time a counter names", test_left},
     {"LG-7: a wait refuses before any hash, and says how long", test_growing_wait},
     {"LG-7: success after 4 failures leaves 0", test_success_clears},
     {"LG-7 LG-8: 50 failures disable for one class of clients, 100 for all",

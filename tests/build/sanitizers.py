@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do the sanitizers run, and would they notice? (HD-2)
 
-  sanitizers.py ROOT SANITIZERS COMPILER SANITIZER...
+  sanitizers.py ROOT SANITIZERS COMPILER FLAG...
 
-SANITIZERS: those of this build, "none" in a plain one. SANITIZER: the flags it builds with.
+SANITIZERS: those of this build, "none" in a plain one. FLAG: all else that it compiles with, since
+some flags keep a sanitizer from seeing.
 """
 import os
 import pathlib
@@ -102,7 +103,12 @@ def script_faults(root):
         if wanted not in sanitize:
             yield "scripts/sanitize lacks " + wanted
     # Everything that is C runs: only what has no C of ours is left out.
-    left_out = set(re.findall(r"--no-suite (\w+)", sanitize)) - {"browser", "style", "plain"}
+    left_out = set(re.findall(r"--no-suite ([\w-]+)", sanitize)) - {"browser", "style", "plain"}
+    if re.search(r'^\[ "\$1" != tsan \] \|\| .*--no-suite one-thread$', sanitize, re.M):
+        left_out -= {"one-thread"}
+    for path in sorted((*root.glob("tests/model/*.c"), *root.glob("tests/shared/*.c"))):
+        if path.name != "test_loops.c" and re.search(r"pthread_create|_thread_create", path.read_text()):
+            yield "%s makes a thread, and is not run under ThreadSanitizer" % path.name
     if left_out or not re.search(r'^scripts/test "\$build"', sanitize, re.M):
         yield "scripts/sanitize leaves out %s" % (", ".join(sorted(left_out)) or "the tests")
     if "valgrind" not in (root / "scripts" / "stress").read_text():
@@ -119,7 +125,7 @@ def main():
         names.append("leak")
     tap.point("HD-2: CI runs all C tests under both sanitizer builds", script_faults(root))
     if names:
-        flags = ["-fsanitize=" + active, "-fno-omit-frame-pointer"]
+        flags = [*sys.argv[4:], "-fsanitize=" + active, "-fno-omit-frame-pointer"]
         if "undefined" in names:
             flags.append("-fno-sanitize-recover=undefined")
         tap.point("HD-2: a planted bug fails under %s" % active.replace(",", " and "),

@@ -468,6 +468,23 @@ every_option(void)
     coat_config_free(config);
 }
 
+static void
+empty_lists(void)
+{
+    static const char *const flags[] = {"--public.origins=https://app.example",
+                                        "--cors.origins=https://spa.example",
+                                        "--cors.methods=", "--cors.headers="};
+    coat_config *config = config_of(flags, sizeof flags / sizeof flags[0]);
+    coat_gateway_conf c;
+
+    REQUIRE(config != NULL);
+    base(&c, config, true);
+    REQUIRE_OK(write_conf(&c));
+    CHECK(strstr(text, "coatcheck_cors_methods off;") != NULL);
+    CHECK(strstr(text, "coatcheck_cors_headers off;") != NULL);
+    coat_config_free(config);
+}
+
 /* packaging/nginx/pages.conf is for those who write their nginx configuration themselves. */
 static void
 packaged_pages(void)
@@ -513,6 +530,7 @@ static const coat_test tests[] = {
     {"CS-5 FA-7: the usual configuration", plain_configuration},
     {"CK-1: with TLS", tls_configuration},
     {"every option and key does what it says", every_option},
+    {"CO-3: an empty list of methods or fields allows none", empty_lists},
     {"the snippet for coatcheck's pages is the same as ours", packaged_pages},
     {"a configuration is whole or refused", too_long},
 };

@@ -314,6 +314,29 @@ broken_reloads(void)
     done(t);
 }
 
+static void
+another_scheme(void)
+{
+    try *t = PLAN("public:\n  origins: [http://localhost:8080]\n", NULL);
+    int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
+    coat_config *next = NULL;
+
+    REQUIRE(t->code == COAT_EXIT_OK && saved >= 0 && null >= 0);
+    (void)dup2(null, STDERR_FILENO);
+    write_file("public:\n  origins: [http://localhost:8081]\n");
+    CHECK(coat_gateway_plan_reload(&t->plan, &t->options, &next));
+    coat_gateway_plan_use(&t->plan, next);
+    next = NULL;
+    write_file("public:\n  origins: [https://localhost:8081]\n");
+    CHECK(!coat_gateway_plan_reload(&t->plan, &t->options, &next) && next == NULL);
+    CHECK(!coat_gateway_plan_restart(&t->plan, &t->options));
+    CHECK_STR(t->plan.current->origins.list[0], "http://localhost:8081");
+    (void)dup2(saved, STDERR_FILENO);
+    (void)close(saved);
+    (void)close(null);
+    done(t);
+}
+
 /* ---- users ---- */
 
 static void
@@ -460,6 +483,7 @@ static const coat_test tests[] = {
     {"a rule may begin like the pages' path", rule_beside_the_pages},
     {"UP-3: a reload follows what can change; a new daemon follows all of it", reloads},
     {"UP-3: a broken file changes nothing", broken_reloads},
+    {"UP-3: nor does one with an origin that we do not listen for", another_scheme},
     {"HD-7: as root, two users and the group that they share", as_root},
     {"not as root, all is one user", not_as_root},
     {"nginx's files: private, locked, written whole, and removed", files},

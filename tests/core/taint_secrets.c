@@ -199,6 +199,7 @@ csrf(void)
     hide(text, sizeof text);
     CHECK_ERR(coat_csrf_check(keys, &handle, session_key, fixture_text(text, sizeof text)),
               COAT_OK);
+    CHECK_ERR(coat_csrf_check_handle(keys, &handle, fixture_text(text, sizeof text)), COAT_OK);
     session_key[15] ^= 1;
     CHECK_ERR(coat_csrf_check(keys, &handle, session_key, fixture_text(text, sizeof text)),
               COAT_DENIED);

@@ -575,29 +575,65 @@ static const struct strip_case {
 
 /* Where it says that one piece is left, that is what stripping leaves; *whole counts those. */
 static void
-check_rest(coat_span line, const char *const *names, size_t count, unsigned *whole)
+check_rest(coat_span line, const coat_span *names, size_t count, unsigned *whole)
 {
-    static const uint8_t untouched[1];
-    coat_span rest = {untouched, 1};
     char buf[128];
     size_t len = coat_cookie_strip(line, names, count, buf);
+    coat_cookie_conf conf = {0};
+    coat_cookie_found found, alone;
+    coat_cookie_rest rest;
 
-    if (!coat_cookie_rest(line, names, count, &rest)) {
-        CHECK(rest.ptr == untouched && rest.len == 1);
+    memcpy(conf.name, names[0].ptr, names[0].len);
+    coat_cookie_find(&conf, &line, 1, &alone);
+    coat_cookie_survey(names, count, &line, 1, &found, &rest);
+    CHECK(found.count == alone.count && found.ambiguous == alone.ambiguous);
+    for (size_t i = 0; i < COAT_COOKIE_CANDIDATES; i++)
+        CHECK(found.value[i].ptr == alone.value[i].ptr &&
+              found.value[i].len == alone.value[i].len);
+    if (rest.scattered) {
+        CHECK(rest.piece.ptr == NULL && rest.piece.len == 0);
         CHECK(len > 0 && len < line.len);
         return;
     }
     ++*whole;
-    CHECK_MEM(rest.ptr, rest.len, buf, len);
-    if (rest.len > 0)
-        CHECK(rest.ptr >= line.ptr && rest.ptr + rest.len <= line.ptr + line.len);
+    CHECK_MEM(rest.piece.ptr, rest.piece.len, buf, len);
+    if (rest.piece.len > 0)
+        CHECK(rest.piece.ptr >= line.ptr &&
+              rest.piece.ptr + rest.piece.len <= line.ptr + line.len);
+}
+
+/* Which value counts may be in doubt; that none of ours goes on must not be. */
+static void
+test_rest_of_many(void)
+{
+    static uint8_t large[COAT_COOKIE_HEADER_MAX];
+    const coat_span names[] = {COAT_LIT("__Host-id"), COAT_LIT("__Host-id-pre")};
+    const coat_span lines[] = {
+        COAT_LIT("__Host-id=x; a=1"),
+        {large, sizeof large},
+        COAT_LIT("b=2; __Host-id=y"),
+        COAT_LIT("__Host-id-pre=z"),
+        {NULL, 0},
+    };
+    coat_cookie_found found;
+    coat_cookie_rest rests[5];
+
+    memset(large, 'c', sizeof large);
+    memcpy(large + sizeof large - 12, ";__Host-id=w", 12);
+    coat_cookie_survey(names, 2, lines, 5, &found, rests);
+    CHECK(found.ambiguous && found.value[0].ptr == NULL);
+    CHECK_MEM(rests[0].piece.ptr, rests[0].piece.len, "a=1", 3);
+    CHECK(rests[1].piece.ptr == large && rests[1].piece.len == sizeof large - 12);
+    CHECK_MEM(rests[2].piece.ptr, rests[2].piece.len, "b=2", 3);
+    CHECK(rests[3].piece.len == 0 && !rests[3].scattered);
+    CHECK(rests[4].piece.len == 0 && !rests[4].scattered);
 }
 
 /* Every line of up to seven pieces, ours and others' pairs, with spaces and empty ones. */
 static void
 test_rest(void)
 {
-    static const char *const all[] = {"id", "id-pre"};
+    const coat_span all[] = {COAT_LIT("id"), COAT_LIT("id-pre")};
     static const char *const pieces[] = {"id=x", " id-pre=y", "a=1", " b=2", "", " "};
     const unsigned kinds = sizeof pieces / sizeof pieces[0];
     unsigned whole = 0, lines = 0;
@@ -636,8 +672,8 @@ test_rest(void)
 static void
 test_strip(void)
 {
-    static const char *const id[] = {"id"}, *const none[] = {""};
-    static const char *const all[] = {"id", "id-pre", "id-device"};
+    const coat_span id[] = {COAT_LIT("id")}, none[] = {COAT_LIT("")};
+    const coat_span all[] = {COAT_LIT("id"), COAT_LIT("id-pre"), COAT_LIT("id-device")};
     char buf[128];
 
     for (size_t i = 0; i < sizeof strip_cases / sizeof strip_cases[0]; i++) {
@@ -673,6 +709,7 @@ static const coat_test tests[] = {
     {"CK-6: deleting repeats the scope of setting", test_delete},
     {"FA-7: stripping takes our cookie and leaves the others alone", test_strip},
     {"FA-7: what is left in one piece is what stripping leaves", test_rest},
+    {"FA-7: of many and too long lines nothing of ours is left", test_rest_of_many},
 };
 
 COAT_TEST_MAIN(tests)

@@ -49,6 +49,46 @@ every_bit(void)
     coat_keys_free(keys);
 }
 
+/* The end of an outage's sign-out: the record is not there to be asked for its key. */
+static void
+bound_to_handle(void)
+{
+    coat_keys *keys = fixture_keys(), *next = NULL, *last = NULL;
+    uint8_t raw[COAT_CSRF_BYTES];
+    char text[COAT_CSRF_CHARS];
+    test_rng rng = {9};
+    coat_span span = fixture_text(text, sizeof text);
+
+    REQUIRE_OK(coat_csrf_issue(keys, &handle_a, key_a, test_rng_fill, &rng, text));
+    CHECK_ERR(coat_csrf_check_handle(keys, &handle_a, span), COAT_OK);
+    CHECK_ERR(coat_csrf_check_handle(keys, &handle_b, span), COAT_DENIED);
+    CHECK_ERR(coat_csrf_check_handle(keys, &handle_a, fixture_text(text, sizeof text - 1)),
+              COAT_DENIED);
+    CHECK_ERR(coat_csrf_check_handle(keys, &handle_a, (coat_span){NULL, 0}), COAT_DENIED);
+    REQUIRE_OK(coat_keys_rotate(keys, 1, test_rng_fill, &rng, &next));
+    REQUIRE_OK(coat_keys_rotate(next, 2, test_rng_fill, &rng, &last));
+    CHECK_ERR(coat_csrf_check_handle(next, &handle_a, span), COAT_OK);
+    CHECK_ERR(coat_csrf_check_handle(last, &handle_a, span), COAT_DENIED);
+
+    /* Its own third of the token: neither MAC stands in for the other. */
+    REQUIRE_OK(coat_b64url_decode(span, raw, sizeof raw));
+    for (size_t bit = 0; bit < 8 * sizeof raw; bit++) {
+        bool of_session = bit / 8 >= 16 && bit / 8 < 32;
+
+        raw[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        coat_b64url_encode(raw, sizeof raw, text);
+        CHECK_ERR(coat_csrf_check_handle(keys, &handle_a, span),
+                  of_session ? COAT_OK : COAT_DENIED);
+        raw[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    memcpy(raw + 16, raw + 32, 16);
+    coat_b64url_encode(raw, sizeof raw, text);
+    CHECK_ERR(check(keys, &handle_a, key_a, text), COAT_DENIED);
+    coat_keys_free(keys);
+    coat_keys_free(next);
+    coat_keys_free(last);
+}
+
 static void
 malformed(void)
 {
@@ -244,6 +284,7 @@ static const coat_test tests[] = {
     {"CS-2: a token is valid for its session and its CSRF key only, 1,000 times",
      bound_to_session},
     {"CS-2: any changed bit is noticed", every_bit},
+    {"CS-2 SF-4: without the record it is held against the handle", bound_to_handle},
     {"CS-2: other lengths and spellings are refused", malformed},
     {"CS-2: an older key verifies for one generation", key_generations},
     {"CS-3: each delivery is a different string", freshly_masked},

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plain.h"
 #include "fixture.h"
 
 #include <sodium.h>
@@ -494,6 +495,23 @@ handles(void)
     CHECK_ERR(coat_handle_decode(COAT_LIT(""), &back), COAT_MALFORMED);
 }
 
+/* What the gate writes on each request is the head of what the browser sent. */
+static void
+handle_of_text(void)
+{
+    test_rng rng = {8};
+
+    for (int i = 0; i < 1000; i++) {
+        coat_token token = fixture_token(&rng, &one_key);
+        char text[COAT_TOKEN_CHARS], want[COAT_HANDLE_CHARS], got[COAT_HANDLE_CHARS];
+
+        coat_token_encode(&token, text);
+        coat_handle_encode(&token.handle, want);
+        coat_handle_of_text(fixture_text(text, sizeof text), &token.handle, got);
+        CHECK_MEM(got, sizeof got, want, sizeof want);
+    }
+}
+
 static void
 digest_and_wipe(void)
 {
@@ -545,6 +563,7 @@ static const coat_test tests[] = {
     {"ID-2: without random bytes nothing is issued", mint_without_random},
     {"both live tag keys are accepted, the newest signs", key_generations},
     {"handles have one spelling", handles},
+    {"a handle's text is the head of its token's", handle_of_text},
     {"a digest is BLAKE2b-256; wiping wipes", digest_and_wipe},
     {"UP-1: the token format has not drifted", golden_token},
 };

@@ -102,7 +102,9 @@ describe('in front of an application', { skip: missing }, () => {
   test('a WebSocket passes with a session, and not without; no other protocol takes a connection over', async () => {
     const hello = { connection: 'Upgrade', upgrade: 'WebSocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
     assert.equal((await g.upgrade('/ws', hello)).status, 401);
-    const { status, socket } = await g.upgrade('/ws', { ...hello, ...jar.header() });
+    assert.equal((await g.upgrade('/ws', { ...hello, ...jar.header(), ...cross })).status, 403, 'CS-5: of a foreign page');
+    assert.equal(app.upgrade, undefined);
+    const { status, socket } = await g.upgrade('/ws', { ...hello, ...jar.header(), origin: g.origin, 'sec-fetch-site': 'same-origin' });
     assert.equal(status, 101);
     assert.equal(app.upgrade['x-auth-user'], 'mara');
     socket.write('ping');

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -140,6 +141,50 @@ describe('as a service', { skip: missing }, () => {
     }
   });
 
+  for (const signal of ['SIGKILL', 'SIGSEGV'])
+    test(`SF-12: a worker of nginx that gets ${signal} takes its connections along; nobody is signed out, and nothing else starts again`, async () => {
+      const g = await Command.start({ upstream: app.url });
+      const jar = new Jar();
+      const workers = () => processes({ groups: [g.told.nginx] }).filter((pid) => pid !== g.told.nginx);
+      try {
+        g.addUser();
+        await g.signIn(jar);
+        const before = { daemon: await g.daemon(), count: workers().length };
+        const sockets = await Promise.all(Array.from({ length: 6 }, () => g.upgrade('/ws', { connection: 'Upgrade', upgrade: 'websocket', ...jar.header() }).then(({ socket }) => socket)));
+        for (const socket of sockets) socket.on('error', () => {}).on('close', () => (socket.gone = true)).on('data', () => (socket.heard = true));
+        let done = false, cut = 0, good = 0;
+        const odd = new Set();
+        const ask = async () => {
+          while (!done) {
+            const res = await g.get('/x', { jar }).catch(() => null);
+            if (!res) cut += 1;
+            else if (res.status === 200 && res.json().headers['x-auth-user'] === 'mara') good += 1;
+            else odd.add(res.status);
+          }
+        };
+        const visitors = [ask(), ask()];
+        const [dies] = workers();
+        await until('they are served', () => good > 10);
+        process.kill(dies, signal);
+        await until('another worker', () => !workers().includes(dies) && workers().length === before.count, 30000);
+        const then = good;
+        await until('they are served again', () => good > then + 10);
+        done = true;
+        await Promise.all(visitors);
+        /* One on each connection that it had: those under way, and those that a client had kept. */
+        assert.ok(cut <= 2 * visitors.length, `${cut} requests were cut off`);
+        assert.deepEqual([...odd], []);
+        for (const socket of sockets) if (!socket.gone) socket.write('still');
+        await until('all others are there', () => sockets.every((socket) => socket.gone || socket.heard));
+        for (const socket of sockets) socket.destroy();
+        assert.equal(await g.daemon(), before.daemon);
+        assert.ok(processes({ groups: [g.told.nginx] }).includes(g.told.nginx), 'the same nginx');
+        assert.equal(/started again/.test(g.stderr), false, g.stderr);
+      } finally {
+        await g.stop();
+      }
+    });
+
   test('UP-3: a reload follows the file; one with a mistake in it changes nothing', async () => {
     const g = await Command.start({ upstream: app.url });
     const jar = new Jar();
@@ -200,6 +245,55 @@ describe('as a service', { skip: missing }, () => {
       socket.destroy();
     } finally {
       await g.stop();
+    }
+  });
+
+  test('UP-3: what is under way when it reloads is finished: an answer, an upload, a stream', async () => {
+    const held = {};
+    const server = http.createServer((req, res) => {
+      let size = 0;
+      held[req.url] = res;
+      if (req.url === '/stream') res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: first\n\n');
+      req.on('data', (chunk) => (size += chunk.length));
+      req.on('end', () => req.url === '/upload' && res.end(String(size)));
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const g = await Command.start({ upstream: `http://127.0.0.1:${server.address().port}`, args: ['--optional', '--no-csrf'] });
+    const open = (method, target, headers = {}) => {
+      const out = { text: '', ended: false };
+      out.req = http.request({ host: '127.0.0.1', port: g.port, method, path: target, agent: false, headers: { host: `localhost:${g.port}`, ...headers } }, (res) => {
+        out.status = res.statusCode;
+        res.on('data', (data) => (out.text += data));
+        for (const name of ['end', 'error']) res.on(name, () => (out.ended = name));
+      });
+      out.req.on('error', (error) => (out.ended = error.code));
+      return out;
+    };
+    try {
+      const answer = open('GET', '/answer'), stream = open('GET', '/stream'), upload = open('POST', '/upload', { 'content-length': 200000 });
+      for (const out of [answer, stream]) out.req.end();
+      await new Promise((resolve) => upload.req.write(Buffer.alloc(100000), resolve));
+      await until('they are under way', () => held['/answer'] && stream.text);
+      const former = processes({ groups: [g.told.nginx] }).filter((pid) => pid !== g.told.nginx);
+      g.child.kill('SIGHUP');
+      await g.said(/^coatcheck: reloaded$/m);
+      const workers = () => processes({ groups: [g.told.nginx] }).filter((pid) => pid !== g.told.nginx);
+      await until('other workers', () => workers().filter((pid) => !former.includes(pid)).length === former.length, 30000);
+      assert.equal((await g.get('/auth/login')).status, 200);
+      upload.req.end(Buffer.alloc(100000));
+      held['/answer'].end('whole');
+      held['/stream'].write('data: second\n\n');
+      await until('they are finished', () => answer.ended && upload.ended && /second/.test(stream.text));
+      assert.deepEqual([answer.status, answer.text, answer.ended], [200, 'whole', 'end']);
+      assert.deepEqual([upload.status, upload.text, upload.ended], [200, '200000', 'end']);
+      assert.equal(stream.ended, false);
+      held['/stream'].end();
+      await until('the stream ends when the application ends it', () => stream.ended === 'end');
+      await until('the former workers have ended', () => !workers().some((pid) => former.includes(pid)), 30000);
+    } finally {
+      await g.stop();
+      server.closeAllConnections();
+      server.close();
     }
   });
 

@@ -385,7 +385,12 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway,
         assert.equal((await end(all[0], s.handle)).status, 503);
         assert.notEqual(await status(all[0], s.jar), 200);
       }
-      assert.equal((await all[0].postJson('/auth/logout', { csrf }, { jar: page.jar.clone() })).status, 503);
+      const out = await all[0].postJson('/auth/logout', { csrf }, { jar: page.jar.clone() });
+      assert.equal(out.status, 503);
+      assert.equal(out.json().error.code, 'sign_out_pending');
+      assert.match(out.cookies[0], /Max-Age=0/);
+      sessions.push(page);
+      assert.equal(await status(all[0], page.jar), 401);
       if (how === 'dies') await all[0].down('SIGKILL');
       if (keeps) await store.up();
       else release();

@@ -28,9 +28,9 @@ describe('directives', { skip: missing }, () => {
     coatcheck_require: ['role=admin', 'role=admin role=staff', 'off', 'role=a:b/c'],
     coatcheck_max_age: ['5m', '300s', '300', '12h', '30d', 'off', '1s'],
     coatcheck_activity: ['on', 'off'],
-    coatcheck_cors_methods: ['GET', 'GET POST PUT DELETE PATCH HEAD', 'POST'],
-    coatcheck_cors_headers: ['content-type', 'content-type x-csrf-token x-requested-with', 'X-Upper'],
-    coatcheck_cors_expose: ['x-request-id', 'etag x-total'],
+    coatcheck_cors_methods: ['GET', 'GET POST PUT DELETE PATCH HEAD', 'POST', 'off'],
+    coatcheck_cors_headers: ['content-type', 'content-type x-csrf-token x-requested-with', 'X-Upper', 'off'],
+    coatcheck_cors_expose: ['x-request-id', 'etag x-total', 'off'],
     coatcheck_cors_max_age: ['0', '60s', '10m', '600'],
     coatcheck_assertion: ['on', 'off', 'reports', 'https://api.example'],
     coatcheck_header: ['user X-Remote-User', 'user off', 'roles X-Roles', 'methods off', 'session X-Sid', 'time X-When', 'assertion X-Jwt'],
@@ -41,9 +41,10 @@ describe('directives', { skip: missing }, () => {
 
   test('every directive takes its good values in http, server and location', () => {
     const each = (name) => good[name].map((value) => `${name} ${value};`);
+    const demands = ['coatcheck_require', 'coatcheck_max_age'];
     for (const name of Object.keys(good))
       for (const line of each(name)) {
-        for (const text of [`${line} ${server('')}`, server(line), server(`location /x { ${line} }`)]) {
+        for (const text of [`${line} ${server('')}`, server(line), server(`${demands.includes(name) ? 'coatcheck on;' : ''} location /x { ${line} }`)]) {
           const { status, message } = check(dir, text);
           assert.equal(status, 0, `${text}\n${message}`);
         }
@@ -160,6 +161,10 @@ describe('directives', { skip: missing }, () => {
     ['coatcheck_proto ftp;', /https?/],
     ['coatcheck_proto "";', /https?/],
     ['coatcheck_proto HTTPS;', /https?/],
+    ['coatcheck_require role=admin;', /coatcheck on/],
+    ['coatcheck off; coatcheck_require role=admin role=staff;', /coatcheck on/],
+    ['coatcheck_max_age 5m;', /coatcheck on/],
+    ['coatcheck off; coatcheck_max_age 5m;', /coatcheck on/],
     ['coatcheck on; coatcheck off;', /duplicate/],
     ['coatcheck_table /a; coatcheck_table /b;', /duplicate/],
     ['coatcheck_require role=a; coatcheck_require role=b;', /duplicate/],
@@ -178,6 +183,24 @@ describe('directives', { skip: missing }, () => {
     }
     assert.deepEqual(failures, [], failures.join('\n'));
     assert.ok(wrong.length >= 40);
+  });
+
+  test('a demand where nobody is asked is refused, one that is meant for places further in is not', () => {
+    for (const demand of ['coatcheck_require role=admin;', 'coatcheck_max_age 5m;']) {
+      const place = (text) => `location /a { ${text} }`;
+      const fine = [`${demand} ${server(place('coatcheck on;'))} ${server('')}`, server(`${demand} ${place('')} ${place('coatcheck on;').replace('/a', '/b')}`), server(`coatcheck on; ${demand} ${place('coatcheck off;')}`),
+        server(place(`coatcheck on; ${demand} location /a/b { coatcheck off; }`)), server(place(`coatcheck optional; ${demand}`)), server(`coatcheck on; ${place(`${demand} limit_except GET { deny all; }`)}`),
+        server(place('coatcheck_require off; coatcheck_max_age off;'))];
+      for (const text of fine) {
+        const { status, message } = check(dir, text);
+        assert.equal(status, 0, `${text}\n${message}`);
+      }
+      for (const text of [server(place(demand)), server(`coatcheck off; ${place(demand)}`), server(`coatcheck on; ${place(`coatcheck off; ${place(demand).replace('/a', '/a/b')}`)}`), server(`location @named { ${demand} }`)]) {
+        const { status, message } = check(dir, text);
+        assert.notEqual(status, 0, text);
+        assert.match(message, /nobody is asked/);
+      }
+    }
   });
 
   test('a directive that does not exist, or stands where it may not, is refused', () => {

@@ -35,6 +35,8 @@ describe('coatcheck_csrf', { skip: missing }, () => {
         location /any { satisfy any; allow all; proxy_pass ${s.upstream}; }
         location /any-page { satisfy any; allow all; error_page 403 /refused-page; proxy_pass ${s.upstream}; }
         location = /refused-page { coatcheck off; coatcheck_csrf off; internal; root ${s.dir}; }
+        location /paged { error_page 403 /refused-page-for-members; proxy_pass ${s.upstream}; }
+        location = /refused-page-for-members { coatcheck_csrf off; internal; alias ${s.dir}/refused-page; }
         location /any-cors { satisfy any; allow all; coatcheck_cors ${friend}; proxy_pass ${s.upstream}; }
         location /rewritten { rewrite ^ /target last; }
       `,
@@ -108,6 +110,20 @@ describe('coatcheck_csrf', { skip: missing }, () => {
       for (const site of ['same-origin', 'none', 'same-site', 'cross-site', 'garbage', undefined])
         for (const origin of [ours, evil, 'null', undefined])
           assert.equal(await attempt(method, { Origin: origin, 'Sec-Fetch-Site': site }), 'passed', `${method} ${site} ${origin}`);
+  });
+
+  test('CS-5: a WebSocket is no safe thing: its handshake comes from one of ours, or from a program that is no browser', async () => {
+    const handshake = { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+    for (const target of ['/x', '/sibling'])
+      for (const site of ['same-origin', 'same-site', 'cross-site', undefined])
+        for (const origin of [ours, sibling, evil, 'null', undefined]) {
+          const fields = { Origin: origin, 'Sec-Fetch-Site': site, 'Sec-Fetch-Mode': site && 'websocket' };
+          const want = origin || site ? verdict(fields, { sameSite: target === '/sibling' }) : 'passed';
+          assert.equal(await attempt('GET', { ...handshake, ...fields }, { target }), want, `${target} ${JSON.stringify(fields)}`);
+        }
+    assert.equal(await attempt('GET', { ...handshake, Origin: evil }, { target: '/unchecked' }), 'passed');
+    assert.equal(await attempt('GET', { ...handshake, Origin: friend }, { target: '/both' }), 'passed', 'CORS lets it read');
+    assert.equal(await attempt('GET', { ...handshake, Origin: evil }, { target: '/both' }), 403);
   });
 
   test('CS-4: an Origin counts only if it is exactly one of ours', async () => {
@@ -205,6 +221,14 @@ describe('coatcheck_csrf', { skip: missing }, () => {
     }
   });
 
+  test('the page for a refusal is a question of its own: whoever is signed in gets it', async () => {
+    for (const session of [await plant(g.daemon), live]) {
+      assert.equal(await attempt('POST', { Origin: evil }, { target: '/paged', session }), 403);
+      assert.equal(attempt.last.body, 'refused page');
+    }
+    assert.equal(await attempt('POST', { Origin: evil }, { target: '/paged', session: null }), 401);
+  });
+
   test('a refused body is not taken for the next request', async () => {
     const hits = g.app.hits;
     const inner = `GET /smuggled HTTP/1.1\r\nHost: app.example\r\nCookie: __Host-id=${live.token}\r\n\r\n`;
@@ -260,6 +284,8 @@ describe('coatcheck_cors', { skip: missing }, () => {
         location /role { coatcheck_require role=nobody-has-it; proxy_pass ${s.upstream}; }
         location /defaults { coatcheck_cors http://localhost:3000; proxy_pass ${s.upstream}; }
         location /theirs { proxy_pass ${s.upstream}; }
+        location /no-methods { coatcheck_cors_methods off; proxy_pass ${s.upstream}; }
+        location /no-fields { coatcheck_cors_headers off; coatcheck_cors_expose off; proxy_pass ${s.upstream}; }
       `,
     });
     live = await plant(g.daemon);
@@ -402,6 +428,18 @@ describe('coatcheck_cors', { skip: missing }, () => {
     assert.equal(res.status, 204, 'methods are inherited');
     assert.equal((await get('/defaults', friend)).status, 403);
     assert.equal((await get('/x', origin)).status, 403);
+  });
+
+  test('CO-3: a list that is off allows nothing, not what is allowed by default', async () => {
+    const preflight = (target, headers) => get(target, friend, { method: 'OPTIONS', headers }).then((res) => res.status);
+    for (const method of ['GET', 'POST', 'HEAD']) {
+      assert.equal((await get('/no-methods', friend, { method })).status, 403, method);
+      assert.equal(await preflight('/no-methods', { 'access-control-request-method': method }), 403, method);
+    }
+    assert.equal(await preflight('/no-fields', { 'access-control-request-method': 'POST' }), 204);
+    for (const name of ['content-type', 'x-csrf-token'])
+      assert.equal(await preflight('/no-fields', { 'access-control-request-method': 'POST', 'access-control-request-headers': name }), 403, name);
+    assert.deepEqual(corsFields(await get('/no-fields', friend)).sort(), ['access-control-allow-credentials', 'access-control-allow-origin']);
   });
 
   test('CO-3: what a refused origin asks for does nothing, though its cookie is good', async () => {

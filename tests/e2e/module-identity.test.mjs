@@ -473,6 +473,14 @@ describe('variables in logs', { skip: missing }, () => {
     await logged('/a', { jar: live.jar });
     assert.equal(lines().filter((l) => l[0] === '/a').some((l) => l[10].includes(live.token)), false);
   });
+
+  test('AU-1: nor has it the token of a live session whose request was refused, or could not be decided', async () => {
+    const headers = { cookie: `a=1; __Host-id=${live.token}; b=2` };
+    for (const [target, status, method] of [['/role', '403', 'GET'], ['/error', '503', 'GET'], ['/csrf', '403', 'POST']]) {
+      const line = await logged(target, { method, headers });
+      assert.deepEqual([line[1], line[10]], [status, 'a=1; b=2'], target);
+    }
+  });
 });
 
 describe('identity from a daemon that lies', { skip: missing }, () => {

@@ -81,6 +81,19 @@ describe('connections that live long', { skip: missing }, () => {
     for (const wire of [...stay, ...streams]) wire.close();
   });
 
+  /* 1024 is client_header_buffer_size: what is behind it is read when the connection is taken over, into the same memory. */
+  test('RV-1: a client that goes on writing behind its handshake puts no other session in the place of the one that it began with', async () => {
+    const s = await plant(g.daemon), other = await plant(g.daemon, { user: 'joe' });
+    for (const { jar } of [s, other]) for (const source of ['daemon', 'table']) assert.equal((await g.get('/x', { jar })).headers['x-source'], source);
+    const head = ({ token }) => text('GET', '/ws', { Cookie: `__Host-id=${token}`, Connection: 'Upgrade', Upgrade: 'websocket' }).padEnd(1024, 'E');
+    const wire = await Wire.open(g.port);
+    wire.send(head(s) + head(other));
+    assert.equal((await wire.response()).status, 101);
+    assert.ok(await wire.wait(() => wire.buffer.includes(other.token), 'the echo'));
+    await end(s);
+    await closes(wire, 'it');
+  });
+
   test('each way for a session to end ends its connections: everybody, the user, a change of roles', async () => {
     const ways = [
       (s) => g.daemon.ask('POST', `/v1/users/${s.json.user}/end-sessions`), () => g.daemon.ask('POST', '/v1/end-all'), (s) => g.daemon.ask('POST', '/v1/renew', { token: s.token, roles: ['other'] }),

@@ -435,12 +435,17 @@ describe('inside nginx', { skip: missing }, () => {
     }
   });
 
-  test('FA-7: too many Cookie lines get nobody in by way of the page for that', async () => {
+  test('FA-6, FA-7: the page for a request that cannot be read is no way into a place that is checked', async () => {
     const lines = Array.from({ length: 10 }, (_, i) => ['Cookie', i === 0 || i === 9 ? cookieOf(live) : `c${i}=${i}`]);
     await g.nginx.reload({ text: g.text({ server: (s) => `error_page 400 /x; location / { proxy_pass ${s.upstream}; }` }), drained: true });
     g.app.seen.length = 0;
     assert.equal((await once(g.port, text('GET', '/too-many', lines))).status, 400);
     assert.deepEqual(g.app.seen, []);
+    for (const head of ['GET /early HTTP/1.1\r\n', 'GET /early HTTP/1.1\r\nHost: app.example\r\nContent-Length: x\r\n']) {
+      const res = await once(g.port, `${head}Cookie: ${cookieOf(live)}\r\nConnection: close\r\n\r\n`);
+      assert.ok([400, 500].includes(res.status), String(res.status));
+      assert.deepEqual(g.app.seen, [], 'nobody has looked at its cookie');
+    }
     await g.nginx.reload({ text: g.text(), drained: true });
   });
 
@@ -798,6 +803,31 @@ describe('clients that go away', { skip: missing }, () => {
     }
   });
 
+  test('a question is taken back when its client goes, or has gone already', async () => {
+    const g = await Gate.start({ daemon: false, workers: 1, server: (s) => `coatcheck_timeout 60s; location / { proxy_pass ${s.upstream}; }` });
+    const stub = await Stub.start(g.gate, () => undefined);
+    try {
+      const bytes = () => text('GET', '/x', { Cookie: `__Host-id=${strangeToken()}` });
+      const waits = await Wire.open(g.port);
+      waits.send(bytes());
+      await until('the question', () => stub.sockets.size === 1);
+      waits.close();
+      await until('it is taken back', () => stub.sockets.size === 0);
+      const gone = await Wire.open(g.port), pid = g.nginx.workers()[0];
+      assert.equal((await gone.send(text('GET', '/nothing')).response()).status, 204);
+      process.kill(pid, 'SIGSTOP'); /* so that its request and its end arrive together */
+      await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+      await new Promise((resolve) => gone.socket.end(bytes(), 'latin1', resolve));
+      process.kill(pid, 'SIGCONT');
+      await until('the second question', () => stub.connections === 2);
+      await until('it is taken back', () => stub.sockets.size === 0);
+      gone.close();
+    } finally {
+      await stub.stop();
+      await g.stop();
+    }
+  });
+
   test('HD-11: requests by the thousand and reloads leave memory and descriptors flat', async () => {
     const g = await Gate.start({ workers: 1, server: (s) => `location / { return 204; } location /file { root ${s.dir}; } location /role { coatcheck_require role=x; root ${s.dir}; }`, before: (s) => writeFileSync(path.join(s.dir, 'file'), 'file') });
     try {
@@ -868,9 +898,12 @@ describe('clients that go away', { skip: missing }, () => {
     }
   });
 
-  /** System calls of a process while work() is done, by name; undefined where it may not be watched. */
-  const systemCalls = async (pid, file, work) => {
-    const strace = spawn('strace', ['-o', file, '-p', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** What strace says of a process while work() is done; undefined where it may not be watched. */
+  const traced = async (pid, file, args, work) => {
+    /* A client has its answer before nginx has closed the file that it is from. */
+    const waits = () => until('it waits for events', () => /^State:\s*S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+    await waits();
+    const strace = spawn('strace', ['-o', file, ...args, '-p', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] });
     let said = '', ended = false;
     strace.stderr.on('data', (data) => (said += data));
     strace.on('error', () => (ended = true));
@@ -878,11 +911,17 @@ describe('clients that go away', { skip: missing }, () => {
     await until('strace is there', () => ended || /attached/.test(said));
     if (ended) return undefined;
     await work();
+    await waits();
     strace.kill('SIGINT');
     await end;
+    return readFileSync(file, 'utf8');
+  };
+  /** How many calls of each name. */
+  const systemCalls = async (pid, file, work) => {
+    const text = await traced(pid, file, [], work);
     const calls = new Map();
-    for (const [, name] of readFileSync(file, 'utf8').matchAll(/^(\w+)\(/gm)) calls.set(name, (calls.get(name) ?? 0) + 1);
-    return calls;
+    for (const [, name] of (text ?? '').matchAll(/^(\w+)\(/gm)) calls.set(name, (calls.get(name) ?? 0) + 1);
+    return text === undefined ? undefined : calls;
   };
   const times = (n, work) => Array.from({ length: n }).reduce((before, _, i) => before.then(() => work(i)), Promise.resolve());
 
@@ -893,10 +932,12 @@ describe('clients that go away', { skip: missing }, () => {
       const s = await plant(g.daemon);
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       const ask = (target, jar) => g.get(target, { jar, agent }).then((res) => assert.equal(res.status, jar === s.jar ? 200 : 401));
+      /* An answer is there before its file is closed: what comes behind it shows that it has been. */
+      const last = () => g.get('/nothing', { agent });
       const seen = {};
       for (const target of ['/on', '/off']) {
         await times(5, () => ask(target, s.jar));
-        seen[target] = await systemCalls(g.nginx.workers()[0], path.join(g.dir, 'calls'), () => times(100, () => ask(target, s.jar)));
+        seen[target] = await systemCalls(g.nginx.workers()[0], path.join(g.dir, 'calls'), () => times(100, () => ask(target, s.jar)).then(last));
         if (!seen[target]) return t.skip('no process may be watched here');
       }
       agent.destroy();
@@ -909,6 +950,51 @@ describe('clients that go away', { skip: missing }, () => {
       const asking = await systemCalls(g.nginx.workers()[0], path.join(g.dir, 'calls'), () => times(20, () => g.get('/on', { headers: { accept: '*/*' } }).then((res) => assert.equal(res.status, 401))));
       assert.ok(asking.get('epoll_wait') >= 40);
       for (const name of ['poll', 'ppoll', 'select', 'pselect6', 'nanosleep', 'clock_nanosleep', 'futex', 'flock', 'fsync', 'fdatasync', 'wait4', 'rt_sigtimedwait']) assert.equal(asking.get(name), undefined, name);
+    } finally {
+      await g.stop();
+    }
+  });
+
+  /* Freeing a large one takes 100 ms; nothing here depends on how large it is. */
+  test('HD-11: a former table is unmapped beside the loop, whether it was removed or replaced', async (t) => {
+    if (sanitized || spawnSync('strace', ['-V']).error) return t.skip('there is no strace, or a sanitizer makes calls of its own');
+    const g = await Gate.start({ workers: 1, http: () => 'add_header X-Source $coatcheck_source always;' });
+    try {
+      const s = await plant(g.daemon);
+      const pid = g.nginx.workers()[0];
+      const known = () => until('it is in the table', async () => (await g.get('/x', { jar: s.jar })).headers['x-source'] === 'table', 20000);
+      const mapped = (end = '') => readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n').filter((line) => line.includes(g.table) && line.endsWith(end))
+        .map((line) => /^([0-9a-f]+)-([0-9a-f]+)/.exec(line).slice(1).map((n) => parseInt(n, 16)));
+      const ways = {
+        removed: () => ['table', 'table.seen'].forEach((name) => rmSync(path.join(g.run, name))),
+        replaced: () => {
+          g.daemon.options.config = 'table:\n  slots: 4096\n';
+          writeFileSync(g.daemon.file, g.daemon.yaml());
+        },
+      };
+      for (const [way, change] of Object.entries(ways)) {
+        await known();
+        const former = mapped();
+        assert.equal(former.length, 2, 'the table and its activity');
+        const text = await traced(pid, path.join(g.dir, 'calls'), ['-f', '-e', 'trace=munmap'], async () => {
+          await g.daemon.down();
+          change();
+          await g.daemon.up();
+          await known();
+          await until('the former one is gone', () => mapped('(deleted)').length === 0);
+        });
+        if (text === undefined) return t.skip('no process may be watched here');
+        const calls = [...text.matchAll(/^(\d+) +munmap\((0x[0-9a-f]+), (\d+)/gm)].map(([, by, at, length]) => ({ loop: Number(by) === pid, from: Number(at), to: Number(at) + Number(length) }));
+        for (const [from, to] of former) {
+          let at = from; /* below it, addresses may be another mapping's by now */
+          for (const call of calls) {
+            if (call.from > at || call.to <= at || at >= to) continue;
+            assert.equal(call.loop, false, `${way}: by the loop, ${call.to - call.from} bytes`);
+            at = call.to;
+          }
+          assert.ok(at > to - 4096, `${way}: ${to - at} bytes are left`);
+        }
+      }
     } finally {
       await g.stop();
     }

@@ -53,14 +53,14 @@ describe('answers of a stub', { skip: missing }, () => {
     await g.stop();
   });
 
-  test('FA-6: of all statuses from 100 to 599 only 2xx lets a request through', async () => {
+  test('FA-6: of all statuses from 100 to 599 only 200 lets a request through', async () => {
     for (let status = 100; status < 600; status++) {
       reply = () => answer(status, [['X-Auth-User', 'mara'], ['X-Auth-Session', 'H'.repeat(22)]], status === 204 || status === 304 ? '' : 'text');
       const hits = g.app.hits;
       const res = await g.get('/x', { headers: strange() });
       if (status === 200) assert.equal(res.status, 200);
-      if (status < 200 || status > 299) assert.equal(g.app.hits, hits, `${status} reached the application`);
-      if (status < 200 || status > 299) assert.notEqual(res.headers['content-type'], 'application/json', String(status));
+      else assert.equal(g.app.hits, hits, `${status} reached the application`);
+      if (status !== 200) assert.notEqual(res.headers['content-type'], 'application/json', String(status));
       if (g.app.hits === hits) assert.ok(res.status >= 300, `${status} -> ${res.status}`);
     }
   });

@@ -136,26 +136,71 @@ test('SF-1 RV-3: Redis stops or dies: 503 when the lease is over, nobody is sign
   }
 });
 
-test('SF-4: a sign-out during an outage is denied at once and replayed, also after kill -9', only, async () => {
+const html = { accept: 'text/html' };
+const formOf = (csrf) => new URLSearchParams({ csrf }).toString();
+const byPage = (d, route, jar, csrf) => d.get(`/auth/${route}`, { jar: jar.clone(), method: 'POST',
+  headers: { ...html, 'content-type': 'application/x-www-form-urlencoded', 'sec-fetch-site': 'same-origin' } }, formOf(csrf));
+
+/** The answer to a sign-out that nobody could be told of: no success, and nothing left for the browser to do. */
+function pending(res, code, what) {
+  assert.equal(res.status, 503, what);
+  assert.match(res.body, new RegExp(code), what);
+  assert.equal(res.cookies.length, 1, what);
+  assert.match(res.cookies[0], /^(__Host-)?id=; Path=\/; .*HttpOnly; SameSite=Lax.*Max-Age=0/, what);
+  assert.match(res.headers['clear-site-data'], /storage/, what);
+  assert.equal(res.headers['retry-after'], undefined, what);
+}
+
+test('SF-4: a sign-out during an outage, by page or admin socket: 503, denied at once, replayed, also after kill -9', only, async () => {
   for (const how of ['lives', 'dies']) {
-    const { jar, handle } = await plant(a);
-    for (const d of all) await served(d, jar);
+    const ended = await plant(a), seen = await plant(a), unseen = await plant(b), everywhereElse = await plant(a, { user: `all-${how}` }), stays = await plant(a);
+    const csrf = new Map();
+    for (const s of [seen, unseen, everywhereElse, stays]) csrf.set(s, await b.csrf(s.jar));
+    for (const d of all) for (const s of [ended, seen]) await served(d, s.jar);
     await redis.down();
-    assert.equal((await end(a, handle)).status, 503);
-    for (let i = 0; i < 5; i++) assert.ok([401, 503].includes(await status(a, jar)));
-    if (how === 'dies') await a.down('SIGKILL');
-    await redis.up();
-    if (how === 'dies') await a.up();
-    for (let i = 0; i < 5; i++) assert.ok([401, 503].includes(await status(a, jar)), 'denied where it was ended');
-    for (const d of all) await until('it is replayed', async () => (await status(d, jar)) === 401);
-    for (let n = 0; n < 3; n++) assert.deepEqual(await everywhere(jar), [401, 401, 401]);
+    assert.equal((await end(a, ended.handle)).status, 503);
+    for (const [what, res] of [
+      ['without a token', await byPage(a, 'logout', stays.jar, '')],
+      ['with a token of another session', await byPage(a, 'logout', stays.jar, csrf.get(seen))],
+      ['from another site', await a.get('/auth/logout', { jar: stays.jar.clone(), method: 'POST', headers: { ...html, origin: 'https://evil.example', 'x-csrf-token': csrf.get(stays) } })],
+    ]) {
+      assert.equal(res.status, what === 'from another site' ? 403 : 503, what);
+      assert.equal(res.cookies.length, 0, what);
+      assert.notEqual(await status(a, stays.jar), 401, what);
+    }
+    pending(await byPage(a, 'logout', seen.jar, csrf.get(seen)), 'sign_out_pending', 'in every table');
+    pending(await byPage(a, 'logout', unseen.jar, csrf.get(unseen)), 'sign_out_pending', 'in no table of this instance');
+    pending(await byPage(a, 'logout-all', everywhereElse.jar, csrf.get(everywhereElse)), 'sign_out_only_here', 'all');
+    pending(await byPage(a, 'logout', unseen.jar, csrf.get(unseen)), 'sign_out_pending', 'again');
+    pending(await byPage(a, 'logout', unseen.jar, ''), 'sign_out_pending', 'again, without a token');
+    const gone = [ended, seen, unseen, everywhereElse];
+    for (const s of gone) assert.equal(await status(a, s.jar), 401, 'denied at once');
+    if (how === 'dies') {
+      await a.down('SIGKILL');
+      await redis.up();
+      await a.up();
+    } else {
+      await redis.up();
+    }
+    for (const s of gone) {
+      assert.equal(await status(a, s.jar), 401, 'denied where it was ended');
+      for (const d of all) await until('it is replayed', async () => (await status(d, s.jar)) === 401, 5000);
+    }
+    await until('the other is live', async () => (await everywhere(stays.jar)).every((got) => got === 200));
+    assert.equal((await byPage(a, 'logout', seen.jar, csrf.get(seen))).status, 200, 'and now it is a success');
+    assert.equal((await byPage(a, 'logout', stays.jar, csrf.get(stays))).status, 200);
   }
 });
 
 describe('the nginx module in front of one instance', { skip: !usable ? only.skip : missing }, () => {
   let g;
   before(async () => {
-    g = await Gate.start({ daemon: { config: redis.config(), prepared: (d) => sameKeys(a, d) } });
+    g = await Gate.start({
+      daemon: { config: redis.config(), prepared: (d) => sameKeys(a, d) },
+      server: (gate) => `location / { proxy_pass ${gate.upstream}; }\n` +
+        `location /auth/ { coatcheck off; coatcheck_pass_cookie on; proxy_pass http://unix:${gate.run}/http.sock; proxy_set_header Host app.example; ` +
+        'proxy_set_header X-Forwarded-Proto https; proxy_set_header X-Forwarded-For $remote_addr; }',
+    });
   });
   after(async () => g?.stop());
 
@@ -167,6 +212,19 @@ describe('the nginx module in front of one instance', { skip: !usable ? only.ski
       assert.ok((await end(all[n % 3], handle)).status < 300);
       assert.equal((await g.get('/', { jar })).status, 401);
     }
+  });
+
+  test('SF-4: a sign-out by page during an outage is heeded by nginx at once', async () => {
+    const { jar, handle } = await plant(g.daemon), { csrf } = (await g.get('/auth/csrf', { jar })).json();
+    await until('it lets him in', async () => (await g.get('/', { jar })).status === 200);
+    await redis.down();
+    pending(await byPage(g, 'logout', jar, csrf), 'sign_out_pending', 'with nginx in front');
+    for (let i = 0; i < 5; i++) assert.equal((await g.get('/', { jar })).status, 401);
+    await redis.up();
+    await until('it is replayed', async () => (await g.daemon.ask('GET', `/v1/sessions/${handle}`)).status === 404);
+    for (let i = 0; i < 5; i++) assert.equal((await g.get('/', { jar })).status, 401);
+    /* And all are back, before what comes next. */
+    for (const d of all) await until('it is back', async () => (await d.ask('GET', '/v1/ready')).status === 200);
   });
 
   test('SF-1: without Redis it says 503 when the lease is over', async () => {

@@ -33,6 +33,7 @@ typedef struct sched_store {
     void (*overtake_after)(void);
     uint8_t found[COAT_STORE_VALUE_MAX]; /* what the caller hears after having been overtaken */
     uint64_t seen[16];
+    const int64_t *clock_ms;
 } sched_store;
 
 /** Whose answer it is, for the time of one call of the inner store. */
@@ -73,6 +74,9 @@ inner_done(coat_store_req *inner)
     req->found = inner->found;
     req->found_version = inner->found_version;
     req->found_expires_ms = inner->found_expires_ms;
+    req->found_clock_ms = inner->found_clock_ms;
+    if (req->op == COAT_OP_EPOCHS && h->store->clock_ms != NULL)
+        req->found_clock_ms = *h->store->clock_ms;
     req->count = inner->count;
     req->more = inner->more;
     req->epoch_owner = inner->epoch_owner;
@@ -331,6 +335,12 @@ sched_after(coat_store *base, coat_op op, void (*overtake)(void))
 
     store->after_op = op;
     store->overtake_after = overtake;
+}
+
+void
+sched_clock(coat_store *base, const int64_t *clock_ms)
+{
+    ((sched_store *)base)->clock_ms = clock_ms;
 }
 
 void

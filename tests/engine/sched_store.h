@@ -29,6 +29,8 @@ void sched_fail(coat_store *store, coat_op op, sched_fate fate, unsigned count);
 void sched_before(coat_store *store, coat_op op, void (*overtake)(void));
 /** The same when it has taken place, just before its caller hears of it. */
 void sched_after(coat_store *store, coat_op op, void (*overtake)(void));
+/** From now on EPOCHS tells this clock as the store's own; NULL: it tells none. */
+void sched_clock(coat_store *store, const int64_t *clock_ms);
 /** What was late takes place. */
 void sched_catch_up(coat_store *store);
 /** Requests seen, of one kind or (0) of all. */

@@ -100,10 +100,51 @@ outage(void)
     }
 }
 
+/* The caller is told whether that is so; a store without room is as good as one that is away.
+ */
+static void
+pending(void)
+{
+    static const sched_fate fates[] = {SCHED_RUN, SCHED_REFUSE, SCHED_LOSE, SCHED_FULL};
+    rig_token token;
+
+    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++) {
+        coat_err want = fates[i] == SCHED_RUN    ? COAT_OK
+                        : fates[i] == SCHED_FULL ? COAT_STORE_FULL
+                                                 : COAT_STORE_DOWN;
+
+        rig_open(&r, 1);
+        token = rig_sign_in(&r, 0, "ada");
+        /* Whose it is cannot be read, either, as in every outage. */
+        if (fates[i] != SCHED_RUN)
+            sched_fail(r.store, COAT_OP_LOAD, SCHED_REFUSE, 1);
+        sched_fail(r.store, COAT_OP_REMOVE, fates[i], 1);
+        CHECK_ERR(rig_end(&r, 0, &token), want);
+        CHECK(r.call.pending == (fates[i] != SCHED_RUN));
+        CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+        coat_desk_tick(r.desk[0]);
+        CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+        CHECK_ERR(rig_end(&r, 0, &token), COAT_OK);
+        CHECK(!r.call.pending);
+        rig_stop(&r);
+    }
+    rig_open(&r, 1); /* nothing of the kind for what is not kept */
+    token = rig_sign_in(&r, 0, "ada");
+    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
+    CHECK_ERR(rig_end_user(&r, 0, "ada"), COAT_STORE_DOWN);
+    CHECK(!r.call.pending);
+    CHECK_ERR(rig_knock(&r, 0, &token), COAT_OK);
+    rig_stop(&r);
+}
+
+/** However many there are, one page of them is looked at, and one write ends all. */
+enum { COUNTED = 100 };
+
 static void
 end_user(unsigned engines, int n)
 {
     static rig_token tokens[1000];
+    uint64_t before;
     rig_token bob;
 
     rig_prepare(&r, NULL, engines);
@@ -116,8 +157,11 @@ end_user(unsigned engines, int n)
     }
     bob = rig_sign_in(&r, 0, "bob");
     REQUIRE_OK(rig_knock(&r, 0, &bob));
+    before = sched_seen(r.store, 0);
     REQUIRE_OK(rig_end_user(&r, 0, "ada"));
-    CHECK_INT(r.call.count, n);
+    CHECK_INT(sched_seen(r.store, 0), before + 2);
+    CHECK_INT(r.call.count, n < COUNTED ? n : COUNTED);
+    CHECK_INT(r.call.more, n > COUNTED);
     CHECK_INT(sched_seen(r.store, COAT_OP_REMOVE_OWNER), 1);
     CHECK_INT(sched_seen(r.store, COAT_OP_REMOVE), 0);
     for (int i = 0; i < n; i++)
@@ -138,7 +182,75 @@ end_user_instances(void)
 static void
 end_user_table(void)
 {
-    end_user(1, 1000);
+    static const int counts[] = {1, COUNTED - 1, COUNTED, COUNTED + 1, 1000};
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        end_user(1, counts[i]);
+}
+
+/** The session that is spared stays, and what the table knew of its activity with it. */
+static void
+spared_of_many(void)
+{
+    static const int counts[] = {2, COUNTED + 1, 3 * COUNTED};
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        static rig_token tokens[3 * COUNTED];
+        int spared = counts[i] / 2;
+
+        rig_prepare(&r, NULL, 1);
+        r.conf.sessions_per_user = 0;
+        rig_start(&r);
+        for (int k = 0; k < counts[i]; k++) {
+            tokens[k] = rig_sign_in(&r, 0, "ada");
+            REQUIRE_OK(rig_knock(&r, 0, &tokens[k]));
+        }
+        rig_pass(&r, 5 * MINUTE);
+        REQUIRE_OK(rig_knock(&r, 0, &tokens[spared]));
+        REQUIRE_OK(rig_run(&r, 0,
+                           (coat_call){.op = COAT_CALL_END_USER,
+                                       .user = COAT_LIT("ada"),
+                                       .token = rig_span(&tokens[spared])}));
+        CHECK_INT(r.call.more, counts[i] > COUNTED);
+        for (int k = 0; k < counts[i]; k++)
+            if (k != spared)
+                CHECK_ERR(rig_knock(&r, 0, &tokens[k]), COAT_NO_SESSION);
+        rig_pass(&r, 27 * MINUTE); /* idle since it was made, but not since it was used */
+        CHECK_ERR(rig_knock(&r, 0, &tokens[spared]), COAT_OK);
+        CHECK_INT(rig_listed(&r, 0, "ada"), 1);
+        rig_stop(&r);
+    }
+}
+
+/** Its write fails: nothing has ended, nothing is lost, and the next try works. */
+static void
+many_and_refused(void)
+{
+    static const sched_fate fates[] = {SCHED_REFUSE, SCHED_LOSE, SCHED_LATE};
+
+    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++) {
+        static rig_token tokens[COUNTED + 50];
+        coat_err want = fates[i] == SCHED_REFUSE ? COAT_OK : COAT_NO_SESSION;
+
+        rig_prepare(&r, NULL, 1);
+        r.conf.sessions_per_user = 0;
+        rig_start(&r);
+        for (size_t k = 0; k < COUNTED + 50; k++) {
+            tokens[k] = rig_sign_in(&r, 0, "ada");
+            REQUIRE_OK(rig_knock(&r, 0, &tokens[k]));
+        }
+        sched_fail(r.store, COAT_OP_REMOVE_OWNER, fates[i], 1);
+        CHECK_ERR(rig_end_user(&r, 0, "ada"), COAT_STORE_DOWN);
+        sched_catch_up(r.store);
+        rig_pass(&r, SECOND);
+        coat_desk_tick(r.desk[0]);
+        for (size_t k = 0; k < COUNTED + 50; k++)
+            CHECK_ERR(rig_knock(&r, 0, &tokens[k]), want);
+        REQUIRE_OK(rig_end_user(&r, 0, "ada"));
+        for (size_t k = 0; k < COUNTED + 50; k++)
+            CHECK_ERR(rig_knock(&r, 0, &tokens[k]), COAT_NO_SESSION);
+        rig_stop(&r);
+    }
 }
 
 static void
@@ -274,9 +386,12 @@ static const coat_test tests[] = {
     {"LC-8: a sign-out holds in the table at once", sign_out_from_table},
     {"LC-12: ending by handle needs the owner, if one is named", by_handle_and_owner},
     {"SF-4: a sign-out during an outage is denied success, in force here, replayed", outage},
+    {"SF-4: a sign-out that is denied success says that it is kept", pending},
     {"LC-11 RV-4: 1,000 sessions of a user end in one operation, on three instances",
      end_user_instances},
     {"LC-11 RV-4: 1,000 sessions of a user leave the table", end_user_table},
+    {"LC-11 RV-4: of however many, the spared session stays", spared_of_many},
+    {"RV-4: ending very many that fails ends nothing, or all", many_and_refused},
     {"RV-4: everybody's sessions end in one write, whatever the clock", end_everybody},
     {"RV-4: revocations with lost answers leave nothing stale and no gate up",
      lost_answers_of_revocations},

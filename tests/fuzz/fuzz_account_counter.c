@@ -6,11 +6,54 @@
 
 #include "account/throttle.h"
 #include "core/bytes.h"
-#include "fuzz_policy.h"
+#include "fuzz.h"
 
 #include <string.h>
 
+static coat_policy *policy;
 static const coat_handle address = {{1, 2, 3}}, elsewhere = {{1, 2, 4}};
+
+static coat_err
+fixed_rng(void *ctx, uint8_t *buf, size_t len)
+{
+    static uint8_t next;
+
+    (void)ctx;
+    for (size_t i = 0; i < len; i++)
+        buf[i] = next++;
+    return COAT_OK;
+}
+
+static void
+set_up(void)
+{
+    coat_directory_conf conf;
+    coat_keys *keys;
+
+    coat_directory_conf_default(&conf);
+    FUZZ_CHECK(coat_init() == COAT_OK);
+    FUZZ_CHECK(coat_keys_generate(1, fixed_rng, NULL, &keys) == COAT_OK);
+    conf.keys = keys;
+    FUZZ_CHECK(coat_policy_new(&conf, &policy) == COAT_OK);
+    coat_keys_free(keys);
+}
+
+/* Whatever a counter says, nobody waits longer than the rule, and without failures not at all.
+ */
+static void
+check_wait(const coat_counter *counter)
+{
+    const int64_t times[] = {INT64_MIN, 0, counter->last_ms, INT64_MAX};
+
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        int64_t left_ms = coat_throttle_left_ms(counter, times[i]);
+
+        FUZZ_CHECK(left_ms >= 0 && left_ms <= coat_throttle_wait_ms(counter->failures));
+    }
+    FUZZ_CHECK(coat_throttle_wait_ms(counter->failures) <= COAT_WAIT_MAX_MS);
+    FUZZ_CHECK(counter->failures >= COAT_WAIT_FROM ||
+               coat_throttle_left_ms(counter, counter->last_ms) == 0);
+}
 
 static void
 check_marked(const uint8_t *data, size_t size)
@@ -29,6 +72,7 @@ check_marked(const uint8_t *data, size_t size)
         return;
     }
     FUZZ_CHECK(counter.whose == whose);
+    check_wait(&counter);
     coat_counter_encode(policy, &address, &counter, again);
     FUZZ_CHECK(len == COAT_COUNTER_BYTES && memcmp(stored, again, sizeof again) == 0);
     FUZZ_CHECK(coat_counter_decode(policy, &address, span, whose ^ 1, &counter) == COAT_OK &&

@@ -27,18 +27,21 @@ check_pairs(coat_span line)
 /* Stripping removes exactly the pairs of that name: reading both lines side by side, what is
  * left is the same bytes in the same order. */
 static void
-check_strip(coat_span line, coat_span wanted, const char *name)
+check_strip(coat_span line, coat_span wanted)
 {
     char *buf = malloc(line.len + 1);
     coat_cookie_iter before, after;
-    coat_span n, v, kept_n, kept_v, rest;
+    coat_span n, v, kept_n, kept_v;
+    coat_cookie_found found;
+    coat_cookie_rest rest;
     size_t len;
 
     FUZZ_CHECK(buf != NULL);
-    len = coat_cookie_strip(line, &name, 1, buf);
+    len = coat_cookie_strip(line, &wanted, 1, buf);
     FUZZ_CHECK(len <= line.len);
-    if (coat_cookie_rest(line, &name, 1, &rest))
-        FUZZ_CHECK(coat_span_is(rest, (coat_span){(const uint8_t *)buf, len}));
+    coat_cookie_survey(&wanted, 1, &line, 1, &found, &rest);
+    if (!rest.scattered)
+        FUZZ_CHECK(coat_span_is(rest.piece, (coat_span){(const uint8_t *)buf, len}));
     coat_cookie_iter_init(&before, line);
     coat_cookie_iter_init(&after, (coat_span){(const uint8_t *)buf, len});
     while (coat_cookie_next(&before, &n, &v)) {
@@ -77,26 +80,65 @@ check_find(coat_span text, const coat_cookie_conf *conf, uint32_t max)
     for (uint32_t i = 0; i < COAT_COOKIE_CANDIDATES; i++) {
         FUZZ_CHECK((found.value[i].ptr != NULL) == (!found.ambiguous && i < pairs));
         if (!found.ambiguous && i < pairs)
-            FUZZ_CHECK(found.value[i].ptr == values[i].ptr &&
-                       found.value[i].len == values[i].len);
+            FUZZ_CHECK(found.value[i].len == values[i].len &&
+                       (values[i].len == 0 || found.value[i].ptr == values[i].ptr));
     }
 }
 
-/* What is written is read back, alone and as the only pair of its line. */
+/* What was written is read back as the first pair of its line. */
 static void
-check_set(coat_span value, const coat_cookie_conf *conf)
+check_line(const char *buf, size_t len, const coat_cookie_conf *conf, coat_span value)
 {
-    char buf[COAT_COOKIE_LINE_MAX + 1];
     coat_cookie_iter iter;
     coat_span n, v;
-    size_t len;
 
-    if (coat_cookie_set(conf, value, -1, buf, sizeof buf, &len) != COAT_OK)
-        return;
     coat_cookie_iter_init(&iter, (coat_span){(const uint8_t *)buf, len});
     FUZZ_CHECK(coat_cookie_next(&iter, &n, &v));
     FUZZ_CHECK(coat_span_is(n, coat_span_of(conf->name)) && coat_span_is(v, value));
-    FUZZ_CHECK(strlen(buf) == len && strpbrk(buf, "\r\n") == NULL);
+    FUZZ_CHECK(strlen(buf) == len && len <= COAT_COOKIE_LINE_MAX);
+    for (size_t i = 0; i < len; i++)
+        FUZZ_CHECK(buf[i] >= 0x20 && buf[i] < 0x7f);
+}
+
+static void
+check_set(coat_span value, const coat_cookie_conf *conf)
+{
+    static const int64_t ages[] = {-1, 0, 60, INT64_MAX};
+    char buf[COAT_COOKIE_LINE_MAX + 1];
+    size_t len;
+
+    for (size_t i = 0; i < sizeof ages / sizeof ages[0]; i++)
+        if (coat_cookie_set(conf, value, ages[i], buf, sizeof buf, &len) == COAT_OK) {
+            FUZZ_CHECK(ages[i] != 0);
+            check_line(buf, len, conf, value);
+        }
+}
+
+/* A name and a path of the configuration, however it came by them: a line is whole or not
+ * written at all. */
+static void
+check_conf(coat_span text)
+{
+    coat_cookie_conf conf = {.domain = "app.example",
+                             .path = "/",
+                             .secure = true,
+                             .partitioned = true,
+                             .samesite = (coat_samesite)(text.len % 3)};
+    char buf[COAT_COOKIE_LINE_MAX + 1];
+    coat_span name = {NULL, 0};
+    size_t len;
+
+    (void)coat_span_split(&text, '\n', &name);
+    if (name.len > COAT_COOKIE_NAME_MAX || text.len >= sizeof conf.path ||
+        coat_span_find(name, '\0') < name.len)
+        return;
+    if (name.len > 0)
+        memcpy(conf.name, name.ptr, name.len);
+    if (text.len > 0)
+        memcpy(conf.path, text.ptr, text.len);
+    check_set(COAT_LIT("v"), &conf);
+    if (coat_cookie_delete(&conf, buf, sizeof buf, &len) == COAT_OK)
+        check_line(buf, len, &conf, COAT_LIT(""));
 }
 
 int
@@ -108,10 +150,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     coat_cookie_default(&conf);
     check_pairs(text);
-    check_strip(text, COAT_LIT("id"), "id");
-    check_strip(text, coat_span_of(conf.name), conf.name);
+    check_strip(text, COAT_LIT("id"));
+    check_strip(text, coat_span_of(conf.name));
     check_find(text, &conf, 1);
     check_find(text, &plain, COAT_COOKIE_CANDIDATES);
     check_set(text, &conf);
+    check_conf(text);
     return 0;
 }

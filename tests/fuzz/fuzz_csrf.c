@@ -41,7 +41,7 @@ from_input(void *ctx, uint8_t *buf, size_t len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const coat_handle handle = {{1}};
+    const coat_handle handle = {{1}}, other_handle = {{2}};
     const uint8_t session_key[16] = {2}, other_key[16] = {3};
     const coat_span text = {data, size};
     char issued[COAT_CSRF_CHARS], pre[COAT_PRESESSION_CHARS];
@@ -51,7 +51,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (coat_csrf_check(keys, &handle, session_key, text) == COAT_OK) {
         FUZZ_CHECK(size == COAT_CSRF_CHARS);
         FUZZ_CHECK(coat_csrf_check(keys, &handle, other_key, text) == COAT_DENIED);
+        FUZZ_CHECK(coat_csrf_check_handle(keys, &handle, text) == COAT_OK);
     }
+    FUZZ_CHECK(coat_csrf_check_handle(keys, &other_handle, text) == COAT_DENIED);
     if (coat_presession_bind(keys, text, 1000, &bound, bound_key) != COAT_OK)
         FUZZ_CHECK(bound.bytes[0] == 0xA5 && bound_key[0] == 0xA5);
     else

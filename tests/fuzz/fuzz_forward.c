@@ -82,6 +82,26 @@ check_untrusted(const coat_forward_conf *conf, const coat_field *fields, size_t 
                out.host.len == 0 && memcmp(&out.client, &peer, sizeof peer) == 0);
 }
 
+/* What a mask leaves is the base of a network that has the address; masking twice is masking
+ * once. */
+static void
+check_mask(const coat_address *address)
+{
+    bool v4 = coat_address_is_v4(address);
+    coat_address masked = *address, twice;
+    coat_network network = {.prefix = v4 ? 96 + 20 : 48};
+
+    coat_address_mask(&masked, 20, 48);
+    twice = masked;
+    coat_address_mask(&twice, 20, 48);
+    FUZZ_CHECK(memcmp(&twice, &masked, sizeof twice) == 0);
+    network.base = masked;
+    FUZZ_CHECK(coat_network_has(&network, address));
+    twice = *address;
+    coat_address_mask(&twice, UINT32_MAX, UINT32_MAX);
+    FUZZ_CHECK(memcmp(&twice, address, sizeof twice) == 0);
+}
+
 /* An address that parses has one written form, and it parses to the same. */
 static void
 check_address(coat_span text)
@@ -94,6 +114,7 @@ check_address(coat_span text)
     coat_address_format(&address, buf, sizeof buf);
     FUZZ_CHECK(coat_address_parse(coat_span_of(buf), &again) == COAT_OK);
     FUZZ_CHECK(memcmp(&again, &address, sizeof again) == 0);
+    check_mask(&address);
 }
 
 static void

@@ -7,6 +7,22 @@
 #include "fuzz.h"
 #include <string.h>
 
+/* A hash is up to date only by its own costs, under the pepper it was made with or none. */
+static void
+check_outdated(const coat_hash *hash)
+{
+    static const uint8_t pepper[COAT_PEPPER_BYTES] = {1};
+    coat_hash_params params = {.kib = hash->kib, .passes = hash->passes};
+
+    if (!coat_hash_outdated(hash, &params))
+        FUZZ_CHECK(hash->kind == COAT_HASH_ARGON2ID && !hash->peppered);
+    params.pepper = pepper;
+    if (!coat_hash_outdated(hash, &params))
+        FUZZ_CHECK(hash->kind == COAT_HASH_ARGON2ID && hash->peppered);
+    params.passes++;
+    FUZZ_CHECK(coat_hash_outdated(hash, &params));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -23,6 +39,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(coat_hash_check(text, &kind, NULL, 0) != COAT_OK && kind == NULL);
         return 0;
     }
+    check_outdated(&hash);
     FUZZ_CHECK(size > 0 && size <= COAT_HASH_MAX && hash.text.ptr == data);
     FUZZ_CHECK(hash.salt_len <= sizeof hash.salt && hash.tag_len <= sizeof hash.tag);
     if (coat_hash_check(text, &kind, message, sizeof message) != COAT_OK) {

@@ -7,6 +7,24 @@
 static uint8_t buf[16384], again_buf[65536];
 static char text[65536];
 
+/* By its name a parameter is found, whatever stands before it. */
+static void
+check_found(const coat_params *params, const coat_param *p)
+{
+    char name[256];
+    coat_span value;
+
+    if (p->name.len >= sizeof name)
+        return;
+    memcpy(name, p->name.ptr, p->name.len);
+    name[p->name.len] = '\0';
+    FUZZ_CHECK(coat_params_get(params, name, &value) && value.ptr == p->value.ptr &&
+               value.len == p->value.len);
+    name[0] ^= 0x20;
+    if (coat_params_get(params, name, &value))
+        FUZZ_CHECK(value.ptr != p->value.ptr || value.len == 0);
+}
+
 /* Property: names are set and different; encoded anew it gives the same parameters. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -43,6 +61,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < params.count; i++) {
         FUZZ_CHECK(coat_span_is(params.list[i].name, again.list[i].name));
         FUZZ_CHECK(coat_span_is(params.list[i].value, again.list[i].value));
+        check_found(&params, &params.list[i]);
     }
     return 0;
 }

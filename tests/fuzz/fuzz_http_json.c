@@ -28,6 +28,15 @@ check_limits(const json_t *value, unsigned depth)
     }
 }
 
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    coat_http_json_wipes(); /* as in the daemon */
+    return 0;
+}
+
 /* Property: what is accepted keeps the limits, and what keeps them is not refused for them. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

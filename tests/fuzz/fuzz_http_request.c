@@ -189,6 +189,34 @@ check_written_anew(const parsed *p)
     FUZZ_CHECK(same(p, &again));
 }
 
+/* What is asked of fields agrees with counting them. */
+static void
+check_fields(const parsed *p)
+{
+    static const char *const names[] = {"host", "ACCEPT", "Connection", "x"};
+
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+        size_t count = 0, at = 0;
+        coat_span value = {NULL, 0}, last;
+        coat_http_found found = coat_http_single(&p->req, names[k], &value);
+
+        for (size_t i = 0; i < p->req.field_count; i++)
+            count += coat_span_is_nocase(p->fields[i].name, coat_span_of(names[k]));
+        FUZZ_CHECK(coat_http_count(&p->req, names[k]) == count);
+        FUZZ_CHECK(found == (count == 0   ? COAT_HTTP_ABSENT
+                             : count == 1 ? COAT_HTTP_ONE
+                                          : COAT_HTTP_REPEATED));
+        FUZZ_CHECK((found == COAT_HTTP_ONE) == (value.ptr != NULL));
+        for (size_t i = 0; i < count; i++)
+            FUZZ_CHECK(coat_http_next(&p->req, names[k], &at, &last));
+        FUZZ_CHECK(!coat_http_next(&p->req, names[k], &at, &last));
+        if (coat_http_lists(&p->req, names[k], "close"))
+            FUZZ_CHECK(count > 0);
+    }
+    if (coat_http_wants_html(&p->req))
+        FUZZ_CHECK(coat_http_count(&p->req, "accept") == 1);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -203,6 +231,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (whole.parser.state != COAT_PARSER_DONE)
         return 0;
     check_naively(&whole, data, size);
+    check_fields(&whole);
     /* The target is written in its short form, which loses the host if it was there only. */
     if (whole.parser.authority_len == 0 || whole.parser.host_count != 0)
         check_written_anew(&whole);

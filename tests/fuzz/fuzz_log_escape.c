@@ -6,12 +6,15 @@
 
 #include <jansson.h>
 
+enum { LONG = 512 }; /* with less it takes too many */
+
 /* Whatever is logged: one line, at most 8 KiB, no control character; JSON that parses, holds
  * the fields that were put in, and gives UTF-8 back as it was, up to the cut and to redaction.
  */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char *const more[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     static coat_line line;
     json_t *json, *whole;
     size_t len;
@@ -22,6 +25,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         coat_line_none(&line, "reason");
         coat_line_text(&line, "detail", (coat_span){data + size / 2, size - size / 2});
         coat_line_number(&line, "count", (int64_t)size);
+        for (size_t i = 0; size > LONG && i < sizeof more / sizeof more[0]; i++)
+            coat_line_text(&line, more[i], (coat_span){data, size}); /* till it is full */
         len = coat_line_end(&line);
         FUZZ_CHECK(len <= COAT_LOG_LINE_MAX && line.text[len - 1] == '\n');
         for (size_t i = 0; i + 1 < len; i++)

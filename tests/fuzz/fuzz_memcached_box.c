@@ -21,6 +21,7 @@ check_life(coat_span bytes)
         FUZZ_CHECK(memcmp(&life, &before, sizeof before) == 0);
         return;
     }
+    FUZZ_CHECK(life.global <= MC_NUMBER_MAX);
     mc_life_encode(&life, again);
     FUZZ_CHECK(bytes.len == sizeof again && memcmp(again, bytes.ptr, sizeof again) == 0);
 }
@@ -47,6 +48,7 @@ check_box(coat_span bytes)
         FUZZ_CHECK(memcmp(&box, &before, sizeof before) == 0);
         return;
     }
+    FUZZ_CHECK(box.last <= MC_NUMBER_MAX && box.epoch <= box.last);
     mc_box_begin(&box, &again);
     for (rest = box.entries; mc_box_next(&rest, &entry); count++) {
         FUZZ_CHECK(entry.version <= box.last && entry.expires_ms >= 0);

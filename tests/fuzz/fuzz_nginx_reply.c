@@ -28,6 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t cap = 4096;
     coat_reply reply, early;
     coat_reply_state state;
+    size_t found = 0;
 
     if (size > cap)
         return 0;
@@ -46,7 +47,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_inside(data, size, reply.fields[i].name);
             check_inside(data, size, reply.fields[i].value);
             check_field(&reply.fields[i]);
+            found += coat_span_is_nocase(reply.fields[i].name, COAT_LIT("Location"));
         }
+        FUZZ_CHECK((coat_reply_field(&reply, "location").ptr != NULL) == (found > 0));
     }
     for (size_t len = 0; len < size && size <= 512; len++) {
         coat_reply_state part = coat_reply_parse((coat_span){data, len}, cap, &early);

@@ -80,6 +80,37 @@ check_configured(coat_span text)
     FUZZ_CHECK(strstr(origin, "//") == strrchr(origin, '/') - 1);
 }
 
+/* Lists of a policy as they are configured: what is accepted has no "*" to be taken for
+ * everybody, and names nothing but tokens. */
+static void
+check_policy(coat_span methods, coat_span headers, coat_span exposed)
+{
+    const coat_span parts[3] = {methods, headers, exposed};
+    char lists[3][128], message[160] = "";
+    coat_cors_policy made = {.allowed = {own_list, 2},
+                             .methods = lists[0],
+                             .headers = lists[1],
+                             .exposed = lists[2],
+                             .max_age_s = (int32_t)exposed.len * 100};
+
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i].len >= sizeof lists[i] || coat_span_find(parts[i], '\0') < parts[i].len)
+            return;
+        if (parts[i].len > 0)
+            memcpy(lists[i], parts[i].ptr, parts[i].len);
+        lists[i][parts[i].len] = '\0';
+    }
+    if (coat_cors_check(&made, message, sizeof message) != COAT_OK) {
+        FUZZ_CHECK(message[0] != '\0');
+        return;
+    }
+    FUZZ_CHECK(made.max_age_s <= 600);
+    for (size_t i = 0; i < 3; i++)
+        FUZZ_CHECK(strpbrk(lists[i], "*\r\n:;") == NULL);
+    for (const char *c = lists[1]; *c != '\0'; c++)
+        FUZZ_CHECK(*c < 'A' || *c > 'Z');
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -98,6 +129,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     method = next_field(&text);
     headers = next_field(&text);
     check_site(&facts);
+    check_cors(&facts, method, headers);
+    check_policy(method, headers, facts.accept);
+    facts.origin_repeated = true;
     check_cors(&facts, method, headers);
     (void)coat_is_navigation(&facts);
     return 0;

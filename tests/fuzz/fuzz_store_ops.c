@@ -4,6 +4,10 @@
 
 #include <stdio.h>
 
+/* Enough to meet all states of so small a store; longer histories only cost time (and are
+ * random in the contract suite). */
+enum { OPERATIONS_MAX = 100 };
+
 /** The input, byte for byte, as choices; then zeros. */
 typedef struct choices {
     const uint8_t *data;
@@ -35,7 +39,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(coat_store_open(&conf, &store) == COAT_OK);
     FUZZ_CHECK(coat_lane_open(store, NULL, &lane) == COAT_OK);
     history_init(&h, lane, choose, &c);
-    while (fault == NULL && c.left > 0)
+    for (int i = 0; i < OPERATIONS_MAX && fault == NULL && c.left > 0; i++)
         fault = history_step(&h);
     if (fault == NULL)
         fault = history_settle(&h);

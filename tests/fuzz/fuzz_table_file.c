@@ -2,9 +2,11 @@
 
 /**
  * A table's files in which anything may stand. The input is a list of pokes into a good table:
- * u32 position, u8 length, bytes; position bit 31: into the activity file. Opened by a reader
- * and taken over by a writer, such files crash nobody, and nobody is told LIVE of a token whose
- * secret's digest is in none of the slots, nor that a session is live whose handle is in none.
+ * u32 position, u8 length, bytes; position bit 31: into the activity file. What is left of the
+ * input says how many 255ths of each file there are, and whether they are there at all. Opened
+ * by a reader and taken over by a writer, such files crash nobody, and nobody is told LIVE of a
+ * token whose secret's digest is in none of the slots, nor that a session is live whose handle
+ * is in none.
  */
 
 #include "fuzz.h"
@@ -79,9 +81,9 @@ slurp(const char *file, size_t *len)
 }
 
 static void
-spill(const char *file, const uint8_t *bytes, size_t len)
+spill(const char *file, const uint8_t *bytes, size_t len, mode_t mode)
 {
-    int fd = open(file, O_WRONLY | O_CLOEXEC);
+    int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, mode);
 
     FUZZ_CHECK(fd >= 0 && pwrite(fd, bytes, len, 0) == (ssize_t)len);
     FUZZ_CHECK(ftruncate(fd, (off_t)len) == 0);
@@ -183,6 +185,23 @@ check_all(const coat_table *table, const uint8_t *bytes, size_t len)
     }
 }
 
+/* A context's number is never 0, which stands for none, and depends on each part of it. */
+static void
+check_rest(const coat_table *table)
+{
+    static uint8_t longer[300];
+    coat_context some = {COAT_LIT("a"), COAT_LIT("bc"), COAT_LIT("")},
+                 other = {COAT_LIT("ab"), COAT_LIT("c"), COAT_LIT("")},
+                 big = {COAT_LIT("a"), {longer, sizeof longer}, COAT_LIT("")};
+    uint64_t number = coat_table_context(table, &some);
+
+    FUZZ_CHECK(number != 0 && number == coat_table_context(table, &some));
+    FUZZ_CHECK(number != coat_table_context(table, &other));
+    FUZZ_CHECK(number != coat_table_context(table, &big));
+    (void)coat_table_stale(table);
+    (void)coat_table_time_ms(table);
+}
+
 static void
 ignore(void *ctx, const coat_handle *handle, int64_t seen_ms)
 {
@@ -241,15 +260,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         at = (at & 0x7fffffff) % (uint32_t)file_len;
         memcpy(file + at, bytes, got < file_len - at ? got : file_len - at);
     }
-    /* Cut: the rest of an input says by how much. */
-    got = size > 0 ? good_len * data[0] / 256 : good_len;
+    got = size > 0 ? good_len * data[0] / UINT8_MAX : good_len;
     remove_files();
-    (void)close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0640));
-    (void)close(open(seen_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0660));
-    spill(path, table, got);
-    spill(seen_path, seen, good_seen_len);
+    if (size < 3 || (data[2] & 1) == 0)
+        spill(path, table, got, 0640);
+    if (size < 3 || (data[2] & 2) == 0)
+        spill(seen_path, seen, size > 1 ? good_seen_len * data[1] / UINT8_MAX : good_seen_len,
+              0660);
     if (coat_table_open(path, &reader) == COAT_OK) {
         check_all(reader, table, got);
+        check_rest(reader);
         coat_table_close(reader);
     }
     as_writer(table, got);

@@ -50,6 +50,11 @@ check_percent(coat_span text)
     FUZZ_CHECK(coat_span_is((coat_span){decoded, back}, text));
     if (coat_percent_decode(text, false, decoded, sizeof decoded, &back) == COAT_OK)
         FUZZ_CHECK(back <= text.len);
+    /* With less room than needed nothing is written. */
+    back = 4711;
+    if (text.len > 0 && text.ptr[0] != '%')
+        FUZZ_CHECK(coat_percent_decode(text, true, decoded, 0, &back) != COAT_OK &&
+                   back == 4711);
 }
 
 int

@@ -1,8 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/bytes.h"
 #include "fuzz.h"
 
 #include <coatcheck/token.h>
 #include <string.h>
+
+/* As of tokens; and a handle is the front of the token that it belongs to. */
+static void
+check_handle(coat_span text)
+{
+    coat_handle handle, before;
+    char again[COAT_HANDLE_CHARS];
+    coat_owner owner;
+
+    memset(&before, 0xA5, sizeof before);
+    handle = before;
+    if (coat_handle_decode(text, &handle) != COAT_OK) {
+        FUZZ_CHECK(coat_handle_equal(&handle, &before));
+        return;
+    }
+    coat_handle_encode(&handle, again);
+    FUZZ_CHECK(coat_span_is(text, (coat_span){(const uint8_t *)again, sizeof again}));
+    owner = coat_handle_owner(&handle);
+    FUZZ_CHECK(memcmp(owner.bytes, handle.bytes + sizeof handle - sizeof owner, sizeof owner) ==
+               0);
+    FUZZ_CHECK(coat_handle_time_ms(&handle) >= 0);
+}
 
 /* A token text that decodes has exactly one spelling, and refusing leaves the output alone. */
 int
@@ -12,6 +35,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char text[COAT_TOKEN_CHARS];
     coat_token token, before, opened;
 
+    check_handle((coat_span){data, size});
     memset(&before, 0xA5, sizeof before);
     token = before;
     opened = before;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Taking fields out of nginx's list of them, against a plain array. nginx itself is not linked:
- * what scan.c calls of it stands here, as nginx 1.22 has it. */
+ * what these files call of it stands here, as nginx 1.22 has it. */
 #include "coat_test.h"
 
+#include "nginx/cookies.c"
 #include "nginx/scan.c"
 
 ngx_module_t ngx_http_coatcheck_module = {.ctx_index = 0};
@@ -203,6 +204,7 @@ test_all_choices(void)
 {
     for (unsigned count = 0; count <= 10; count++)
         for (unsigned choice = 0; choice < 1U << count; choice++) {
+            const ngx_str_t name = COAT_NGX_STR("mara");
             char want[512] = "";
             size_t len = 0;
 
@@ -221,8 +223,7 @@ test_all_choices(void)
             (void)scan();
             CHECK_STR(sent(), want);
             for (int i = 0; i < 6; i++)
-                REQUIRE(coat_ngx_push(&request, &server.names[i % 2], COAT_NGX_STR("mara")) ==
-                        NGX_OK);
+                REQUIRE(coat_ngx_push(&request, &server.names[i % 2], &name, 1) == NGX_OK);
             for (int i = 0; i < 3; i++)
                 (void)add("Later", "x");
             REQUIRE(coat_ngx_strip(&request, &server) == NGX_OK);
@@ -347,6 +348,11 @@ static const struct cookie_case {
     {{"a=\"id=T\"; b=\xff"}, "Cookie: a=\"id=T\"; b=\xff\nAccept: x\n"},
 };
 
+#define NAMES                                                                                  \
+    {                                                                                          \
+        COAT_LIT("id"), COAT_LIT("id-pre"), COAT_LIT("id-device")                              \
+    }
+
 /* A careless reader of the value does not come to what was taken out behind it. */
 static bool
 ends_with_nul(const ngx_table_elt_t *h)
@@ -358,7 +364,7 @@ ends_with_nul(const ngx_table_elt_t *h)
 static void
 test_cookies(void)
 {
-    coat_ngx_loc conf = {.cookie_names = {"id", "id-pre", "id-device"}};
+    coat_ngx_loc conf = {.cookie_names = NAMES};
 
     for (size_t i = 0; i < sizeof cookie_cases / sizeof cookie_cases[0]; i++) {
         const struct cookie_case *c = &cookie_cases[i];
@@ -371,6 +377,7 @@ test_cookies(void)
         add("Accept", "x");
         ctx = scan();
         for (int round = 0; round < 2; round++) {
+            coat_ngx_cookies_look(&conf, ctx);
             REQUIRE(coat_ngx_cookies_hide(&request, &conf, ctx) == NGX_OK);
             if (round == 0)
                 CHECK_STR(sent(), c->want);
@@ -393,7 +400,7 @@ test_cookies(void)
 static void
 test_links(void)
 {
-    coat_ngx_loc conf = {.cookie_names = {"id", "id-pre", "id-device"}};
+    coat_ngx_loc conf = {.cookie_names = NAMES};
     ngx_table_elt_t *h, *before = NULL;
     coat_ngx_ctx *ctx;
 
@@ -406,6 +413,7 @@ test_links(void)
     }
     ctx = scan();
     request.headers_in.multi_linked = 1;
+    coat_ngx_cookies_look(&conf, ctx);
     REQUIRE(coat_ngx_cookies_hide(&request, &conf, ctx) == NGX_OK);
     CHECK(!request.headers_in.multi_linked);
     request.headers_in.multi_linked = 1;

@@ -42,7 +42,7 @@ fake_start(remote_link *base)
     starts++;
     link->greeted = false;
     link->number = 0;
-    link->told = 0;
+    link->told = link->told_global = 0;
     link->reader = resp_reader_new();
     redis_hello(link);
 }

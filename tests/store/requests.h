@@ -11,6 +11,18 @@
 
 enum { NOW_MS = 1000000000, PATIENCE_MS = 60000, BULK = 512 };
 
+/** SF-10: a server on this machine has this machine's clock. */
+static inline void
+check_store_clock(coat_lane *lane)
+{
+    coat_store_req req = {.op = COAT_OP_EPOCHS, .timeout_ms = PATIENCE_MS};
+    int64_t before_ms = coat_clock_system(NULL);
+
+    REQUIRE_OK(coat_store_run(lane, &req));
+    CHECK(req.found_clock_ms >= before_ms);
+    CHECK(req.found_clock_ms <= coat_clock_system(NULL));
+}
+
 static inline coat_owner
 owner_of(uint64_t owner)
 {

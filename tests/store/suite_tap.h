@@ -8,7 +8,7 @@
 
 #include <coatcheck/store_suite.h>
 
-enum { SUITE_CASES_MAX = 40 };
+enum { SUITE_CASES_MAX = 50 };
 
 static coat_suite suite_conf;
 
@@ -37,7 +37,8 @@ run_suite_case(size_t index)
     X(t##7)                                                                                    \
     X(t##8)                                                                                    \
     X(t##9)
-#define SUITE_ALL(X) SUITE_TEN(X, ) SUITE_TEN(X, 1) SUITE_TEN(X, 2) SUITE_TEN(X, 3)
+#define SUITE_ALL(X)                                                                           \
+    SUITE_TEN(X, ) SUITE_TEN(X, 1) SUITE_TEN(X, 2) SUITE_TEN(X, 3) SUITE_TEN(X, 4)
 #define SUITE_NAME(n) suite_case_##n,
 
 SUITE_ALL(SUITE_CASE)

@@ -9,6 +9,21 @@ static mc_server servers[3];
 static size_t count;
 static coat_store *store;
 static coat_lane *lane;
+static mc_node *ended_on; /* whenever the clock is looked at, by another lane; or NULL */
+static int ended_left;
+
+static int64_t
+ending_monotonic(void *ctx)
+{
+    mc_node *node = ended_on;
+
+    if (node != NULL && ended_left-- > 0) {
+        ended_on = NULL; /* not of itself */
+        mc_journal_add(node, &(mc_ended){.handle = handle_of(99, (uint64_t)ended_left)});
+        ended_on = node;
+    }
+    return test_monotonic(ctx);
+}
 
 static mc_store *
 inside(coat_store *which)
@@ -23,7 +38,7 @@ open_store(const char *params)
 
     REQUIRE_OK(servers_open(servers, count, params, &out));
     for (uint32_t i = 0; i < inside(out)->node_count; i++)
-        inside(out)->nodes[i]->remote.monotonic = test_monotonic;
+        inside(out)->nodes[i]->remote.monotonic = ending_monotonic;
     return out;
 }
 
@@ -344,6 +359,33 @@ old_data_spares(void)
     end();
 }
 
+/** The journal is full, and goes on being written while it is said again. */
+static void
+old_data_while_ending(void)
+{
+    enum { SESSIONS = 6 };
+    mc_node *node;
+
+    begin(1);
+    node = inside(store)->nodes[0];
+    for (uint64_t serial = 1; serial <= SESSIONS; serial++)
+        CHECK_ERR(sign_in(lane, 1, serial, 10), COAT_OK);
+    take_snapshot(1);
+    for (uint64_t i = 0; i < MC_JOURNAL_MAX; i++) /* too old to be said */
+        mc_journal_add(node, &(mc_ended){.handle = handle_of(98, i)});
+    atomic_fetch_add(&ahead_ms, MC_JOURNAL_MS + 1000);
+    for (uint64_t serial = 1; serial <= SESSIONS; serial++)
+        CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1, serial), COAT_OK);
+    restore_snapshot(1);
+    ended_left = 1000;
+    ended_on = node;
+    CHECK_ERR(come_back(lane, 1), COAT_OK);
+    ended_on = NULL;
+    for (uint64_t serial = 1; serial <= SESSIONS; serial++)
+        CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, serial), COAT_NO_SESSION);
+    end();
+}
+
 static coat_err
 sign_in_under(uint64_t owner, uint64_t serial, uint64_t epoch)
 {
@@ -603,6 +645,7 @@ static const coat_test tests[] = {
     {"more sessions than fit an item are refused, and cost nobody theirs", too_many_bytes},
     {"RV-5: a server that comes back with old data hears what was ended", old_data},
     {"RV-5: but not of what was spared", old_data_spares},
+    {"RV-5: and all of it, also while more is being ended", old_data_while_ending},
     {"RV-5: an epoch is put back to a server that has lost it", put_back},
     {"SF-5: the loss of one of three servers touches its own users only", one_of_three_lost},
     {"RV-4: ending everybody's sessions holds on a server that was away",

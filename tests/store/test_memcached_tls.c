@@ -122,6 +122,8 @@ plaintext(void)
         tell_no_secrets(open_url, says[i], NULL, 0);
 }
 
+#define TEN "0123456789" /* a path of 108 bytes has no room in a socket's address */
+
 static void
 urls(void)
 {
@@ -150,6 +152,8 @@ urls(void)
         {"memcached+unix:/tmp/none-here,/tmp/nor-here", NULL},
         {"memcached+unix://127.0.0.1", "is followed by a path"},
         {"memcached:/tmp/x", "the host is missing"},
+        {"memcached+unix:/tmp/a,/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "1234567",
+         "too long"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

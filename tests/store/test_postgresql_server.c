@@ -4,6 +4,8 @@
 #include "fault_proxy.h"
 #include "pg_kit.h"
 
+#include <poll.h>
+
 static long
 stumbled(void)
 {
@@ -325,6 +327,9 @@ refused_urls(void)
         {"postgresql://127.0.0.1?schema=Pg", "schema"},
         {"postgresql://127.0.0.1?schema=pg_x", "schema"},
         {"postgresql://127.0.0.1?schema=", "schema"},
+        {"postgresql://127.0.0.1?tls=yes&server-name=", "server-name is empty"},
+        {"postgresql+unix:/x?user=", "user is empty"},
+        {"postgresql+unix:/x?db=", "db is empty"},
         {"postgresql://127.0.0.1?connections=9", "1 to 8"},
         {"postgresql://127.0.0.1?connections=0", "1 to 8"},
         {"postgresql://127.0.0.1?port=5", "Unix sockets"},
@@ -392,6 +397,69 @@ environment(void)
     }
 }
 
+/* ---- another server ---- */
+
+static pg_link *
+ready_link(void)
+{
+    remote_lane *r = (remote_lane *)lane;
+
+    for (uint32_t i = 0; i < inside()->remote.links; i++)
+        if (r->links[i]->state == REMOTE_READY)
+            return (pg_link *)r->links[i];
+    test_abort();
+    return NULL;
+}
+
+static void
+note_end(coat_store_req *req)
+{
+    *(bool *)req->ctx = true;
+}
+
+/** Another lane has come to the promoted server when the former one answers; the end is a
+ * sign-in over another session, which nobody sends twice. */
+static void
+late_acknowledgment(void)
+{
+    coat_store_req epochs = session_req(COAT_OP_EPOCHS, 1, 0);
+    coat_store_req req = session_req(COAT_OP_INSERT, 1, 2);
+    bool ended = false;
+    uint64_t era;
+    pg_link *link;
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    REQUIRE_OK(coat_store_run(lane, &epochs));
+    req.epoch_owner = epochs.epoch_owner;
+    req.epoch_global = epochs.epoch_global;
+    req.has_superseded = true;
+    req.superseded = handle_of(1, 1);
+    req.done = note_end;
+    req.ctx = &ended;
+    link = ready_link();
+    coat_store_submit(lane, &req);
+    pg_flush(&link->base);
+    CHECK(remote_server_admit(&inside()->remote, &inside()->watches, "promoted", &era));
+    while (!ended) {
+        struct pollfd wire = {PQsocket(link->socket.conn), POLLIN, 0};
+
+        REQUIRE(poll(&wire, 1, PATIENCE_MS) == 1);
+        pg_readable(link);
+    }
+    CHECK_ERR(req.result, COAT_STORE_DOWN);
+    CHECK_INT(link->base.state, REMOTE_IDLE);
+    end();
+}
+
+static void
+clock_told(void)
+{
+    begin();
+    check_store_clock(lane);
+    end();
+}
+
 static const coat_test tests[] = {
     {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
      refused_urls},
@@ -403,8 +471,10 @@ static const coat_test tests[] = {
     {"SF-1: reads that a failure takes along are answered all the same", company},
     {"SF-9: cut connections are made anew without a restart", cut_off},
     {"SF-9: a connection that lacks our statements is left", mixed_up},
+    {"SF-10: the server's clock is told", clock_told},
     {"SF-3: what was acknowledged survives kill -9 of the server", killed},
     {"SF-11: a store that comes later is connected to without a restart", started_later},
+    {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
 };
 

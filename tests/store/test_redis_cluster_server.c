@@ -482,6 +482,37 @@ takeovers(void)
     end();
 }
 
+/** Everybody's sessions were ended, and the replica that is promoted has not heard of it: it
+ * has, in all of its buckets, before anything is asked of it. */
+static void
+lagging_for_all(void)
+{
+    redis_server *from = &nodes.nodes[3], *to = &nodes.nodes[0];
+    uint64_t owner = owner_at(0, 1);
+    coat_store_req all = session_req(COAT_OP_END_ALL, 0, 0);
+    char epoch[24];
+
+    begin();
+    node_must(from, "INFO replication", "role:master");
+    node_must(to, "INFO replication", "master_link_status:up");
+    CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
+    replicate(3);
+    (void)kill(to->pid, SIGSTOP);
+    node_must(from, "CLIENT KILL TYPE replica", ":");
+    REQUIRE_OK(coat_store_run(lane, &all));
+    (void)kill(to->pid, SIGCONT);
+    node_must(to, "CLUSTER FAILOVER TAKEOVER", "+OK");
+    node_must(from, "INFO replication", "role:slave");
+    CHECK_ERR(until_answered(COAT_OP_LOAD, owner, 1), COAT_NO_SESSION);
+    (void)snprintf(epoch, sizeof epoch, "%llu", (unsigned long long)all.epoch_global);
+    for (int b = 0; b < CLUSTER_BUCKETS && inside()->buckets.slots[b] < first_slot(&nodes, 1);
+         b++)
+        CHECK(strstr(server_ask(to, "GET t%d:{%s}:global", nodes.prefix,
+                                inside()->buckets.tags[b]),
+                     epoch) != NULL);
+    end();
+}
+
 /* ---- acknowledgments that come too late ---- */
 
 /** Its node serves no more when the acknowledgment of an end comes: it is none. The end is a
@@ -592,6 +623,14 @@ shard_away(void)
     end();
 }
 
+static void
+clock_told(void)
+{
+    begin();
+    check_store_clock(lane);
+    end();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -602,11 +641,14 @@ main(int argc, char **argv)
         {"one server is no cluster, and a node is no single server", wrong_server},
         {"SF-7: what is unsuitable about a node is said, by name", settings},
         {"SF-5: slots that move lose nobody and revive nobody", slots_move},
+        {"SF-10: the clock of the node that is asked is told", clock_told},
         {"ST-9: half of a bucket is not read, nor written", half_moved},
         {"SF-5: a late acknowledgment of a node that serves no more is not trusted",
          late_acknowledgment},
         {"RV-5 SF-5: a promoted replica that lagged revives nothing", lagging_replica},
         {"RV-5 SF-5: who serves again after a while hears what was ended meanwhile", takeovers},
+        {"RV-5: a promoted replica that lagged hears that everybody's sessions were ended",
+         lagging_for_all},
         {"SF-5: of three shards one away is 503 for its own third, and never END_ALL",
          shard_away},
     };

@@ -36,7 +36,7 @@ static const struct {
     {COAT_OP_REPLACE, "*2\r\n:2\r\n", COAT_CONFLICT},
     {COAT_OP_REMOVE, "*2\r\n:0\r\n", COAT_OK},
     {COAT_OP_REMOVE_OWNER, "*3\r\n:0\r\n$1\r\n9\r\n", COAT_OK},
-    {COAT_OP_EPOCHS, "*4\r\n:0\r\n$1\r\n9\r\n$1\r\n3\r\n", COAT_OK},
+    {COAT_OP_EPOCHS, "*5\r\n:0\r\n$1\r\n9\r\n$1\r\n3\r\n$13\r\n1700000000000\r\n", COAT_OK},
     {COAT_OP_LIST_OWNER, "*4\r\n:0\r\n:0\r\n$0\r\n\r\n", COAT_OK},
     {COAT_OP_END_ALL, "*3\r\n:0\r\n$2\r\n12\r\n", COAT_OK},
     {COAT_OP_SWEEP,

@@ -53,6 +53,8 @@ errors(void)
         {"*3\r\n:0\r\n$1\r\n7\r\n$1\r\n2\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         {"*2\r\n:99\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         {"*2\r\n:-1\r\n$1\r\n1\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
+        {"*10\r\n:0\r\n:0\r\n:1001\r\n:1\r\n$0\r\n\r\n:0\r\n:0\r\n:0\r\n$1\r\n0\r\n$1\r\n1\r\n",
+         COAT_OP_SWEEP, COAT_STORE_DOWN, true}, /* more looked at than it was to look at */
         {"hello\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         {"*100000\r\n", COAT_OP_INSERT, COAT_STORE_DOWN, true},
         /* And what was. */
@@ -200,6 +202,34 @@ asks_again(void)
     CHECK_ERR(req.result, COAT_CANCELLED);
 }
 
+/** Nothing is said by nothing only: what else is there instead of a record is a fault. */
+static void
+strange_records(void)
+{
+    static const char *const first[] = {"*3\r\n-ERR lost\r\n$-1\r\n$-1\r\n",
+                                        "*3\r\n:0\r\n$-1\r\n$-1\r\n",
+                                        "*3\r\n*0\r\n$-1\r\n$-1\r\n"};
+    coat_store_req req;
+
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
+        test_case(first[i]);
+        begin();
+        done_count = 0;
+        (void)submit(&req, COAT_OP_LOAD);
+        hear(first[i]);
+        CHECK_INT(done_count, 0); /* to be tried again */
+        CHECK_INT(fake->base.state, REMOTE_IDLE);
+        end();
+    }
+    test_case(NULL);
+    begin();
+    (void)submit(&req, COAT_OP_LOAD);
+    hear("*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+    hear("*5\r\n:0\r\n-ERR lost\r\n$-1\r\n$-1\r\n$1\r\n2\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    end();
+}
+
 /* ---- another server ---- */
 
 static const char second[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
@@ -245,7 +275,9 @@ late_acknowledgment(void)
         CHECK_INT(atomic_load(&store.global), 0);
         /* Even where it was looked at just before. */
         CHECK(!redis_journal_add(fake, &ended));
+        CHECK(!redis_journal_counts(fake));
         CHECK_INT(store.journal.added, 0);
+        CHECK(redis_journal_counts(&other));
         CHECK(redis_journal_add(&other, &ended));
         CHECK_INT(store.journal.added, 1);
         redis_journal_free(&store.journal);
@@ -334,15 +366,49 @@ unnamed(void)
     CHECK(strcmp(run_id, second) == 0);
 }
 
+/** The same of an end of everybody's sessions; there is nothing to be said of it twice. */
+static void
+all_ended_meanwhile(void)
+{
+    static const char again[] = "$2\r\n50\r\n$2\r\n50\r\n"; /* seen; to be put back */
+    coat_store_req reqs[2];
+    redis_link other;
+    size_t found = 0;
+
+    begin();
+    other = beside();
+    reconnect(&reqs[0]);
+    (void)redis_global_seen(&store, 40);
+    greet_as(second);
+    CHECK_INT(fake->due_count, 1);
+    (void)redis_global_seen(&store, 50); /* the former one has acknowledged it */
+    hear("*3\r\n:0\r\n$2\r\n40\r\n$1\r\n1\r\n");
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    CHECK_INT(fake->due_count, 1);
+    CHECK(!redis_journal_counts(&other)); /* from here on it may not */
+    for (size_t at = 0; at + strlen(again) <= fake->out.len; at++)
+        found += memcmp(fake->out.ptr + at, again, strlen(again)) == 0;
+    CHECK_INT(found, 1);
+    hear("*3\r\n:0\r\n$2\r\n50\r\n$1\r\n1\r\n");
+    CHECK_INT(fake->base.state, REMOTE_READY);
+    CHECK(redis_journal_counts(fake));
+    reconnect(&reqs[1]);
+    greet_as(second);
+    CHECK_INT(fake->base.state, REMOTE_READY);
+    end();
+}
+
 static const coat_test tests[] = {
     {"a server whose run id is not one is refused", unnamed},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"RV-5 SF-5: the promoted server hears what the former one said meanwhile",
      acknowledged_meanwhile},
+    {"RV-5 SF-5: and that everybody's sessions were ended meanwhile", all_ended_meanwhile},
     {"SF-1 ST-8: what every error and every strange reply of a server means", errors},
     {"SF-6: after a deadline no reply of that connection is used", late},
     {"SF-2: what is idempotent is tried again once, the rest never", retries},
     {"what one turn of the loop brings leaves in one write", pipelining},
+    {"SF-1: what is neither a record nor nothing is no missing session", strange_records},
     {"SF-6: that there is no session is believed only of a numbered answer", asks_again},
 };
 COAT_TEST_MAIN(tests)

@@ -538,6 +538,8 @@ sweep_decides(void)
     proxy_stop(&proxy);
 }
 
+#define TEN "0123456789" /* a path of 108 bytes has no room in a socket's address */
+
 static void
 refused_urls(void)
 {
@@ -561,6 +563,7 @@ refused_urls(void)
         {"rediss://127.0.0.1?cert-file=/x", "belong together"},
         {"redis+unix://host/x", "path"},
         {"redis:/x", "socket"},
+        {"redis+unix:/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "1234567", "too long"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -579,6 +582,14 @@ refused_urls(void)
     test_case(NULL);
 }
 
+static void
+clock_told(void)
+{
+    begin();
+    check_store_clock(lane);
+    end();
+}
+
 static const coat_test tests[] = {
     {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
      refused_urls},
@@ -592,6 +603,7 @@ static const coat_test tests[] = {
     {"ST-6: bytes of a value are bytes, whatever they look like", bytes_stay_bytes},
     {"ST-7: the server's expiry comes later, and decides nothing", time_to_live},
     {"RV-5: a snapshot from before does not bring back what was ended since", snapshot},
+    {"SF-10: the server's clock is told", clock_told},
     {"SF-3: what was acknowledged survives kill -9 of the server", killed},
     {"SF-11: a store that comes later is connected to without a restart", started_later},
     {"SF-3 SF-7: what is unsuitable about a server is said at the start", notices},

@@ -239,6 +239,24 @@ demoted(void)
     end();
 }
 
+/** A sign-in over another session, which a full server refuses, leaves that one as it is. */
+static void
+refused(void)
+{
+    coat_store_req epochs = session_req(COAT_OP_EPOCHS, 1, 0);
+    coat_store_req over = session_req(COAT_OP_INSERT, 1, 2);
+
+    CHECK_ERR(coat_store_run(lane, &epochs), COAT_OK);
+    over.epoch_owner = epochs.epoch_owner;
+    over.epoch_global = epochs.epoch_global;
+    over.has_superseded = true;
+    over.superseded = handle_of(1, 1);
+    CHECK_ERR(coat_store_run(lane, &over), COAT_STORE_FULL);
+    catch_up(lane);
+    CHECK_INT(saw.gone, 0);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_OK);
+}
+
 static void
 full(void)
 {
@@ -248,6 +266,7 @@ full(void)
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
     (void)server_ask(&first, "CONFIG SET maxmemory 1");
     CHECK_ERR(sign_in(lane, 1, 2, 10), COAT_STORE_FULL);
+    refused();
     CHECK_ERR(coat_store_run(lane, &say), COAT_OK); /* leases go on */
     CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1, 1), COAT_OK);
     catch_up(lane);

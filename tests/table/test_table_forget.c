@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/** Shared mode: what others have changed is not found any more. */
+/** What others have changed is not found any more; nor are an owner's many sessions. */
 
 #include "kit.h"
 
 enum { OWNERS = 40, EACH = 5 };
 
+static const coat_table_mode modes[] = {COAT_TABLE_SHARED, COAT_TABLE_EMBEDDED};
+static const char *const mode_names[] = {"shared", "embedded"};
+
 static test_rng rng;
+static coat_table_mode mode = COAT_TABLE_SHARED;
 static coat_table_writer *writer;
 static const coat_table *table;
 static kit_session sessions[OWNERS][EACH];
@@ -32,10 +36,11 @@ open_table(const char *path)
     coat_table_conf conf;
 
     kit_conf(&conf, path, 512);
-    conf.mode = COAT_TABLE_SHARED;
+    conf.mode = mode;
     writer = kit_create(&conf);
     table = coat_table_writer_reader(writer);
-    lease();
+    if (mode == COAT_TABLE_SHARED)
+        lease();
 }
 
 static void
@@ -92,7 +97,7 @@ one(void)
 }
 
 static void
-of_an_owner(void)
+drop_owner(void)
 {
     coat_table_entry entry = kit_entry(&sessions[2][0]);
     coat_table_ticket ticket, other;
@@ -110,6 +115,57 @@ of_an_owner(void)
     REQUIRE_OK(kit_fill(writer, &sessions[2][0]));
     CHECK_INT(live(2), 1);
     coat_table_writer_close(writer);
+}
+
+static void
+of_an_owner(void)
+{
+    for (int m = 0; m < 2; m++) {
+        test_case(mode_names[m]);
+        mode = modes[m];
+        drop_owner();
+    }
+    mode = COAT_TABLE_SHARED;
+}
+
+/** The gate is up, the owner forgotten, and the change commits; or the daemon dies first. */
+static void
+owner_change(void)
+{
+    char path[256];
+
+    mode = COAT_TABLE_EMBEDDED;
+    for (int dies = 0; dies < 2; dies++) {
+        kit_session ended, other;
+        coat_table *reader;
+
+        test_case(dies ? "dies" : "commits");
+        snprintf(path, sizeof path, "%s/owner%d", test_tmpdir(), dies);
+        rng.state = 8;
+        open_table(path);
+        kit_session_make(&ended, &rng, 1, 5, 5);
+        kit_session_make(&other, &rng, 2, 5, 5);
+        REQUIRE_OK(kit_fill(writer, &ended));
+        REQUIRE_OK(kit_fill(writer, &other));
+        REQUIRE_OK(coat_table_open(path, &reader));
+        CHECK_INT(kit_verdict(reader, &ended, kit_now), COAT_TABLE_LIVE);
+        coat_table_owner_begin(writer, owner_of(1));
+        coat_table_forget_owner(writer, owner_of(1));
+        CHECK_INT(kit_verdict(reader, &ended, kit_now), COAT_TABLE_ASK);
+        CHECK_ERR(kit_fill(writer, &ended), COAT_CONFLICT);
+        if (!dies)
+            coat_table_owner_end(writer, owner_of(1));
+        coat_table_writer_close(writer);
+        open_table(path); /* the next daemon, on the same entries */
+        CHECK(coat_table_writer_taken_over(writer));
+        CHECK_INT(kit_verdict(table, &ended, kit_now), COAT_TABLE_ASK);
+        CHECK_INT(kit_verdict(table, &other, kit_now), COAT_TABLE_LIVE);
+        CHECK_INT(kit_verdict(reader, &ended, kit_now), COAT_TABLE_ASK);
+        CHECK_INT(kit_verdict(reader, &other, kit_now), COAT_TABLE_LIVE);
+        coat_table_close(reader);
+        coat_table_writer_close(writer);
+    }
+    mode = COAT_TABLE_SHARED;
 }
 
 static void
@@ -162,7 +218,7 @@ own_change(void)
 
 /** Stamps are 16 bits: an entry that is forgotten 65,536 times must not be remembered. */
 static void
-worn_stamps(void)
+wear_out(void)
 {
     start();
     for (uint32_t i = 0; i < 1U << 16; i++)
@@ -176,6 +232,17 @@ worn_stamps(void)
     for (uint64_t o = 0; o < OWNERS; o++)
         CHECK_INT(live(o), 0);
     coat_table_writer_close(writer);
+}
+
+static void
+worn_stamps(void)
+{
+    for (int m = 0; m < 2; m++) {
+        test_case(mode_names[m]);
+        mode = modes[m];
+        wear_out();
+    }
+    mode = COAT_TABLE_SHARED;
 }
 
 /** Nobody has listened between one daemon and the next. */
@@ -271,6 +338,7 @@ lease_clock(void)
 static const coat_test tests[] = {
     {"RV-3: a session changed elsewhere is not found, nor filled in from before", one},
     {"RV-4: an owner's sessions ended elsewhere are not found; others are", of_an_owner},
+    {"RV-4: nor those of an owner with many, also for the next daemon", owner_change},
     {"RV-2: when reports were lost, nothing is found that was there", all},
     {"RV-3: nor is it entered by a change of our own that was under way", own_change},
     {"RV-4: stamps that begin anew bring nothing back", worn_stamps},

@@ -64,67 +64,110 @@ change(kit_session *s, bool end)
     coat_table_change_end(writer, &c, end ? NULL : &entry);
 }
 
+/** The text of a token, which lasts till the next. */
+static coat_span
+text_of(const coat_token *token)
+{
+    static char text[COAT_TOKEN_CHARS];
+
+    coat_token_encode(token, text);
+    return (coat_span){(uint8_t *)text, sizeof text};
+}
+
 /* More of them than there is room for, each several times and in turn. */
 static void
 test_digests(void)
 {
     enum { TOKENS = 20000 };
     static coat_token tokens[TOKENS];
-    uint8_t want[COAT_DIGEST_BYTES], got[COAT_DIGEST_BYTES];
+    uint8_t digest[COAT_DIGEST_BYTES];
     coat_owner owner = {{1}};
+    unsigned known = 0, unknown = 0;
 
     start(1);
     for (int i = 0; i < TOKENS; i++)
         REQUIRE_OK(coat_token_mint(owner, kit_now, &kit_tags, test_rng_fill, &rng, &tokens[i]));
     for (int i = 0; i < 4 * TOKENS; i++) {
-        const coat_token *token = &tokens[i % 2 == 0 ? i / 4 : i % TOKENS];
+        uint32_t number = (uint32_t)(i % 2 == 0 ? i / 4 : i % TOKENS);
+        const coat_token *token = &tokens[number];
+        coat_table_known *set = coat_table_memo_set(memo, text_of(token));
+        const coat_table_known *found = coat_table_memo_find(set, token);
 
-        coat_secret_digest(token->secret, want);
-        coat_table_memo_prefetch(memo, token);
-        coat_table_memo_digest(memo, token, got);
-        CHECK_MEM(got, sizeof got, want, sizeof want);
-        coat_table_memo_prefetch(NULL, token);
-        coat_table_memo_digest(NULL, token, got);
-        CHECK_MEM(got, sizeof got, want, sizeof want);
+        coat_secret_digest(token->secret, digest);
+        if (found != NULL) {
+            known++;
+            CHECK_MEM(found->digest, sizeof found->digest, digest, sizeof digest);
+            CHECK_INT(found->slot, number);
+            continue;
+        }
+        unknown++;
+        coat_table_memo_keep(set, token, digest, number);
+        found = coat_table_memo_find(set, token);
+        REQUIRE(found == set);
+        CHECK_INT(found->slot, number);
     }
+    CHECK(known > TOKENS / 2 && unknown > TOKENS);
+    CHECK(coat_table_memo_set(NULL, text_of(&tokens[0])) == NULL);
+    CHECK(coat_table_memo_set(memo, COAT_LIT("short")) == NULL);
+    CHECK(coat_table_memo_find(NULL, &tokens[0]) == NULL);
+    coat_table_memo_keep(NULL, &tokens[0], digest, 0);
     stop();
 }
 
-/* What it goes by is handle and tag, whole. Secrets under a tag that is not theirs, as here,
- * never get that far: the tag is checked before. */
+/* What it goes by is handle and tag, whole. */
 static void
 test_key(void)
 {
-    uint8_t first[COAT_DIGEST_BYTES], got[COAT_DIGEST_BYTES], want[COAT_DIGEST_BYTES];
+    const uint8_t digest[COAT_DIGEST_BYTES] = {1};
+    coat_table_known *set;
     kit_session s;
 
     start(2);
     kit_session_make(&s, &rng, 1, 5, 5);
-    coat_table_memo_digest(memo, &s.token, first);
-    (void)test_rng_fill(&rng, s.token.secret, sizeof s.token.secret);
-    coat_secret_digest(s.token.secret, want);
-    coat_table_memo_digest(memo, &s.token, got);
-    CHECK_MEM(got, sizeof got, first, sizeof first); /* so it was not computed again */
-
+    set = coat_table_memo_set(memo, text_of(&s.token));
+    coat_table_memo_keep(set, &s.token, digest, 7);
     for (size_t bit = 0; bit < 8 * (sizeof s.token.handle + sizeof s.token.tag); bit++) {
         uint8_t *byte = bit / 8 < sizeof s.token.handle
                             ? &s.token.handle.bytes[bit / 8]
                             : &s.token.tag[bit / 8 - sizeof s.token.handle];
-        coat_token other;
 
+        CHECK(coat_table_memo_find(set, &s.token) == set);
         *byte ^= (uint8_t)(1 << bit % 8);
-        other = s.token;
+        CHECK(coat_table_memo_find(set, &s.token) == NULL);
         *byte ^= (uint8_t)(1 << bit % 8);
-        coat_table_memo_digest(memo, &other, got);
-        CHECK_MEM(got, sizeof got, want, sizeof want);
-        (void)test_rng_fill(&rng, other.secret, sizeof other.secret);
-        memcpy(other.tag, s.token.tag, sizeof other.tag);
-        other.handle = s.token.handle;
-        coat_table_memo_free(memo); /* else the next flip might meet this one's entry */
-        memo = coat_table_memo_new();
-        REQUIRE(memo != NULL);
-        coat_table_memo_digest(memo, &other, first);
     }
+    coat_table_memo_keep(set, &s.token, digest, 8); /* has moved: it does not take two places */
+    CHECK_INT(set[0].slot, 8);
+    CHECK_INT(set[1].tag, 0);
+    stop();
+}
+
+/* A slot that is remembered holds another session by now, none, or is of a larger table. */
+static void
+test_slots(void)
+{
+    enum { SESSIONS = 48 };
+    static kit_session s[SESSIONS];
+    coat_table_known *set;
+
+    start(6);
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        kit_session_make(&s[i], &rng, i, 5, 5);
+        REQUIRE_OK(kit_fill(writer, &s[i]));
+        CHECK_INT(at(&s[i], kit_now), COAT_TABLE_LIVE);
+    }
+    for (unsigned i = 0; i < SESSIONS; i++)
+        for (uint32_t slot = 0; slot < 70; slot++) {
+            set = coat_table_memo_set(memo, text_of(&s[i].token));
+            REQUIRE(coat_table_memo_find(set, &s[i].token) != NULL);
+            coat_table_memo_find(set, &s[i].token)->slot = slot < 69 ? slot : UINT32_MAX;
+            CHECK_INT(at(&s[i], kit_now), COAT_TABLE_LIVE);
+            CHECK(coat_table_memo_find(set, &s[i].token)->slot < 64);
+        }
+    for (unsigned i = 0; i < SESSIONS; i += 2)
+        change(&s[i], true);
+    for (unsigned i = 0; i < SESSIONS; i++)
+        CHECK_INT(at(&s[i], kit_now), i % 2 == 0 ? COAT_TABLE_ASK : COAT_TABLE_LIVE);
     stop();
 }
 
@@ -253,6 +296,7 @@ test_histories(void)
 static const coat_test tests[] = {
     {"its digests are those that are computed, whatever it had room for", test_digests},
     {"it goes by all of handle and tag", test_key},
+    {"RV-1: where an entry was says nothing about what is there", test_slots},
     {"RV-1: a known digest keeps nothing alive that has ended, rotated or changed", test_ends},
     {"tables and their keys change under it", test_tables},
     {"RV-1: random histories are answered as without it", test_histories},

@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -73,6 +74,24 @@ __wrap_realloc(void *ptr, size_t size)
 {
     allocations++;
     return __real_realloc(ptr, size);
+}
+
+/* ---- huge pages: likewise ---- */
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+static long collapses;
+int __real_madvise(void *at, size_t len, int advice);
+int __wrap_madvise(void *at, size_t len, int advice);
+
+int
+__wrap_madvise(void *at, size_t len, int advice)
+{
+    if (advice == MADV_COLLAPSE)
+        collapses++;
+    return __real_madvise(at, len, advice);
 }
 
 /* ---- children ---- */
@@ -345,6 +364,33 @@ test_take_over(void)
     CHECK_INT(stats.used + stats.arena_used, 0);
     coat_table_writer_close(w);
     coat_table_close(reader);
+}
+
+/* Whoever touches a page that is being made part of a huge one waits for that. */
+static void
+test_huge(void)
+{
+    coat_table_conf conf;
+    coat_table_writer *w;
+    long built;
+
+    fresh_path();
+    kit_conf(&conf, path, 128);
+    collapses = 0;
+    w = kit_create(&conf);
+    built = collapses;
+    CHECK(built > 0);
+    coat_table_writer_close(w);
+    w = kit_create(&conf);
+    CHECK(coat_table_writer_taken_over(w));
+    CHECK_INT(collapses, built);
+    coat_table_writer_close(w);
+
+    conf.binding[0] ^= 1; /* another store */
+    w = kit_create(&conf);
+    CHECK(!coat_table_writer_taken_over(w));
+    CHECK_INT(collapses, 2 * built);
+    coat_table_writer_close(w);
 }
 
 static void
@@ -620,6 +666,8 @@ static const coat_test tests[] = {
     {"HD-6: whoever maps the table, it is in no core file", test_no_core},
     {"a check allocates nothing and makes no system call", test_no_calls},
     {"a restarted daemon takes the table over with all that is in it", test_take_over},
+    {"HD-11: a table is put into huge pages while nobody has it mapped, and never again",
+     test_huge},
     {"taking over believes no twin, no stray and no half-written slot", test_unbelievable},
     {"what cannot be taken over is replaced, and readers turn to the new one",
      test_generations},

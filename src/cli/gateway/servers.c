@@ -66,14 +66,26 @@ write_header(coat_nginx_text *t, const char *field, const char *key, const char 
     coat_nginx_raw(t, name[0] != '\0' ? ";\n" : " off;\n");
 }
 
+/* An empty list allows nothing; without the directive the module would have a default. */
+static void
+write_allowed(coat_nginx_text *t, const char *name, const char *key, coat_strings values)
+{
+    if (values.count > 0) {
+        coat_nginx_list(t, name, key, values);
+        return;
+    }
+    coat_nginx_raw(t, name);
+    coat_nginx_raw(t, " off;\n");
+}
+
 static void
 write_cors(coat_nginx_text *t, const coat_config *config)
 {
     if (config->cors_origins.count == 0)
         return;
     coat_nginx_list(t, "        coatcheck_cors", "cors.origins", config->cors_origins);
-    coat_nginx_list(t, "        coatcheck_cors_methods", "cors.methods", config->cors_methods);
-    coat_nginx_list(t, "        coatcheck_cors_headers", "cors.headers", config->cors_headers);
+    write_allowed(t, "        coatcheck_cors_methods", "cors.methods", config->cors_methods);
+    write_allowed(t, "        coatcheck_cors_headers", "cors.headers", config->cors_headers);
     coat_nginx_list(t, "        coatcheck_cors_expose", "cors.exposed", config->cors_exposed);
     coat_nginx_number(t, "        coatcheck_cors_max_age", config->cors_max_age_ms / 1000, "s");
 }

@@ -94,6 +94,7 @@ static const struct {
     {COAT_AUDIT_DOWN, 503, "audit_not_writable"},
     {COAT_STORE_FULL, 503, "store_full"},
     {COAT_BUSY, 503, "busy"},
+    {COAT_CLOCK_OFF, 503, "clock_off"},
     {COAT_UNSUPPORTED, 501, "not_supported_by_store"},
 };
 

@@ -17,8 +17,12 @@ probed(coat_call *call)
 {
     coat_ask *ask = call->ctx;
 
-    if (call->result == COAT_OK)
-        coat_ask_json(ask, 200, json_pack("{s:s}", "status", "ready"));
+    /* Where the clocks disagree nobody can sign in, but checks are answered as ever: whoever
+     * asks before sending requests here must not turn them all away. */
+    if (call->result == COAT_OK || call->result == COAT_CLOCK_OFF)
+        coat_ask_json(
+            ask, 200,
+            json_pack("{s:s,s:b}", "status", "ready", "issuing", call->result == COAT_OK));
     else
         coat_ask_error(ask, 503, "store_unavailable");
 }
@@ -52,13 +56,15 @@ engine_json(coat_engine *engine)
     coat_engine_stats s;
 
     coat_engine_stats_get(engine, &s);
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "checks",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o}", "checks",
                      (json_int_t)s.checks, "table_hits", (json_int_t)s.table_hits, "created",
                      (json_int_t)s.created, "ended", (json_int_t)s.ended, "rotated",
                      (json_int_t)s.rotated, "confirmed", (json_int_t)s.confirmed, "reused",
                      (json_int_t)s.reused, "expired", (json_int_t)s.expired, "store_errors",
                      (json_int_t)s.store_errors, "table_slots", (json_int_t)s.table_slots,
-                     "table_used", (json_int_t)s.table_used);
+                     "table_used", (json_int_t)s.table_used, "issuing", (int)s.issuing,
+                     "clock_offset_ms",
+                     s.clock_known ? json_integer((json_int_t)s.clock_offset_ms) : json_null());
 }
 
 static json_t *

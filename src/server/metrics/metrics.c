@@ -271,6 +271,24 @@ put_rows(coat_out *out, const snapshot *snap)
     }
 }
 
+static void
+put_clock(coat_out *out, const coat_engine_stats *s)
+{
+    int64_t ms = s->clock_offset_ms;
+
+    put_head(out, "coatcheck_issuing", "gauge",
+             "0 while nobody can sign in: this clock is too far from the store's");
+    put_sample(out, "coatcheck_issuing", "", s->issuing);
+    if (!s->clock_known)
+        return;
+    put_head(out, "coatcheck_store_clock_offset_seconds", "gauge",
+             "How far this clock is ahead of the store's");
+    coat_out_str(out, ms < 0 ? "coatcheck_store_clock_offset_seconds -"
+                             : "coatcheck_store_clock_offset_seconds ");
+    put_seconds(out, (uint64_t)(ms < 0 ? -ms : ms), 3);
+    coat_out_char(out, '\n');
+}
+
 coat_err
 coat_metrics_write(const coat_metrics_sources *s, char *buf, size_t cap, size_t *len)
 {
@@ -289,6 +307,8 @@ coat_metrics_write(const coat_metrics_sources *s, char *buf, size_t cap, size_t 
             put_timer(&out, s, i);
     }
     put_rows(&out, &snap);
+    if (snap.of[ENGINE] != NULL)
+        put_clock(&out, &snap.engine);
     if (snap.of[STORE] != NULL) {
         put_head(&out, "coatcheck_store_full", "gauge", "1 while new sessions are refused");
         put_sample(&out, "coatcheck_store_full", "", snap.store.full);

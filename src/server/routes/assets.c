@@ -31,6 +31,17 @@ static const struct {
     {415, "text_bad_request"}, {429, "error_throttled"},    {503, "text_unavailable"},
 };
 
+/* Where the status does not say enough. */
+static const struct {
+    const char *code, *text;
+} code_texts[] = {
+    {"https_required", "text_https"},
+    {"busy", "error_busy"},
+    {"too_many_sessions", "error_too_many_sessions"},
+    {"sign_out_pending", "text_sign_out_pending"},
+    {"sign_out_only_here", "text_sign_out_only_here"},
+};
+
 bool
 coat_error_page(void *ctx, coat_http_response *res, unsigned status, const char *code,
                 const char *message, const char *request_id)
@@ -46,12 +57,9 @@ coat_error_page(void *ctx, coat_http_response *res, unsigned status, const char 
     for (size_t i = 0; i < sizeof error_texts / sizeof error_texts[0]; i++)
         if (error_texts[i].status == status)
             text = error_texts[i].text;
-    if (strcmp(code, "https_required") == 0)
-        text = "text_https";
-    else if (strcmp(code, "busy") == 0)
-        text = "error_busy";
-    else if (strcmp(code, "too_many_sessions") == 0)
-        text = "error_too_many_sessions";
+    for (size_t i = 0; i < sizeof code_texts / sizeof code_texts[0]; i++)
+        if (strcmp(code, code_texts[i].code) == 0)
+            text = code_texts[i].text;
     data =
         json_pack("{s:s,s:s,s:s,s:s,s:s}", "title", coat_pages_text(set->pages, "title_error"),
                   "text", coat_pages_text(set->pages, text), "code", code, "request_id",

@@ -10,8 +10,9 @@ bool
 coat_cookies_field(coat_http_response *res, const coat_http_request *req,
                    const coat_settings *set)
 {
-    const char *const names[] = {set->cookie.name, set->pre_cookie.name,
-                                 set->device_cookie.name};
+    const coat_span names[] = {coat_span_of(set->cookie.name),
+                               coat_span_of(set->pre_cookie.name),
+                               coat_span_of(set->device_cookie.name)};
     const coat_listener_conf *listener = req->listener->user;
     COAT_UNSET char buf[COAT_COOKIE_HEADER_MAX]; /* len bytes of it are written */
     size_t len = 0, at = 0;

@@ -124,6 +124,10 @@ verified(coat_account_call *account)
         coat_visit_fail(visit, account->result, account->retry_after_s);
         return;
     }
+    if (!coat_engine_issues(visit->at->app->engine)) { /* the session is to be renewed, too */
+        coat_visit_fail(visit, COAT_CLOCK_OFF, 0);
+        return;
+    }
     memset(&visit->account, 0, sizeof visit->account);
     visit->account.name = coat_session_record(visit->session)->user;
     visit->account.password = visit->new_password;

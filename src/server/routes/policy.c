@@ -70,12 +70,13 @@ is_safe(const coat_visit *visit)
 static void
 without_session(coat_visit *visit)
 {
+    uint32_t flags = visit->req->route->flags;
     bool none = visit->identified == COAT_NO_SESSION;
 
     /* Many stale cookies behind one address must not keep people from signing in anew: that has
      * limits of its own. */
-    if ((visit->req->route->flags & COAT_ROUTE_OWN_CSRF) &&
-        (none || visit->identified == COAT_THROTTLED))
+    if (none || visit->identified == COAT_THROTTLED ? (flags & COAT_ROUTE_OWN_CSRF) != 0
+                                                    : (flags & COAT_ROUTE_OUTAGE) != 0)
         coat_http_continue(visit->req);
     else if (!none)
         coat_visit_fail(visit, visit->identified, visit->account.retry_after_s);

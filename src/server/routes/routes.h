@@ -24,6 +24,11 @@
 #define COAT_ROUTE_STATIC (COAT_HTTP_FLAG_USER << 5)
 /** Answers preflights: no cookie is read, no session touched (CO-3). */
 #define COAT_ROUTE_PREFLIGHT (COAT_HTTP_FLAG_USER << 6)
+/**
+ * Runs also when the store cannot say whether there is a session: the handler does what can be
+ * done without it, and checks the CSRF token against the handle (SF-4).
+ */
+#define COAT_ROUTE_OUTAGE (COAT_HTTP_FLAG_USER << 7)
 
 extern const coat_http_route coat_routes[];
 extern const size_t coat_routes_count;

@@ -101,7 +101,7 @@ mc_box_decode(coat_span bytes, coat_space space, const coat_handle *address, mc_
     if (box.space != space ||
         memcmp(box.address.bytes, address->bytes, sizeof address->bytes) != 0)
         return COAT_TAMPERED;
-    if (raised > 1 || box.epoch > box.last || !entries_fit(&box))
+    if (raised > 1 || box.last > MC_NUMBER_MAX || box.epoch > box.last || !entries_fit(&box))
         return COAT_MALFORMED;
     *out = box;
     return COAT_OK;
@@ -151,7 +151,7 @@ mc_life_decode(coat_span bytes, mc_life *out)
 
     if (err != COAT_OK)
         return err;
-    if (bytes.len != MC_LIFE_BYTES || p[3] != 0)
+    if (bytes.len != MC_LIFE_BYTES || p[3] != 0 || coat_load64(p + 32) > MC_NUMBER_MAX)
         return COAT_MALFORMED;
     *out = (mc_life){coat_load32(p + 4), coat_load64(p + 16), coat_load64(p + 24),
                      coat_load64(p + 32)};

@@ -22,6 +22,10 @@
 
 enum { MC_FORMAT = 1, MC_BOX_HEAD = 60, MC_ENTRY_HEAD = 36, MC_LIFE_BYTES = 40 };
 
+/* Versions and epochs are microseconds by the clock. What claims to be above this was never
+ * written by us, and the numbers above it could run out. */
+#define MC_NUMBER_MAX ((uint64_t)INT64_MAX / 2)
+
 typedef struct mc_life {
     uint32_t generation; /* of the list of servers, as the operator counts it */
     uint64_t birth;      /* random */

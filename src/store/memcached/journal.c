@@ -27,21 +27,26 @@ mc_journal_add(mc_node *node, const mc_ended *ended)
             j->count++;
         j->ring[at] = *ended;
         j->ring[at].when_ms = now_ms;
+        j->added++;
     }
     pthread_mutex_unlock(&node->remote.mutex);
 }
 
-/** The next entry from `index` on that is young enough. */
+/** The next entry behind number `next` that is young enough. Others may be added meanwhile. */
 static bool
-entry_at(mc_node *node, size_t *index, mc_ended *out)
+entry_at(mc_node *node, uint64_t *next, mc_ended *out)
 {
     mc_journal *j = &node->journal;
     int64_t since_ms = remote_now_ms(&node->remote) - MC_JOURNAL_MS;
     bool found = false;
 
     pthread_mutex_lock(&node->remote.mutex);
-    while (!found && *index < j->count) {
-        *out = j->ring[(j->first + (*index)++) % MC_JOURNAL_MAX];
+    if (*next < j->added - j->count)
+        *next = j->added - j->count;
+    while (!found && *next < j->added) {
+        size_t index = (size_t)((*next)++ - (j->added - j->count));
+
+        *out = j->ring[(j->first + index) % MC_JOURNAL_MAX];
         found = out->when_ms >= since_ms;
     }
     pthread_mutex_unlock(&node->remote.mutex);
@@ -53,13 +58,13 @@ mc_journal_replay(mc_link *link)
 {
     mc_node *node = mc_node_of_link(link);
     mc_ended ended;
-    size_t index = 0;
+    uint64_t next = 0;
     bool known;
 
     pthread_mutex_lock(&node->remote.mutex);
     known = node->replayed >= link->losses;
     pthread_mutex_unlock(&node->remote.mutex);
-    while (!known && entry_at(node, &index, &ended)) {
+    while (!known && entry_at(node, &next, &ended)) {
         mc_place place = mc_place_of_handle(&ended.handle);
 
         if (!mc_op_start(link, MC_OP_ENDED, &place, &ended, NULL))

@@ -9,7 +9,7 @@
 typedef struct mc_lane {
     coat_lane base;
     uv_loop_t own; /* if opened without one */
-    bool owned, running;
+    bool owned, running, closing;
     coat_lane *lanes[MC_NODES_MAX];
 } mc_lane;
 
@@ -37,6 +37,7 @@ store_of(const mc_lane *lane)
 static void
 close_all(mc_lane *lane)
 {
+    lane->closing = true;
     for (uint32_t i = 0; i < store_of(lane)->node_count; i++)
         if (lane->lanes[i] != NULL)
             remote_lane_close(lane->lanes[i]);
@@ -165,8 +166,10 @@ mc_submit(coat_lane *base, coat_store_req *req)
     const mc_node *node;
 
     *remote_pending_of(req) = (remote_pending){0};
-    if (req->op == COAT_OP_SCAN) { /* it cannot say what it holds */
-        answer(req, COAT_UNSUPPORTED);
+    /* From within a done() as the lane closes: some of its lanes are closed already. It cannot
+     * say what it holds. */
+    if (lane->closing || req->op == COAT_OP_SCAN) {
+        answer(req, lane->closing ? COAT_CANCELLED : COAT_UNSUPPORTED);
         return;
     }
     /* Nobody drives an idle lane of its own loop: see first what has become of its links. */

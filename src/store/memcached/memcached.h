@@ -69,6 +69,7 @@ typedef struct mc_ended {
 typedef struct mc_journal {
     mc_ended *ring; /* MC_JOURNAL_MAX, once there is something */
     size_t first, count;
+    uint64_t added; /* so far; the number of the last entry */
 } mc_journal;
 
 /** One server. Its remote_store is what its lanes and links know. */

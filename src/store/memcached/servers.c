@@ -156,6 +156,8 @@ add_node(const taking *t, const remote_url *url)
 
     if (store->node_count == MC_NODES_MAX)
         return refuse(t, "", "there are more than 32 servers");
+    if (t->socket && strlen(at) > REMOTE_PATH_MAX)
+        return refuse(t, "", "the path of a socket is too long");
     if (strlen(at) >= sizeof node->host - 16)
         return refuse(t, "", "the name of a server is too long");
     node = calloc(1, sizeof *node);

@@ -171,9 +171,10 @@ answer_epochs(pg_link *link, coat_store_req *req, const PGresult *result)
     pg_store *store = pg_store_of(link);
     uint64_t first, second = 0;
 
-    if (!pg_is_row(result, 0, req->op == COAT_OP_EPOCHS ? 3 : 2) ||
+    if (!pg_is_row(result, 0, req->op == COAT_OP_EPOCHS ? 4 : 2) ||
         !pg_number(result, 0, 1, &first) ||
-        (req->op == COAT_OP_EPOCHS && !pg_number(result, 0, 2, &second))) {
+        (req->op == COAT_OP_EPOCHS && (!pg_number(result, 0, 2, &second) ||
+                                       !pg_signed(result, 0, 3, &req->found_clock_ms)))) {
         strange(link);
         return;
     }

@@ -36,6 +36,9 @@ check_params(const remote_url *url, const coat_store_conf *conf)
             found = found || strcmp(url->params[i].key, known[k]) == 0;
         if (!found)
             return pg_refuse(conf, url->params[i].key, "is no parameter of a PostgreSQL store");
+        /* To libpq that is as if it were not given at all: see above. */
+        if (url->params[i].value[0] == '\0')
+            return pg_refuse(conf, url->params[i].key, "is empty");
     }
     return COAT_OK;
 }

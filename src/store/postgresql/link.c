@@ -232,15 +232,25 @@ take_prepared(pg_link *link, const PGresult *result)
         pg_fail(link, PQresultErrorMessage(result));
 }
 
+static bool
+fit(const remote_link *base)
+{
+    const pg_link *link = (const pg_link *)base;
+
+    return link->era == atomic_load(&pg_store_of(link)->watches.era);
+}
+
 void
 pg_take_result(pg_link *link, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
     pg_due due;
 
-    if (link->due_count == 0) {
+    /* What the former server acknowledges now, the new one need not have (SF-5). */
+    if (link->due_count == 0 || (link->base.state == REMOTE_READY && !fit(&link->base))) {
         PQclear(result);
-        pg_fail(link, "a result that nobody has asked for");
+        pg_fail(link, link->due_count == 0 ? "a result that nobody has asked for"
+                                           : "another server serves now");
         return;
     }
     due = link->due[link->due_first];
@@ -382,14 +392,6 @@ static void
 look(remote_link *base)
 {
     pg_settle((pg_link *)base);
-}
-
-static bool
-fit(const remote_link *base)
-{
-    const pg_link *link = (const pg_link *)base;
-
-    return link->era == atomic_load(&pg_store_of(link)->watches.era);
 }
 
 static void

@@ -137,10 +137,12 @@ const pg_text pg_texts[PG_STATEMENT_COUNT] = {
     [PG_REMOVE_OWNER] = {"remove_owner",
                          "SELECT $6::bigint, {s}.remove_owner($1, $2, $3, $4, $5)", "bqqbqq",
                          true},
-    [PG_EPOCHS] = {"epochs",
-                   "SELECT $2::bigint, coalesce(o.epoch, 0), g.epoch FROM {s}.state g"
-                   " LEFT JOIN {s}.owners o ON o.owner = $1 WHERE g.one",
-                   "bq", false},
+    [PG_EPOCHS] =
+        {"epochs",
+         "SELECT $2::bigint, coalesce(o.epoch, 0), g.epoch,"
+         " floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM {s}.state g"
+         " LEFT JOIN {s}.owners o ON o.owner = $1 WHERE g.one",
+         "bq", false},
     [PG_END_ALL] = {"end_all", "SELECT $2::bigint, {s}.end_all($1)", "qq", true},
     [PG_SWEEP_EXPIRED] = {"sweep_expired", SWEEP_BY_EXPIRY("sessions"), "qiq", true},
     [PG_SWEEP_META] = {"sweep_meta", SWEEP_BY_EXPIRY("meta"), "qiq", true},

@@ -36,6 +36,8 @@ note_ended(redis_link *link, const coat_store_req *req)
         ended.epoch = req->epoch_owner;
         ended.handle = req->spare;
         memcpy(ended.handle.bytes + 8, req->owner.bytes, sizeof req->owner.bytes);
+    } else if (req->op == COAT_OP_END_ALL) {
+        return redis_journal_counts(link); /* the epoch has been noted */
     } else if (req->op == COAT_OP_INSERT && req->has_superseded) {
         ended.handle = req->superseded;
     } else if (req->op != COAT_OP_REMOVE || req->space != COAT_SPACE_SESSION) {
@@ -157,10 +159,12 @@ answer_load(redis_link *link, coat_store_req *req, const resp_reply *reply)
         found_none(link, req, COAT_IO);
         return;
     }
-    if (values.items[0]->type != RESP_STRING)
+    if (values.items[0]->type == RESP_STRING)
+        found_value(link, req, values.items[0]->text, &epochs);
+    else if (values.items[0]->type == RESP_NIL)
         found_none(link, req, COAT_NO_SESSION);
     else
-        found_value(link, req, values.items[0]->text, &epochs);
+        strange(link);
 }
 
 /* ---- scripts that answer in numbers ---- */
@@ -195,14 +199,17 @@ answer_written(redis_link *link, coat_store_req *req, const resp_reply *reply)
 static void
 answer_epoch(redis_link *link, coat_store_req *req, const resp_reply *reply)
 {
-    uint64_t first, global = 0;
+    uint64_t first, global = 0, clock = 0;
 
     if (!resp_is(reply, 1, RESP_STRING) || !resp_number(reply->items[1], &first) ||
         (req->op == COAT_OP_EPOCHS &&
-         (!resp_is(reply, 2, RESP_STRING) || !resp_number(reply->items[2], &global)))) {
+         (!resp_is(reply, 2, RESP_STRING) || !resp_number(reply->items[2], &global) ||
+          !resp_is(reply, 3, RESP_STRING) || !resp_number(reply->items[3], &clock) ||
+          clock > INT64_MAX))) {
         strange(link);
         return;
     }
+    req->found_clock_ms = (int64_t)clock;
     if (req->op != COAT_OP_EPOCHS)
         redis_given_seen(redis_store_of(link), first);
     if (req->op == COAT_OP_END_ALL)
@@ -440,7 +447,8 @@ answer_sweep(redis_link *link, coat_store_req *req, const resp_reply *reply)
     swept r;
     bool end;
 
-    if (!read_swept(reply, &r) || r.count > req->limit - req->count) {
+    if (!read_swept(reply, &r) || r.count > req->limit - req->count ||
+        r.looked > redis_look_max(store, req) - p->count) {
         strange(link);
         return;
     }

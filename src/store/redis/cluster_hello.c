@@ -16,6 +16,7 @@ enum {
     HELLO_COVERAGE,
     HELLO_READS,
     HELLO_BUCKET,
+    HELLO_GLOBAL,
 };
 
 void
@@ -57,6 +58,21 @@ redis_cluster_claims(const redis_link *link, const redis_ended *ended)
     bucket = cluster_bucket_of(ended->handle.bytes + COAT_HANDLE_BYTES - COAT_OWNER_BYTES,
                                COAT_OWNER_BYTES);
     return (link->view.claims[bucket / 8] & 1U << bucket % 8) != 0;
+}
+
+coat_err
+redis_cluster_say_global(redis_link *link, uint64_t global)
+{
+    coat_err err = COAT_OK;
+
+    for (uint16_t bucket = 0; bucket < CLUSTER_BUCKETS && err == COAT_OK; bucket++) {
+        cluster_part part = {.bucket = bucket};
+
+        part.req.ctx = &part;
+        if ((link->view.claims[bucket / 8] & 1U << bucket % 8) != 0)
+            err = redis_say_global(link, &part.req, global, HELLO_GLOBAL);
+    }
+    return err;
 }
 
 static bool
@@ -141,21 +157,38 @@ take_slots(redis_link *link, const resp_reply *reply)
 }
 
 static bool
-take_bucket(redis_link *link, const resp_reply *reply)
+is_moving(const resp_reply *reply)
 {
     static const char *const moving[] = {"MOVED ", "ASK ", "TRYAGAIN"};
 
     for (size_t i = 0; reply->type == RESP_ERROR && i < sizeof moving / sizeof moving[0]; i++) {
         size_t len = strlen(moving[i]);
 
-        if (reply->text.len < len || memcmp(reply->text.ptr, moving[i], len) != 0)
-            continue;
-        if (greet_bucket(link, link->view.greeting + 1))
+        if (reply->text.len >= len && memcmp(reply->text.ptr, moving[i], len) == 0)
             return true;
-        redis_fail(link, "all that it has is on the move");
-        return false;
     }
-    return redis_take_format(link, reply);
+    return false;
+}
+
+static bool
+take_bucket(redis_link *link, const resp_reply *reply)
+{
+    if (!is_moving(reply))
+        return redis_take_format(link, reply);
+    if (greet_bucket(link, link->view.greeting + 1))
+        return true;
+    redis_fail(link, "all that it has is on the move");
+    return false;
+}
+
+/** A bucket that is on the move hears it with its next request: the others do not wait. */
+static bool
+take_global(redis_link *link, const resp_reply *reply)
+{
+    if (reply->type == RESP_ARRAY || is_moving(reply))
+        return true;
+    redis_fail(link, "it does not take that everybody's sessions were ended");
+    return false;
 }
 
 static bool
@@ -186,6 +219,8 @@ redis_cluster_hello_reply(redis_link *link, const redis_due *due, const resp_rep
     case HELLO_READS:
         link->view.reads_when_down = is_yes(reply);
         return true;
+    case HELLO_GLOBAL:
+        return take_global(link, reply);
     default:
         return take_bucket(link, reply);
     }

@@ -494,6 +494,7 @@ one_ended(cluster_part *part)
     whole->found = req->found;
     whole->found_version = req->found_version;
     whole->found_expires_ms = req->found_expires_ms;
+    whole->found_clock_ms = req->found_clock_ms;
     whole->count = req->count;
     whole->more = req->more;
     cluster_answer(part->lane, whole, result);

@@ -261,6 +261,8 @@ redis_take_format(redis_link *link, const resp_reply *reply)
         return false;
     }
     redis_global_seen(store, global);
+    if (store->cluster == NULL) /* where it is one bucket's only */
+        link->told_global = global;
     judge_server(link);
     if (redis_journal_replay(link))
         return true;

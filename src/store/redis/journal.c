@@ -89,6 +89,18 @@ redis_journal_add(redis_link *link, const redis_ended *ended)
     return serves;
 }
 
+bool
+redis_journal_counts(const redis_link *link)
+{
+    redis_store *store = redis_home(redis_store_of(link));
+    bool counts;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    counts = redis_fit(&link->base);
+    pthread_mutex_unlock(&store->remote.mutex);
+    return counts;
+}
+
 void
 redis_journal_free(redis_journal *journal)
 {
@@ -120,12 +132,29 @@ entry_at(redis_store *store, uint64_t *next, redis_ended *out)
 bool
 redis_journal_heard(const redis_link *link)
 {
-    redis_store *store = redis_store_of(link);
+    redis_store *store = redis_store_of(link), *home = redis_home(store);
 
     /* What was a replica for a while is another server: it has what its primary had. */
     return (memcmp(store->replayed, link->run_id, REDIS_RUN_ID) == 0 &&
             memcmp(store->replayed_as, link->history, REDIS_RUN_ID) == 0) ||
-           link->told == redis_home(store)->journal.added;
+           (link->told == home->journal.added &&
+            link->told_global >= atomic_load(&home->global));
+}
+
+/** The end of everybody's sessions is no entry, since it is not forgotten after two minutes. */
+static coat_err
+say_global(redis_link *link, bool *said)
+{
+    redis_store *store = redis_store_of(link);
+    uint64_t global = atomic_load(&redis_home(store)->global);
+
+    if (link->told_global >= global)
+        return COAT_OK;
+    link->told_global = global;
+    *said = true;
+    return store->cluster != NULL
+               ? redis_cluster_say_global(link, global)
+               : redis_say_global(link, &(coat_store_req){0}, global, HELLO_REPLAY);
 }
 
 bool
@@ -138,6 +167,8 @@ redis_journal_replay(redis_link *link)
     pthread_mutex_lock(&store->remote.mutex);
     heard = redis_journal_heard(link);
     pthread_mutex_unlock(&store->remote.mutex);
+    if (!heard && say_global(link, &said) != COAT_OK)
+        return false;
     while (!heard && entry_at(store, &link->told, &ended)) {
         if (!redis_cluster_claims(link, &ended))
             continue;

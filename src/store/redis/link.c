@@ -259,7 +259,7 @@ start(remote_link *base)
     redis_store *store = redis_store_of(link);
 
     link->greeted = false;
-    link->told = 0;
+    link->told = link->told_global = 0;
     link->client = 0;
     link->place.port = 0;
     /* So that what an earlier connection was answered fits nothing of this one. */

@@ -101,16 +101,26 @@ other_machine(const redis_store *store)
 }
 
 static coat_err
+check_place(const remote_url *url, const coat_store_conf *conf, bool socket)
+{
+    if (socket != (url->host == NULL))
+        return refuse(conf, "",
+                      socket ? "redis+unix: is followed by a path"
+                             : "the host is missing; a socket is redis+unix:/path");
+    if (socket && strlen(url->path) > REMOTE_PATH_MAX)
+        return refuse(conf, "", "the path of the socket is too long");
+    return COAT_OK;
+}
+
+static coat_err
 check_transport(const redis_store *store, const coat_store_conf *conf, bool tls, bool socket)
 {
     const remote_url *url = &store->url;
     const char *plaintext = remote_url_param(url, "plaintext");
     const char *elsewhere = other_machine(store);
 
-    if (socket != (url->host == NULL))
-        return refuse(conf, "",
-                      socket ? "redis+unix: is followed by a path"
-                             : "the host is missing; a socket is redis+unix:/path");
+    if (check_place(url, conf, socket) != COAT_OK)
+        return COAT_INVALID;
     if (plaintext != NULL && strcmp(plaintext, "allowed") != 0)
         return refuse(conf, "plaintext", "can only be \"allowed\"");
     if (plaintext != NULL && tls)

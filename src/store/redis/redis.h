@@ -45,7 +45,8 @@ enum {
     REDIS_DOUBTS_MAX = 1024,
     REDIS_RUN_ID = 40,
     REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
-    REDIS_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP script looks at */
+    REDIS_LOOK_MAX =
+        100, /* entries that one SCAN or SWEEP script looks at: others wait for it */
     REDIS_JOURNAL_MAX = 16384,
     REDIS_JOURNAL_HEADS = 65536,
     REDIS_JOURNAL_MS = 120 * 1000,
@@ -187,10 +188,11 @@ typedef struct redis_link {
     redis_due *due; /* a ring */
     size_t due_first, due_count, due_cap;
     bool greeted;
-    uint64_t told;       /* so much of the journal was said on it */
-    uint64_t era;        /* it was greeted in */
-    uint64_t connection; /* how many there were before */
-    uint64_t number;     /* of the last request; begins at random */
+    uint64_t told;        /* so much of the journal was said on it */
+    uint64_t told_global; /* and this global epoch */
+    uint64_t era;         /* it was greeted in */
+    uint64_t connection;  /* how many there were before */
+    uint64_t number;      /* of the last request; begins at random */
     uint64_t client;
     char shas[SCRIPT_COUNT][41]; /* by which the server knows our scripts */
     char run_id[REDIS_RUN_ID + 1], history[REDIS_RUN_ID];
@@ -243,6 +245,8 @@ void redis_cluster_ask(redis_link *link);
 bool redis_cluster_hello_reply(redis_link *link, const redis_due *due, const resp_reply *reply);
 void redis_cluster_judge(const redis_link *link, coat_out *out);
 bool redis_cluster_claims(const redis_link *link, const redis_ended *ended);
+/** Queue the global epoch for each bucket that it has. */
+coat_err redis_cluster_say_global(redis_link *link, uint64_t global);
 /** The prefix of the bucket that a request is for, REDIS_BUCKET_PREFIX_MAX bytes. */
 void redis_cluster_prefix(const redis_store *store, const coat_store_req *req, char *out);
 redis_sweeper *redis_cluster_sweeper(const redis_store *store, const coat_store_req *req);
@@ -286,6 +290,8 @@ bool redis_journal_add(redis_link *link, const redis_ended *ended);
 /** A session was put where one was ended: that end must not be said again. */
 void redis_journal_forget(const redis_link *link, const coat_handle *handle);
 void redis_journal_free(redis_journal *journal);
+/** Does its server serve, so that its word counts? As redis_journal_add() */
+bool redis_journal_counts(const redis_link *link);
 /** Queue what this server has not heard of the journal. @return false: out of memory */
 bool redis_journal_replay(redis_link *link);
 /** Under the mutex. Has it heard all? */
@@ -294,6 +300,9 @@ bool redis_journal_heard(const redis_link *link);
 /* request.c */
 /** Queue that something was ended once more, as the connection's own. */
 coat_err redis_say_ended(redis_link *link, const redis_ended *ended);
+/** The same for the global epoch. @param req  names it; zeroed but for what the bucket needs
+ * @param what  of its reply */
+coat_err redis_say_global(redis_link *link, coat_store_req *req, uint64_t global, uint8_t what);
 coat_err redis_send(remote_link *link, coat_store_req *req);
 /** A pending LOAD's count: it is asked again by a script, whose answer names its request. */
 enum { REDIS_LOAD_AGAIN = 1 };

@@ -347,7 +347,7 @@ redis_sweeper_of(redis_store *store, const coat_store_req *req)
 uint32_t
 redis_look_max(const redis_store *store, const coat_store_req *req)
 {
-    return store->cluster != NULL ? redis_cluster_look(req) : REDIS_LOOK_MAX;
+    return store->cluster != NULL ? redis_cluster_look(req) : COAT_STORE_SWEEP_MAX;
 }
 
 static void
@@ -358,6 +358,7 @@ add_sweep(command *c, coat_store_req *req)
     redis_sweeper *s = redis_sweeper_of(c->store, req);
     remote_store *keeper = &redis_home(c->store)->remote;
     remote_pending *p = remote_pending_of(req);
+    uint32_t look = redis_look_max(c->store, req) - p->count;
     size_t from;
 
     pthread_mutex_lock(&keeper->mutex);
@@ -374,7 +375,7 @@ add_sweep(command *c, coat_store_req *req)
     coat_out_bytes(&c->out, s->cursor, s->cursor_len);
     add_since(c, from);
     add_uint(c, req->limit - req->count);
-    add_uint(c, redis_look_max(c->store, req) - p->count);
+    add_uint(c, look < REDIS_LOOK_MAX ? look : REDIS_LOOK_MAX);
     add_uint(c, s->settled);
     pthread_mutex_unlock(&keeper->mutex);
 }
@@ -547,6 +548,15 @@ redis_request(redis_link *link, coat_store_req *req, bool with_body)
     return err != COAT_OK ? err : redis_expect(link, req, DUE_ANSWER, (uint8_t)script);
 }
 
+static coat_err
+say_again(redis_link *link, coat_store_req *req, uint8_t what)
+{
+    redis_script script;
+    coat_err err = queue(link, req, false, &script);
+
+    return err != COAT_OK ? err : redis_expect(link, NULL, what, (uint8_t)script);
+}
+
 coat_err
 redis_say_ended(redis_link *link, const redis_ended *ended)
 {
@@ -556,13 +566,18 @@ redis_say_ended(redis_link *link, const redis_ended *ended)
                           .has_spare = ended->has_spare,
                           .spare = ended->handle,
                           .now_ms = ended->raised_ms};
-    redis_script script;
-    coat_err err;
 
     memcpy(req.owner.bytes, ended->handle.bytes + 8, sizeof req.owner.bytes);
     req.again = ended->epoch;
-    err = queue(link, &req, false, &script);
-    return err != COAT_OK ? err : redis_expect(link, NULL, HELLO_REPLAY, (uint8_t)script);
+    return say_again(link, &req, HELLO_REPLAY);
+}
+
+coat_err
+redis_say_global(redis_link *link, coat_store_req *req, uint64_t global, uint8_t what)
+{
+    req->op = COAT_OP_END_ALL;
+    req->again = global;
+    return say_again(link, req, what);
 }
 
 /**

@@ -121,8 +121,13 @@ free_object(void *object)
     resp_reply_free(object);
 }
 
-static redisReplyObjectFunctions functions = {create_string, create_array, create_integer,
-                                              create_nil, free_object};
+/* By name: later versions have more of them, in another order. What those would be for belongs
+ * to RESP3, which is never asked for. */
+static redisReplyObjectFunctions functions = {.createString = create_string,
+                                              .createArray = create_array,
+                                              .createInteger = create_integer,
+                                              .createNil = create_nil,
+                                              .freeObject = free_object};
 
 resp_reader *
 resp_reader_new(void)

@@ -328,8 +328,11 @@ resolve(remote_stream *stream, const remote_address *address)
 static int
 connect_path(remote_stream *stream, const remote_address *address)
 {
-    int rc = uv_pipe_init(stream->loop, &stream->u.pipe, 0);
+    int rc;
 
+    if (strlen(address->path) > REMOTE_PATH_MAX)
+        return UV_ENAMETOOLONG;
+    rc = uv_pipe_init(stream->loop, &stream->u.pipe, 0);
     if (rc != 0)
         return rc;
     stream->has_handle = true;

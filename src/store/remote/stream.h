@@ -10,7 +10,11 @@
 #include "store/remote/buffer.h"
 #include "store/remote/tls.h"
 
+#include <sys/un.h>
 #include <uv.h>
+
+/** Of a Unix socket. libuv would cut a longer one, and connect to whoever is there. */
+#define REMOTE_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 typedef struct remote_stream remote_stream;
 

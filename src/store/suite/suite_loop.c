@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <uv.h>
 
-enum { NOW = 1000000, REQUESTS = 200 };
+enum { NOW = 1000000, REQUESTS = 200, OWNERS = 8 };
 
 typedef struct loop_test {
     suite_run *run;
@@ -106,9 +106,78 @@ close_cancels(suite_run *run)
     end(&t);
 }
 
+typedef struct closing_test {
+    coat_lane *lane;
+    coat_store_req first[REQUESTS], more[REQUESTS][OWNERS];
+    uint32_t first_done, submitted, done;
+} closing_test;
+
+static void
+on_more(coat_store_req *req)
+{
+    closing_test *t = req->ctx;
+
+    t->done++;
+    if (t->first_done < REQUESTS || req->owner.bytes[0]++ != 0)
+        return;
+    t->submitted++; /* once more, elsewhere: to the very end */
+    req->address = suite_handle(t->submitted, 1);
+    coat_store_submit(t->lane, req);
+}
+
+static void
+on_first(coat_store_req *req)
+{
+    closing_test *t = req->ctx;
+
+    t->first_done++;
+    for (uint64_t owner = 0; owner < OWNERS; owner++) {
+        coat_store_req *more = &t->more[req - t->first][owner];
+
+        *more = (coat_store_req){.op = COAT_OP_LOAD,
+                                 .space = COAT_SPACE_SESSION,
+                                 .address = suite_handle(owner, 1),
+                                 .now_ms = NOW,
+                                 .timeout_ms = 60000,
+                                 .done = on_more,
+                                 .ctx = t};
+        t->submitted++;
+        coat_store_submit(t->lane, more);
+    }
+}
+
+/** What done() submits to a lane that is being closed is over before that returns, too. */
+static void
+close_refuses(suite_run *run)
+{
+    static closing_test t;
+
+    t = (closing_test){.lane = NULL};
+    EXPECT_ERR(run, coat_lane_open(run->store, NULL, &t.lane), COAT_OK);
+    if (t.lane == NULL)
+        return;
+    for (uint64_t i = 0; i < REQUESTS; i++) {
+        t.first[i] = (coat_store_req){.op = COAT_OP_INSERT,
+                                      .space = COAT_SPACE_SESSION,
+                                      .address = suite_handle(i, i + 1),
+                                      .value = COAT_LIT("v"),
+                                      .now_ms = NOW,
+                                      .timeout_ms = 60000,
+                                      .done = on_first,
+                                      .ctx = &t};
+        coat_store_submit(t.lane, &t.first[i]);
+    }
+    coat_lane_close(t.lane);
+    EXPECT_INT(run, t.first_done, REQUESTS);
+    EXPECT(run, t.submitted >= REQUESTS * OWNERS);
+    EXPECT_INT(run, t.done, t.submitted);
+}
+
 const suite_case suite_loop_cases[] = {
     {"a loop's lane calls done() once each, on its thread", completes_on_loop, false},
     {"closing a lane ends what is outstanding, and says what became of it", close_cancels,
+     false},
+    {"what is submitted while a lane closes is over before it has closed", close_refuses,
      false},
     {NULL, NULL, false},
 };

@@ -347,6 +347,94 @@ sweep_limit(suite_run *run)
     EXPECT(run, req.more);
 }
 
+/* ---- an owner with many, whose dead are erased in slices ---- */
+
+enum { CROWD = 30, SPARED = 15, LATER = 1000, CROWD_SLICE = 7 };
+
+/** Two were spared or came later; whatever is erased yet, the others are dead. */
+static void
+crowd_is_gone(suite_run *run)
+{
+    EXPECT_INT(run, count(run, 1, NOW), 2);
+    EXPECT_ERR(run, load(run, 1, SPARED), COAT_OK);
+    EXPECT_ERR(run, load(run, 1, LATER), COAT_OK);
+    EXPECT_ERR(run, load(run, 2, 1), COAT_OK);
+    EXPECT_ERR(run, load(run, 1, 1), COAT_NO_SESSION);
+    EXPECT_ERR(run, load(run, 1, CROWD), COAT_NO_SESSION);
+}
+
+static coat_err
+end_crowd(suite_run *run)
+{
+    coat_store_req req = {.op = COAT_OP_REMOVE_OWNER,
+                          .owner = suite_owner(1),
+                          .now_ms = NOW,
+                          .has_spare = true,
+                          .spare = suite_handle(1, SPARED),
+                          .timeout_ms = 60000};
+
+    for (uint64_t serial = 1; serial <= CROWD; serial++)
+        EXPECT_ERR(run, insert(run, 1, serial), COAT_OK);
+    EXPECT_ERR(run, insert(run, 2, 1), COAT_OK);
+    return coat_store_run(run->lane, &req);
+}
+
+/** @return false: a walk is at its end */
+static bool
+slice(suite_run *run, uint32_t *erased)
+{
+    coat_store_req req = {
+        .op = COAT_OP_SWEEP, .now_ms = NOW, .limit = CROWD_SLICE, .timeout_ms = 60000};
+
+    EXPECT_ERR(run, coat_store_run(run->lane, &req), COAT_OK);
+    EXPECT(run, req.count <= CROWD_SLICE);
+    *erased += req.count;
+    return req.more && !run->failed;
+}
+
+static uint32_t
+crowd_erased(const suite_run *run)
+{
+    return (coat_store_caps_of(run->store) & COAT_CAP_EXPIRES) != 0 ? 0 : CROWD - 1;
+}
+
+static void
+erased_in_slices(suite_run *run)
+{
+    uint32_t erased = 0;
+
+    EXPECT_ERR(run, end_crowd(run), COAT_OK);
+    EXPECT_ERR(run, insert(run, 1, LATER), COAT_OK);
+    crowd_is_gone(run);
+    for (int walks = 0; walks < 2 && !run->failed; walks++)
+        while (slice(run, &erased))
+            crowd_is_gone(run);
+    crowd_is_gone(run);
+    EXPECT_INT(run, erased, crowd_erased(run));
+}
+
+/** What is left of it when a process ends, another one erases. */
+static void
+left_between_slices(suite_run *run)
+{
+    uint32_t erased = 0;
+
+    EXPECT_ERR(run, end_crowd(run), COAT_OK);
+    EXPECT_ERR(run, insert(run, 1, LATER), COAT_OK);
+    (void)slice(run, &erased);
+    coat_lane_close(run->lane);
+    run->lane = NULL;
+    EXPECT_ERR(run, run->suite->reopen(run->suite->ctx, &run->store), COAT_OK);
+    if (run->failed || coat_lane_open(run->store, NULL, &run->lane) != COAT_OK)
+        return;
+    crowd_is_gone(run);
+    for (int walks = 0; walks < 2 && !run->failed; walks++)
+        while (slice(run, &erased)) {
+        }
+    crowd_is_gone(run);
+    EXPECT_INT(run, erased, crowd_erased(run));
+}
+
 static coat_err
 put_back(suite_run *run, coat_op op, uint64_t owner, uint64_t epoch, uint64_t *now)
 {
@@ -419,6 +507,23 @@ replayed_with_spare(suite_run *run)
                    serial == 2 ? COAT_OK : COAT_NO_SESSION);
 }
 
+/** A store that tells its time tells it in milliseconds: within a day of ours, wherever it is.
+ */
+static void
+store_clock(suite_run *run)
+{
+    enum { DAY_MS = 24 * 3600 * 1000 };
+    coat_store_req req = {.op = COAT_OP_EPOCHS,
+                          .owner = suite_owner(1),
+                          .found_clock_ms = 1,
+                          .timeout_ms = 60000};
+    int64_t off_ms;
+
+    EXPECT_ERR(run, coat_store_run(run->lane, &req), COAT_OK);
+    off_ms = req.found_clock_ms - coat_clock_system(NULL);
+    EXPECT(run, req.found_clock_ms == 0 || (off_ms < DAY_MS && off_ms > -DAY_MS));
+}
+
 const suite_case suite_owner_cases[] = {
     {"list_owner reports one owner's live sessions, oldest first", list_owner, false},
     {"RV-4: remove_owner ends what was there, not what comes after", remove_owner, false},
@@ -426,6 +531,7 @@ const suite_case suite_owner_cases[] = {
     {"RV-5: a revocation that the store has lost is put back, once", replayed, false},
     {"RV-5: and spares whom it spared", replayed_with_spare, false},
     {"RV-4: a sign-in that began before a revocation is refused", late_sign_in, false},
+    {"SF-10: epochs come with the store's clock, or none", store_clock, false},
     {"RV-4: end_all is one write and hits every session", end_all, false},
     {"LC-10: the oldest sessions give way to a limit, and are reported", limit_by_eviction,
      false},
@@ -435,5 +541,9 @@ const suite_case suite_owner_cases[] = {
      false},
     {"ST-9: sweeping erases what is dead and nothing else", sweeping, false},
     {"a sweep erases no more than asked for", sweep_limit, false},
+    {"RV-4: many end at once, and none is back while they are erased in slices",
+     erased_in_slices, false},
+    {"RV-4 ST-9: what a process has left of them, the next one erases", left_between_slices,
+     true},
     {NULL, NULL, false},
 };

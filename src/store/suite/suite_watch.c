@@ -224,6 +224,28 @@ changes(suite_run *run)
     unwatch(&w);
 }
 
+/** Who hears that a session is gone ends it, should the store show it again. */
+static void
+refused(suite_run *run)
+{
+    coat_store_req no_room = {.has_superseded = true, .superseded = suite_handle(1, 3)};
+    watcher w;
+
+    no_room.owner_max = 2;
+    if (!can_watch(run) || !watch(&w, run, 1))
+        return;
+    for (uint64_t serial = 1; serial <= 3; serial++)
+        insert(run, serial, NULL);
+    EXPECT_ERR(
+        run,
+        suite_insert(run->lane, &no_room, COAT_SPACE_SESSION, suite_handle(1, 4), "v", 0, NOW),
+        COAT_TOO_MANY);
+    catch_up(&w);
+    for (uint64_t serial = 1; serial <= 3; serial++)
+        EXPECT_INT(run, w.gone[serial], 0);
+    unwatch(&w);
+}
+
 static void
 many_ended(suite_run *run)
 {
@@ -450,6 +472,7 @@ on_loop(suite_run *run)
 const suite_case suite_watch_cases[] = {
     {"a store that cannot report changes says so", cannot, false},
     {"RV-2: what others replace, remove, supersede and evict is reported", changes, false},
+    {"RV-2: of a sign-in that is refused nothing is reported as gone", refused, false},
     {"RV-4: the end of all sessions is reported, with the epoch", many_ended, false},
     {"RV-1: messages reach everybody, or one, byte by byte", messages, false},
     {"RV-1: whoever says something is in the register until it leaves", the_register, false},

@@ -9,7 +9,8 @@ import { Daemon, build, freePort, request, until } from '../lib.mjs';
 import { App } from './app.mjs';
 import { H2, Wire } from './wire.mjs';
 
-export const nginxBinary = ['/usr/sbin/nginx', '/usr/bin/nginx'].find(existsSync);
+/* COAT_NGINX: another one, of the version that the module was built for (NGINX_SRC). */
+export const nginxBinary = [process.env.COAT_NGINX, '/usr/sbin/nginx', '/usr/bin/nginx'].find((name) => name && existsSync(name));
 export const modulePath = path.join(build, 'nginx/ngx_http_coatcheck_module.so');
 export const clockPath = path.join(build, 'tests/e2e/module/libcoat-test-clock.so');
 

@@ -23,7 +23,6 @@ if superseded ~= '' then
     if old ~= 'live' then return {1} end
     if ARGV[12] ~= '' and ARGV[12] ~= string.sub(head, 9, 16) then return {2} end
 end
-if superseded ~= '' then tell_address(superseded .. owner, '1') end
 -- The first write: on a full server it fails, before anything has changed.
 local version = next_number(KEYS[6], 1)
 local crowd, surplus, erased, most = {}, 0, 0, tonumber(ARGV[8])
@@ -40,6 +39,8 @@ if most > 0 then
     surplus = math.max(#crowd - most + 1, 0)
     if surplus > 0 and ARGV[9] ~= '1' then return {6} end
 end
+-- Not before it is certain: who hears that it is gone ends it where it finds it.
+if superseded ~= '' then tell_address(superseded .. owner, '1') end
 redis.call('ZADD', KEYS[2], 0, serial)
 redis.call('ZADD', KEYS[4], 0, address)
 put(KEYS[1], ARGV[5] .. struct.pack('<I8', version) .. ARGV[6], ARGV[7])
