@@ -9,8 +9,8 @@ rig r;
 
 static _Atomic int64_t ahead_ms;
 
-static int64_t
-test_monotonic(void *ctx)
+int64_t
+records_network_clock(void *ctx)
 {
     struct timespec now;
 
@@ -19,7 +19,15 @@ test_monotonic(void *ctx)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + atomic_load(&ahead_ms);
 }
 
-enum { HURRY_MS = 50 };
+coat_err
+records_nothing(void *ctx, uint8_t *bytes, size_t len)
+{
+    (void)ctx;
+    memset(bytes, 0, len);
+    return COAT_OK;
+}
+
+enum { HURRY_MS = 250 };
 static bool is_precise;
 
 int64_t
@@ -51,7 +59,7 @@ records_prepare(unsigned engines)
     r.conf.table_slots = 0; /* every answer is the store's */
     r.conf.monotonic = records_monotonic;
     if (the_world.set_clock != NULL)
-        the_world.set_clock(r.inner, test_monotonic);
+        the_world.set_clock(r.inner, records_network_clock);
 }
 
 void
@@ -138,7 +146,12 @@ records_sweep(void)
 int
 main(int argc, char **argv)
 {
-    const records_tests *const all[] = {&at_rest_tests, &bulk_tests, the_world.more_tests,
+    const records_tests *const all[] = {&at_rest_tests,
+                                        &bulk_tests,
+                                        the_world.more_tests[0],
+                                        the_world.more_tests[1],
+                                        the_world.more_tests[2],
+                                        the_world.more_tests[3],
                                         getenv("COAT_DRILLS") != NULL ? the_world.drills
                                                                       : NULL};
     coat_test tests[RECORDS_TESTS_MAX];

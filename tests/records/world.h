@@ -15,7 +15,7 @@
 typedef struct world {
     const char *name;
     /* Tests that not every world has: wire and crash need what is in remote_world.h. */
-    const struct records_tests *more_tests;
+    const struct records_tests *more_tests[4];
     const struct records_tests *drills; /* slow ones: with COAT_DRILLS, see scripts/stress */
     bool is_cache; /* keeps all sessions of an owner in one item, of limited size */
 
@@ -39,7 +39,7 @@ typedef struct world {
     /* Of an open store: its breaker and back-off go by this clock. */
     void (*set_clock)(coat_store *store, int64_t (*clock)(void *ctx));
     /* Of an open store, before anybody uses it: one connection a lane, so that what goes to the
-     * server is what was asked for, and no greeting of another. */
+     * server is what was asked for, and no greeting of another. It comes back soon. */
     void (*one_connection)(coat_store *store);
     /* Damage the mark by which a release knows its own format; undo puts it back. */
     void (*newer)(bool undo);

@@ -60,7 +60,7 @@ bytes_used(coat_store *store)
 }
 
 const world the_world = {.name = "memory",
-                         .more_tests = &cycle_tests,
+                         .more_tests = {&cycle_tests},
                          .begin = nothing,
                          .url = url,
                          .end = nothing,
