@@ -46,6 +46,7 @@ crash_begin(void)
     atomic_store(&knife.left, -1);
     rig_prepare(&r, the_world.url(true), 1);
     the_world.one_connection(r.inner); /* no greeting of another between what is cut */
+    the_world.no_patience(r.inner);
     the_world.set_clock(r.inner, records_network_clock);
     r.conf.table_slots = 0;
     r.conf.monotonic = records_monotonic;

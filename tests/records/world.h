@@ -39,8 +39,10 @@ typedef struct world {
     /* Of an open store: its breaker and back-off go by this clock. */
     void (*set_clock)(coat_store *store, int64_t (*clock)(void *ctx));
     /* Of an open store, before anybody uses it: one connection a lane, so that what goes to the
-     * server is what was asked for, and no greeting of another. It comes back soon. */
+     * server is what was asked for, and no greeting of another. */
     void (*one_connection)(coat_store *store);
+    /* What is put off after an outage is put off for the least time. */
+    void (*no_patience)(coat_store *store);
     /* Damage the mark by which a release knows its own format; undo puts it back. */
     void (*newer)(bool undo);
 } world;

@@ -151,6 +151,11 @@ static void
 one_connection(coat_store *store)
 {
     ((mc_store *)store)->nodes[0]->remote.links = 1;
+}
+
+static void
+no_patience(coat_store *store)
+{
     ((mc_store *)store)->nodes[0]->remote.rng = records_nothing;
 }
 
@@ -193,4 +198,5 @@ const world the_world = {.name = "memcached",
                          .verbs = verbs,
                          .set_clock = set_clock,
                          .one_connection = one_connection,
+                         .no_patience = no_patience,
                          .newer = newer};

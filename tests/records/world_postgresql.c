@@ -123,6 +123,11 @@ static void
 one_connection(coat_store *store)
 {
     ((pg_store *)store)->remote.links = 1;
+}
+
+static void
+no_patience(coat_store *store)
+{
     ((pg_store *)store)->remote.rng = records_nothing;
 }
 
@@ -155,4 +160,5 @@ const world the_world = {.name = "postgresql",
                          .verbs = verbs,
                          .set_clock = set_clock,
                          .one_connection = one_connection,
+                         .no_patience = no_patience,
                          .newer = newer};

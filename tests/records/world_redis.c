@@ -149,6 +149,11 @@ static void
 one_connection(coat_store *store)
 {
     ((redis_store *)store)->remote.links = 1;
+}
+
+static void
+no_patience(coat_store *store)
+{
     ((redis_store *)store)->remote.rng = records_nothing;
 }
 
@@ -180,4 +185,5 @@ const world the_world = {.name = "redis",
                          .verbs = verbs,
                          .set_clock = set_clock,
                          .one_connection = one_connection,
+                         .no_patience = no_patience,
                          .newer = newer};
