@@ -93,7 +93,7 @@ walk(coat_op op, uint64_t want)
 
     seen = 0;
     in_order = true;
-    while (more && pages < 100) {
+    while (more && pages < 100 + want / 100) {
         uint64_t before = seen;
         coat_store_req req = {.op = op,
                               .owner = coat_handle_owner(&first),

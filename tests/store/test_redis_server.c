@@ -645,62 +645,6 @@ sweep_decides(void)
     proxy_stop(&proxy);
 }
 
-/* ---- how long the server is kept from others ---- */
-
-/** Calls of a command since they were last counted, in scripts too; NULL: of all. */
-static unsigned long
-calls_of(const char *command)
-{
-    const char *at = server_ask(&server, "INFO commandstats");
-    char name[40];
-    unsigned long sum = 0;
-
-    (void)snprintf(name, sizeof name, "cmdstat_%s:calls=", command != NULL ? command : "");
-    for (; (at = strstr(at, "cmdstat_")) != NULL; at++) {
-        if (command == NULL)
-            sum += strtoul(strchr(at, '=') + 1, NULL, 10);
-        else if (strncmp(at, name, strlen(name)) == 0)
-            sum = strtoul(at + strlen(name), NULL, 10);
-    }
-    return sum;
-}
-
-/** A script keeps everybody waiting: its work has a bound, whatever there is. */
-static void
-scripts_are_short(void)
-{
-    enum { MANY = 450, FEW = 2 };
-    unsigned long looked, scripts, of_few, of_many;
-    coat_err err;
-
-    begin();
-    coat_lane_close(lane);
-    inside()->remote.links = 1; /* no greeting of another is counted */
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    CHECK_INT(sign_in_many(lane, 1, 1, MANY + 1, 10, &err), MANY);
-    CHECK_INT(sign_in_many(lane, 2, 1, FEW + 1, 10, &err), FEW);
-    CHECK_INT(sweep_all(lane, NOW_MS), 0);
-    (void)server_ask(&server, "CONFIG RESETSTAT");
-    CHECK_INT(sweep_all(lane, NOW_MS), 0); /* they live: all are looked at, twice */
-    looked = calls_of("getrange");
-    scripts = calls_of("evalsha");
-    CHECK_INT(looked, 2 * (MANY + FEW));
-    CHECK(scripts >= looked / REDIS_LOOK_MAX && REDIS_LOOK_MAX <= 100);
-
-    (void)server_ask(&server, "CONFIG RESETSTAT");
-    CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 2, 0), COAT_OK);
-    of_few = calls_of(NULL);
-    (void)server_ask(&server, "CONFIG RESETSTAT");
-    CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
-    of_many = calls_of(NULL);
-    CHECK_INT(calls_of("evalsha"), 1);
-    CHECK(of_few > 1);
-    CHECK_INT(of_many, of_few);
-    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, MANY), COAT_NO_SESSION);
-    CHECK_INT(sweep_all(lane, NOW_MS), MANY + FEW);
-    end();
-}
-
 static void
 refused_urls(void)
 {
@@ -759,8 +703,6 @@ static const coat_test tests[] = {
     {"SF-11: a store that comes later is connected to without a restart", started_later},
     {"SF-3 SF-7: what is unsuitable about a server is said at the start", notices},
     {"ST-4 SF-1: user and password from a file; taken away, it is an outage", users},
-    {"RV-4 AD-5: one script of the same length ends few and many, those of SWEEP are short",
-     scripts_are_short},
     {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
 };
 
