@@ -51,7 +51,9 @@ typedef enum coat_op {
     /* Idempotent: OK also if already gone. Durable before done(). Works on a full store. */
     COAT_OP_REMOVE,
     /* Report the unexpired sessions of `owner` through item(), oldest first, after `cursor`
-     * if has_cursor, at most `limit`; sets more. A consistent snapshot within one call. */
+     * if has_cursor, at most `limit`; sets more. A consistent snapshot within one call. Of an
+     * owner with very many dead ones it may report fewer, or none, and set more all the same:
+     * then cursor is set to where it got. */
     COAT_OP_LIST_OWNER,
     /* End all sessions of `owner` but `spare` (if has_spare), in one atomic step whose cost
      * does not depend on their number, durable before done(), also on a full store. It raises

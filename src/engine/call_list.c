@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/internal.h"
 
+#include <string.h>
+
 /**
  * COAT_CALL_LIST and COAT_CALL_SCAN: live sessions, as snapshots lent for the time of item().
  * Entries that are dead or do not read are left out, so one page may take several of the
@@ -48,12 +50,26 @@ each(coat_store_req *req, const coat_store_item *item)
         return;
     }
     task->u.list.cursor = item->address;
-    task->u.list.has_cursor = true;
+    task->u.list.has_cursor = task->u.list.moved = true;
     if (!filter(task, item))
         return;
     call->count++;
     if (call->item != NULL)
         call->item(call, task->have);
+}
+
+/** It may have passed many that are dead behind the last one reported. */
+static void
+go_behind(coat_task *task)
+{
+    const coat_store_req *req = &task->req;
+
+    if (!req->has_cursor ||
+        (task->u.list.has_cursor &&
+         memcmp(req->cursor.bytes, task->u.list.cursor.bytes, sizeof req->cursor.bytes) <= 0))
+        return;
+    task->u.list.cursor = req->cursor;
+    task->u.list.has_cursor = task->u.list.moved = true;
 }
 
 static void
@@ -66,7 +82,11 @@ listed(coat_task *task)
         return;
     }
     if (task->req.more && (call->limit == 0 || call->count < call->limit)) {
-        next_page(task);
+        go_behind(task);
+        if (task->u.list.moved)
+            next_page(task);
+        else
+            coat_task_finish(task, COAT_IO); /* it would go on for ever */
         return;
     }
     call->more = task->req.more || task->u.list.listed != 0;
@@ -87,6 +107,7 @@ next_page(coat_task *task)
     req->has_cursor = task->u.list.has_cursor;
     req->cursor = task->u.list.cursor;
     req->item = each;
+    task->u.list.moved = false;
     coat_task_submit(task, listed);
 }
 

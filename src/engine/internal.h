@@ -138,7 +138,8 @@ struct coat_task {
             coat_handle spare;
             coat_handle cursor;
             bool has_cursor;
-            bool more; /* than are listed */
+            bool more;  /* than are listed */
+            bool moved; /* the cursor, in this page */
             uint32_t listed;
         } list;
         struct {

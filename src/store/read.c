@@ -48,9 +48,13 @@ report(coat_store_req *req, const coat_handle *address, const coat_value *value,
     return emit(ctx, req, &item);
 }
 
+/* Others wait for the thread meanwhile, and the dead are not reported, but passed. */
+enum { LOOK_MAX = COAT_STORE_LIST_MAX };
+
 static coat_err
 read_list(coat_kv *kv, coat_store_req *req, coat_emit_fn emit, void *ctx)
 {
+    uint32_t dead = 0;
     coat_kv_entry entry = {0};
     coat_epoch_pair epochs;
     coat_value value;
@@ -69,8 +73,13 @@ read_list(coat_kv *kv, coat_store_req *req, coat_emit_fn emit, void *ctx)
         after = true;
         coat_index_handle(entry.key, &handle);
         err = coat_find(kv, COAT_SPACE_SESSION, &handle, req->now_ms, &epochs, &value, &answer);
-        if (err == COAT_OK && answer == COAT_OK)
+        if (err == COAT_OK && answer == COAT_OK) {
             err = report(req, &handle, &value, emit, ctx);
+        } else if (err == COAT_OK && ++dead == LOOK_MAX) {
+            req->more = req->has_cursor = true;
+            req->cursor = handle;
+            break;
+        }
     }
     return err == COAT_NOT_FOUND ? COAT_OK : err;
 }

@@ -79,6 +79,8 @@ inner_done(coat_store_req *inner)
         req->found_clock_ms = *h->store->clock_ms;
     req->count = inner->count;
     req->more = inner->more;
+    req->has_cursor = inner->has_cursor;
+    req->cursor = inner->cursor;
     req->epoch_owner = inner->epoch_owner;
     req->epoch_global = inner->epoch_global;
     if (h->store->overtake_after != NULL && h->store->after_op == req->op)

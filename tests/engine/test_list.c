@@ -197,9 +197,34 @@ no_secret_in_lists(void)
     rig_stop(&r);
 }
 
+/** So many dead are not passed in one step of the store. */
+static void
+behind_the_dead(void)
+{
+    enum { DEAD = 2 * COAT_STORE_LIST_MAX + 5 };
+    rig_token first, last;
+
+    rig_prepare(&r, NULL, 1);
+    r.conf.sessions_per_user = 0;
+    rig_start(&r);
+    for (int i = 0; i < DEAD; i++)
+        first = rig_sign_in(&r, 0, "ada");
+    REQUIRE_OK(rig_run(&r, 0, (coat_call){.op = COAT_CALL_END_ALL}));
+    CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+    last = rig_sign_in(&r, 0, "ada");
+    CHECK_INT(rig_listed(&r, 0, "ada"), 1);
+    CHECK_ERR(rig_check(&r, 0, &first), COAT_NO_SESSION);
+    REQUIRE_OK(rig_end_user(&r, 0, "ada"));
+    CHECK(r.call.more); /* not looked through to the end for the sake of a number */
+    CHECK_ERR(rig_check(&r, 0, &last), COAT_NO_SESSION);
+    CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+    rig_stop(&r);
+}
+
 static const coat_test tests[] = {
     {"LC-12: a list holds the user's own live sessions, oldest first", own_sessions_only},
     {"pages are full although dead sessions lie between", in_pages},
+    {"AD-5: a list goes on behind very many dead sessions", behind_the_dead},
     {"a scan reports everybody's", scan_everybody},
     {"LC-12: the last use shown includes what only the table knows", activity_shown},
     {"ST-9: every session that verifies is listed and dies by revoking its user",

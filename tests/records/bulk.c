@@ -93,7 +93,7 @@ walk(coat_op op, uint64_t want)
 
     seen = 0;
     in_order = true;
-    while (more && pages < 100) {
+    while (more && pages < 100 + want / 100) {
         uint64_t before = seen;
         coat_store_req req = {.op = op,
                               .owner = coat_handle_owner(&first),
@@ -219,25 +219,28 @@ a_day(long sessions)
     records_sweep();
 }
 
+/** After each day, once its sessions are over, as large as after the first: that has made room
+ * for as many, and it must be used again. */
 static void
 cycles_leave_nothing(void)
 {
-    long n = test_scaled(1000000, 250);
-    uint64_t entries, bytes;
+    enum { DAYS = 3 };
+    bool is_remote = the_world.remote != NULL;
+    long n = is_remote ? test_scaled(20000, 200) : test_scaled(1000000, 250);
+    uint64_t entries[DAYS], bytes[DAYS];
 
     records_begin(1);
-    a_day(n); /* as much: what grows once has grown */
-    rig_pass(&r, 25 * HOUR);
-    records_sweep();
-    entries = records_entries();
-    bytes = records_bytes();
-    a_day(n);
-    rig_pass(&r, 25 * HOUR);
-    records_sweep();
-    CHECK(records_entries() <= entries + entries / 20);
-    if (records_bytes() > bytes + bytes / 20)
-        test_fail(__FILE__, __LINE__, "%llu bytes were %llu",
-                  (unsigned long long)records_bytes(), (unsigned long long)bytes);
+    for (int day = 0; day < DAYS; day++) {
+        a_day(n);
+        rig_pass(&r, 25 * HOUR);
+        records_sweep();
+        entries[day] = records_entries();
+        bytes[day] = records_bytes();
+        printf("# day %d: %llu entries, %llu bytes\n", day + 1,
+               (unsigned long long)entries[day], (unsigned long long)bytes[day]);
+        CHECK(bytes[0] > 0 && entries[day] <= entries[0] + entries[0] / 20);
+        CHECK(bytes[day] <= bytes[0] + bytes[0] / 20);
+    }
     records_end();
 }
 

@@ -10,7 +10,21 @@
 
 rig r;
 
-enum { HURRY_MS = 50 };
+int64_t
+records_network_clock(void *ctx)
+{
+    return test_monotonic(ctx);
+}
+
+coat_err
+records_nothing(void *ctx, uint8_t *bytes, size_t len)
+{
+    (void)ctx;
+    memset(bytes, 0, len);
+    return COAT_OK;
+}
+
+enum { HURRY_MS = 250 };
 static bool is_precise;
 
 int64_t
@@ -42,7 +56,7 @@ records_prepare(unsigned engines)
     r.conf.table_slots = 0; /* every answer is the store's */
     r.conf.monotonic = records_monotonic;
     if (the_world.remote != NULL) /* its breaker and back-off go by this clock */
-        the_world.remote(r.inner)->monotonic = test_monotonic;
+        the_world.remote(r.inner)->monotonic = records_network_clock;
 }
 
 void
@@ -150,7 +164,12 @@ records_sweep(void)
 int
 main(int argc, char **argv)
 {
-    const records_tests *const all[] = {&at_rest_tests, &bulk_tests, the_world.more_tests,
+    const records_tests *const all[] = {&at_rest_tests,
+                                        &bulk_tests,
+                                        the_world.more_tests[0],
+                                        the_world.more_tests[1],
+                                        the_world.more_tests[2],
+                                        the_world.more_tests[3],
                                         getenv("COAT_DRILLS") != NULL ? the_world.drills
                                                                       : NULL};
     coat_test tests[RECORDS_TESTS_MAX];

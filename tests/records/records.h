@@ -24,7 +24,11 @@ void records_end(void);
 int64_t records_monotonic(void *ctx);
 void records_precise(bool precise);
 
-/** Set the network's clock ahead: what waits because of an outage is tried at once. */
+/** The network's clock, and to set it ahead: what waits because of an outage is tried at once.
+ */
+int64_t records_network_clock(void *ctx);
+/** Its randomness: what is put off is put off for the least time. */
+coat_err records_nothing(void *ctx, uint8_t *bytes, size_t len);
 void records_hurry(int64_t ms);
 
 /** A stored record, fetched and put back by the contract's own means. */

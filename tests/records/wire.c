@@ -274,7 +274,7 @@ static void
 strangers(void)
 {
     /* Nothing here ends anything, so nothing waits for time to pass. */
-    long forged = test_scaled(10000000, 20000), unknown = test_scaled(5000, 50);
+    long forged = test_scaled(10000000, 20000), unknown = test_scaled(5000, 50), seen = 0;
     static char verbs[4096], hit[4096];
     uint64_t entries, before;
     rig_token token, stranger;
@@ -298,13 +298,19 @@ strangers(void)
     }
     CHECK_INT(atomic_load(&world_proxy.bytes[0]), before); /* not a byte */
     for (long i = 0; i < unknown; i++) {
+        int greeted = atomic_load(&world_proxy.accepted);
+
         stranger = invented(true);
         listen_to(true);
         CHECK_ERR(rig_check(&r, 0, &stranger), COAT_NO_SESSION);
         listen_to(false);
+        if (atomic_load(&world_proxy.accepted) != greeted)
+            continue; /* late on a busy machine: a greeting is no question */
+        seen++;
         CHECK(the_world.verbs(sent.bytes, sent.len, verbs, sizeof verbs));
         CHECK(strstr(verbs, "ms ") == NULL && strstr(verbs, "md ") == NULL);
     }
+    CHECK(seen > 0);
     CHECK_INT(records_entries(), entries);
     CHECK(mallinfo2().uordblks <= used + used / 100 + 65536);
     CHECK_ERR(rig_check(&r, 0, &token), COAT_OK);

@@ -15,7 +15,7 @@
 typedef struct world {
     const char *name;
     /* Tests that not every world has: wire and crash need what is in remote_world.h. */
-    const struct records_tests *more_tests;
+    const struct records_tests *more_tests[4];
     const struct records_tests *drills; /* slow ones: with COAT_DRILLS, see scripts/stress */
     bool is_cache; /* keeps all sessions of an owner in one item, of limited size */
 

@@ -42,7 +42,7 @@ dump(coat_store *store, void (*take)(const uint8_t *bytes, size_t len))
 }
 
 const world the_world = {.name = "memory",
-                         .more_tests = &cycle_tests,
+                         .more_tests = {&cycle_tests},
                          .begin = nothing,
                          .url = url,
                          .end = nothing,

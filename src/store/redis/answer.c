@@ -272,6 +272,15 @@ item_address(const coat_store_req *req, coat_span bytes, coat_handle *out)
     return true;
 }
 
+/** Behind where it began, if it says how far it got: else whoever goes on gets nowhere. */
+static bool
+list_goes_on(const coat_store_req *req, coat_span behind)
+{
+    return behind.len == 0 ||
+           (behind.len == 8 &&
+            (!req->has_cursor || memcmp(behind.ptr, req->cursor.bytes, 8) > 0));
+}
+
 /** Everything is looked at before the first entry is reported. */
 static bool
 check_report(const coat_store_req *req, const resp_reply *reply)
@@ -285,6 +294,8 @@ check_report(const coat_store_req *req, const resp_reply *reply)
         if (!resp_is(reply, i, RESP_STRING) || !resp_is(reply, i + 1, RESP_STRING) ||
             !item_address(req, reply->items[i]->text, &address))
             return false;
+    if (req->op == COAT_OP_LIST_OWNER)
+        return list_goes_on(req, reply->items[2]->text);
     return reply->items[1]->integer != 2 ||
            reply->items[2]->text.len == sizeof req->cursor.bytes;
 }
@@ -333,6 +344,11 @@ answer_report(redis_link *link, coat_store_req *req, const resp_reply *reply)
         return;
     }
     req->more = more == 1;
+    if (req->op == COAT_OP_LIST_OWNER && reply->items[2]->text.len > 0) {
+        req->has_cursor = true;
+        memcpy(req->cursor.bytes, reply->items[2]->text.ptr, 8);
+        memcpy(req->cursor.bytes + 8, req->owner.bytes, sizeof req->owner.bytes);
+    }
     redis_finish(link, req, COAT_OK);
 }
 

@@ -497,6 +497,8 @@ one_ended(cluster_part *part)
     whole->found_clock_ms = req->found_clock_ms;
     whole->count = req->count;
     whole->more = req->more;
+    whole->has_cursor = req->has_cursor;
+    whole->cursor = req->cursor;
     cluster_answer(part->lane, whole, result);
     free(part);
 }

@@ -47,6 +47,7 @@ enum {
     REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
     REDIS_LOOK_MAX =
         100, /* entries that one SCAN or SWEEP script looks at: others wait for it */
+    REDIS_LIST_LOOK = 256, /* LIST_OWNER likewise; most owners fit */
     REDIS_JOURNAL_MAX = 16384,
     REDIS_JOURNAL_HEADS = 65536,
     REDIS_JOURNAL_MS = 120 * 1000,

@@ -251,6 +251,7 @@ add_list(command *c, const coat_store_req *req)
     add_serial(c, req->has_cursor, &req->cursor);
     add_uint(c, req->limit);
     add_uint(c, REDIS_REPORT_BYTES);
+    add_uint(c, REDIS_LIST_LOOK);
 }
 
 static void

@@ -317,6 +317,8 @@ sweeping(suite_run *run)
     }
     EXPECT_ERR(run, suite_remove_owner(run->lane, 1, NOW, NULL), COAT_OK);
     EXPECT_ERR(run, insert(run, 1, 1000), COAT_OK);
+    EXPECT_INT(run, count(run, 1, NOW + 10), 1); /* the dead among them are passed */
+    EXPECT_INT(run, count(run, 2, NOW + 10), 200);
     EXPECT_ERR(run, suite_sweep(run->lane, NOW + 9, &erased), COAT_OK);
     EXPECT_INT(run, erased, 300);
     EXPECT_ERR(run, suite_sweep(run->lane, NOW + 10, &erased), COAT_OK);
