@@ -10,9 +10,10 @@
 #include "store/move.h"
 #include "torture.h"
 
-enum { SESSIONS = 600, OTHERS = 40, ENDED_BEFORE = 100, LEN = 60 };
+enum { SESSIONS = 300, OTHERS = 40, ENDED_BEFORE = 50, LEN = 60 };
 
 static lmdb_fixture f = {.map_bytes = 64 << 20, .reserve_bytes = 1 << 20};
+static bool to_disk;
 static coat_store *from, *to;
 static coat_lane *user;
 static coat_err answer; /* of finishing */
@@ -38,7 +39,7 @@ conf_of(void)
     return (coat_move_conf){.from = from,
                             .to = to,
                             .from_url = "memory:",
-                            .to_url = f.url,
+                            .to_url = to_disk ? f.url : "memory: another",
                             .clock = moment,
                             .rng = coat_rng_system,
                             .sleep_ms = do_not_sleep};
@@ -56,13 +57,22 @@ put_other(coat_space space, uint64_t number)
 }
 
 static void
+open_target(void)
+{
+    if (to_disk)
+        REQUIRE_OK(fixture_open(&f, &to));
+    else
+        REQUIRE_OK(coat_store_open(&(coat_store_conf){.url = "memory:"}, &to));
+}
+
+static void
 begin(void)
 {
     coat_err err;
 
     fixture_fresh(&f);
     REQUIRE_OK(coat_store_open(&(coat_store_conf){.url = "memory:"}, &from));
-    REQUIRE_OK(fixture_open(&f, &to));
+    open_target();
     REQUIRE_OK(coat_lane_open(from, NULL, &user));
     for (uint64_t owner = 0; owner < 3; owner++)
         (void)sign_in_many(user, owner, 0, SESSIONS / 3, LEN, &err);
@@ -157,6 +167,8 @@ revive(void)
 {
     coat_lane *lane;
 
+    if (!to_disk)
+        return;
     if (coat_lane_open(to, NULL, &lane) == COAT_OK) {
         coat_err err = run_op(lane, COAT_OP_EPOCHS, 1, 0);
 
@@ -165,7 +177,7 @@ revive(void)
             return;
     }
     coat_store_close(to);
-    REQUIRE_OK(fixture_open(&f, &to));
+    open_target();
 }
 
 static void
@@ -193,19 +205,33 @@ end(bool harmed)
     coat_lane_close(user);
     coat_store_close(from);
     coat_store_close(to);
-    fixture_remove(&f);
+    if (to_disk)
+        fixture_remove(&f);
 }
 
 static void
-moving(void)
+without_memory(void)
 {
-    const torture t = {TORTURE_MEMORY | TORTURE_CALLS, begin, run, end, 6, 0};
+    static const torture t = {TORTURE_MEMORY, begin, run, end, 20, 0};
 
+    to_disk = false;
+    torture_all(&t);
+}
+
+static void
+without_disk(void)
+{
+    static const torture t = {TORTURE_CALLS, begin, run, end, 4, 0};
+
+    to_disk = true;
     torture_all(&t);
 }
 
 static const coat_test tests[] = {
-    {"HD-4: moving: whatever fails, one store at most is to be used and nothing ended lives",
-     moving},
+    {"HD-4: moving without memory: one store at most is to be used and nothing ended lives",
+     without_memory},
+    {"HD-4: moving to a disk with faults: one store at most is to be used and nothing ended "
+     "lives",
+     without_disk},
 };
 COAT_TEST_MAIN(tests)

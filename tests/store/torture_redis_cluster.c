@@ -28,7 +28,7 @@ static void
 talking(void)
 {
     begin();
-    torture_talk(open_cluster, TORTURE_MEMORY | TORTURE_CALLS, 2, 3);
+    torture_talk(open_cluster, TORTURE_MEMORY | TORTURE_CALLS, 2, 2);
 }
 
 static void
