@@ -417,9 +417,6 @@ strike_all(const torture *t)
 void
 torture_all(const torture *t)
 {
-#if TORTURE_TSAN
-    test_skip("the thread sanitizer has its own allocator");
-#endif
     call(find_bottom);
     (void)dl_iterate_phdr(note_range, NULL);
     warm = false;

@@ -29,7 +29,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if !TORTURE_TSAN
 #define CALLER __builtin_return_address(0)
 /** Fail with an error that this call has in fact. */
 #define FAIL(call, error)                                                                      \
@@ -318,10 +317,3 @@ epoll_pwait(int epoll, struct epoll_event *events, int max, int timeout, const s
 {
     return wait_for(epoll, events, max, timeout, mask);
 }
-#else
-void
-torture_set_clocks(int64_t ms)
-{
-    (void)ms;
-}
-#endif

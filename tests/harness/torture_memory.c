@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 
-#if !TORTURE_TSAN
 #if TORTURE_ASAN
 #define REAL(name) __interceptor_##name
 #else
@@ -82,4 +81,3 @@ posix_memalign(void **out, size_t alignment, size_t len)
     *out = got;
     return 0;
 }
-#endif

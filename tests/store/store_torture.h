@@ -423,6 +423,7 @@ keeper_open(void)
 {
     coat_watch_sink sink = sink_of(1);
 
+    memset(&heard, 0, sizeof heard);
     REQUIRE_OK(torture_open(&tortured));
     REQUIRE_OK(coat_lane_open(tortured, NULL, &tortured_lane));
     if (is_watched())
@@ -483,10 +484,13 @@ static void
 revive(void)
 {
     coat_store_req req = torture_req(COAT_OP_EPOCHS, ALICE, 0);
+    coat_store_stats stats = {0};
 
     if (!may_give_up || coat_store_run(tortured_lane, &req) != COAT_IO)
         return;
     given_up++;
+    CHECK_ERR(coat_store_stats_get(tortured, &stats), COAT_OK);
+    CHECK(stats.away && strstr(stats.notice, "start the daemon again") != NULL);
     keeper_close();
     keeper_open();
 }
@@ -532,13 +536,15 @@ begin_round(void)
 static void
 begin_talk(void)
 {
+    if (is_watched())
+        hear_until(&heard.ready);
     memset(&heard, 0, offsetof(struct heard, ready));
     begin_round();
     if (is_watched()) {
-        hear_until(&heard.ready);
         /* What was done so far is not to be mixed up with what comes. */
         for (int i = 0; i < AGAIN && !heard.address[ALICE][3] && !heard.lost; i++)
             pump(i);
+        CHECK(heard.address[ALICE][3] || heard.lost);
         hear_until(&heard.ready);
     }
     memset(&heard, 0, sizeof heard);
