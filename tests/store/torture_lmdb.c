@@ -24,7 +24,7 @@ static void
 opening_and_closing(void)
 {
     fixture_fresh(&f);
-    torture_opening(open_lmdb, OPENS_ALONE, TORTURE_MEMORY | TORTURE_CALLS | TORTURE_EACH, 18,
+    torture_opening(open_lmdb, OPENS_ALONE, TORTURE_MEMORY | TORTURE_CALLS | TORTURE_EACH, 14,
                     0);
 }
 
