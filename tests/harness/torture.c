@@ -220,12 +220,6 @@ torture_fails(enum torture_kind of, const char *call, void *caller)
     return fails;
 }
 
-bool
-torture_struck(void)
-{
-    return struck;
-}
-
 void
 torture_spare(void)
 {

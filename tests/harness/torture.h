@@ -37,8 +37,6 @@ typedef struct torture {
 
 /** All places and modes. Leaves the test (REQUIRE) where it cannot go on. */
 void torture_all(const torture *t);
-/** True: what the program under test is told is a failure of ours. Only within run. */
-bool torture_struck(void);
 /** Within run: what the test itself does is spared. They nest. */
 void torture_spare(void);
 void torture_spare_no_more(void);
