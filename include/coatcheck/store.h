@@ -174,8 +174,9 @@ typedef struct coat_store_stats {
     uint64_t operations[16];        /* by coat_op, since open */
     bool full;                      /* INSERT is refused */
     uint64_t unreadable; /* values met that could not be decoded: denied, kept; since open */
-    bool away;           /* behind a network: no connection is ready just now */
-    char notice[256];    /* away: why; else what is unsuitable about the server, or "" */
+    /* Behind a network: no connection is ready just now. LMDB: it has given up, see notice. */
+    bool away;
+    char notice[256]; /* away: why; else what is unsuitable about the server, or "" */
 } coat_store_stats;
 
 /* ---- watching (COAT_CAP_WATCH) ---- */

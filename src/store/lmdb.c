@@ -4,6 +4,7 @@
 #include "store/find.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -225,11 +226,18 @@ lmdb_stats(coat_store *base, coat_store_stats *out)
     lmdb_store *store = (lmdb_store *)base;
     coat_store_stats stats = {.bytes_map = store->map_bytes};
     uint64_t end;
-    coat_err err = lmdb_err(count_entries(store, &stats));
+    int rc = count_entries(store, &stats);
+    coat_err err = lmdb_err(rc);
 
     if (err == COAT_OK)
         err = lmdb_used(store, &stats.bytes_used, &end);
-    if (err != COAT_OK)
+    /* It could not write which commit is the last one, so nobody knows what the disk says. */
+    stats.away = rc == MDB_PANIC;
+    if (stats.away)
+        (void)snprintf(stats.notice, sizeof stats.notice,
+                       "the disk has failed in the middle of a commit: look at it, and start "
+                       "the daemon again");
+    else if (err != COAT_OK)
         return err;
     for (int op = 0; op < 16; op++)
         stats.operations[op] = atomic_load(&store->operations[op]);

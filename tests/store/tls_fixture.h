@@ -113,7 +113,7 @@ listen_main(void *arg)
     return NULL;
 }
 
-static void
+static inline void
 listener_start(listener *l, const char *says)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -128,7 +128,7 @@ listener_start(listener *l, const char *says)
     REQUIRE(pthread_create(&l->thread, NULL, listen_main, l) == 0);
 }
 
-static void
+static inline void
 listener_stop(listener *l)
 {
     atomic_store(&l->stopping, true);

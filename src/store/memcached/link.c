@@ -39,6 +39,21 @@ mc_fail(mc_link *link, const char *why)
     remote_link_failed(&link->base);
 }
 
+bool
+mc_random(mc_link *link, uint64_t *out)
+{
+    const remote_store *store = remote_store_of(&link->base);
+    uint8_t bytes[sizeof *out];
+
+    /* Not libsodium's, which ends the process where there is none to be had. */
+    if (store->rng(store->rng_ctx, bytes, sizeof bytes) != COAT_OK) {
+        mc_fail(link, "the system has no random numbers");
+        return false;
+    }
+    *out = coat_load64(bytes);
+    return true;
+}
+
 /* ---- replies ---- */
 
 static bool
@@ -137,7 +152,8 @@ start(remote_link *base)
     link->greeted = link->ready = false;
     link->hello = 0;
     /* So that what an earlier connection was answered fits nothing of this one. */
-    randombytes_buf(&link->number, sizeof link->number);
+    if (!mc_random(link, &link->number))
+        return;
     pthread_mutex_lock(&node->remote.mutex);
     link->losses = node->losses;
     pthread_mutex_unlock(&node->remote.mutex);

@@ -206,6 +206,8 @@ bool mc_expect(mc_link *link, mc_op *op, mc_due_kind kind);
 void mc_bytes(void *link, const uint8_t *bytes, size_t len);
 /** Drop the link, saying why. */
 void mc_fail(mc_link *link, const char *why);
+/** @return false: there is none, and the link was dropped */
+bool mc_random(mc_link *link, uint64_t *out);
 
 /* ---- hello.c ---- */
 

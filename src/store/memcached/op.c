@@ -261,7 +261,8 @@ begin_life(mc_link *link, mc_op *op, const mc_reply *reply, const mc_life *was)
                       .adds = reply->code == MC_EN,
                       .cas = reply->cas};
 
-    randombytes_buf(&life.birth, sizeof life.birth);
+    if (!mc_random(link, &life.birth))
+        return false;
     if (was != NULL && was->global > life.global)
         life.global = was->global;
     mc_life_encode(&life, bytes);

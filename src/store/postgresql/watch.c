@@ -4,6 +4,9 @@
  * listens; READY follows when the store's other connections are to the same server. Nothing is
  * ever asked on it afterwards, so it is never in a transaction, which would hold up the
  * server's queue of notifications.
+ *
+ * When it has no memory for a notification, libpq forgets it and says nothing. So what it hands
+ * out is counted, and so is what has come: libpq's trace (PQtrace) has a line for each message.
  */
 
 #include "store/postgresql/postgresql.h"
@@ -18,6 +21,11 @@ typedef struct pg_watch {
     pg_socket socket;
     uint64_t connection; /* how many there were before */
     int asked;
+    bool answered; /* something has come for it */
+    FILE *trace;   /* from LISTEN on */
+    char line[32]; /* the beginning of the one that is being traced */
+    size_t line_len;
+    uint64_t came, taken;                                      /* notifications */
     char channel[PG_CHANNEL_MAX + 1], own[PG_CHANNEL_MAX + 1]; /* to all; to this instance */
 } pg_watch;
 
@@ -48,6 +56,7 @@ ask(pg_watch *w, int what, const char *sql)
     bool sent;
 
     w->asked = what;
+    w->answered = false;
     /* Several statements go by the simple protocol only. */
     sent = text != NULL &&
            (what == ASK_LISTEN
@@ -58,6 +67,51 @@ ask(pg_watch *w, int what, const char *sql)
         flush(w);
     else
         remote_watch_lose(&w->base, PQerrorMessage(w->socket.conn));
+}
+
+/* ---- what has come ---- */
+
+/** Lines of "B", the length, the kind of message and what is in it, between tabs. */
+static ssize_t
+on_trace(void *ctx, const char *bytes, size_t len)
+{
+    pg_watch *w = ctx;
+
+    for (size_t i = 0; i < len; i++) {
+        if (bytes[i] != '\n') {
+            if (w->line_len < sizeof w->line - 1)
+                w->line[w->line_len++] = bytes[i];
+            continue;
+        }
+        w->line[w->line_len] = '\0';
+        w->came += w->line[0] == 'B' && strstr(w->line, "\tNotificationRes") != NULL;
+        w->line_len = 0;
+    }
+    return (ssize_t)len;
+}
+
+static bool
+trace(pg_watch *w)
+{
+    w->came = w->taken = 0;
+    w->line_len = 0;
+    w->trace = fopencookie(w, "w", (cookie_io_functions_t){.write = on_trace});
+    if (w->trace == NULL)
+        return false;
+    PQtrace(w->socket.conn, w->trace);
+    PQsetTraceFlags(w->socket.conn, PQTRACE_SUPPRESS_TIMESTAMPS);
+    return true;
+}
+
+static void
+untrace(pg_watch *w)
+{
+    if (w->trace == NULL)
+        return;
+    if (w->socket.conn != NULL)
+        PQuntrace(w->socket.conn);
+    (void)fclose(w->trace);
+    w->trace = NULL;
 }
 
 static void
@@ -150,7 +204,10 @@ go_on(pg_watch *w)
         break;
     case ASK_CHANNEL:
         (void)snprintf(listen, sizeof listen, "LISTEN %s; LISTEN %s", w->channel, w->own);
-        ask(w, ASK_LISTEN, listen);
+        if (trace(w))
+            ask(w, ASK_LISTEN, listen);
+        else
+            remote_watch_lose(&w->base, "out of memory");
         break;
     default:
         remote_watch_subscribed(&w->base);
@@ -169,6 +226,10 @@ take_results(pg_watch *w)
         PGresult *result = PQgetResult(w->socket.conn);
         const char *wrong = result != NULL ? take_result(w, result) : NULL;
 
+        /* Without memory even for an error there is an end and nothing before it. */
+        if (result == NULL && !w->answered)
+            wrong = "out of memory";
+        w->answered = true;
         if (wrong != NULL)
             remote_watch_lose(&w->base, wrong);
         else if (result == NULL)
@@ -192,8 +253,15 @@ take_notifications(pg_watch *w)
         PQfreemem(notify);
         if (!ours)
             remote_watch_lose(&w->base, "a notification that is not ours");
+        else
+            w->taken++;
     }
-    return w->connection == connection;
+    if (w->connection != connection)
+        return false;
+    if (fflush(w->trace) == 0 && w->came == w->taken)
+        return true;
+    remote_watch_lose(&w->base, "a notification was lost for want of memory");
+    return false;
 }
 
 static void
@@ -236,6 +304,7 @@ stop(remote_watch *base)
     pg_watch *w = (pg_watch *)base;
 
     w->connection++;
+    untrace(w);
     pg_socket_close(&w->socket, true);
 }
 
