@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
-#include "store/redis/watch.h"
+#include "store/redis/redis.h"
 
 #include <string.h>
 
@@ -121,9 +121,9 @@ watch(redis_store *store, uv_loop_t *loop, const uint8_t *data, size_t size)
     FUZZ_CHECK(remote_lane_open(&store->remote.base, loop, &lane) == COAT_OK);
     FUZZ_CHECK(redis_watch_open(lane, &sink, &w) == COAT_OK);
     FUZZ_CHECK(redis_watch_open(lane, &sink, &another) == COAT_EXISTS);
-    uv_ref((uv_handle_t *)&((redis_watch *)w)->timer);
+    uv_ref((uv_handle_t *)&((remote_watch *)w)->timer);
     (void)uv_run(loop, UV_RUN_NOWAIT); /* it connects */
-    uv_unref((uv_handle_t *)&((redis_watch *)w)->timer);
+    uv_unref((uv_handle_t *)&((remote_watch *)w)->timer);
     FUZZ_CHECK(opened == 1);
     stream.owner.ready(stream.owner.ctx);
     if ((data[0] & PASSWORD) != 0)
