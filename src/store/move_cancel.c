@@ -35,30 +35,46 @@ is_ours(const cancelling *c)
 }
 
 static coat_err
+judge_source(const cancelling *c)
+{
+    const coat_mark *here = &c->here;
+
+    if (here->state == COAT_MARK_NONE)
+        return COAT_OK;
+    if (here->state == COAT_MARK_MOVED && c->there.state == COAT_MARK_FILLING && is_ours(c))
+        return refuse(c, "the move was cut off in its last step: end it with store copy "
+                         "--from --to");
+    if (here->state != COAT_MARK_SOURCE && here->state != COAT_MARK_HOLDING) {
+        coat_mark_explain(here, c->message, c->cap);
+        return COAT_INVALID;
+    }
+    if (strcmp(here->other, c->conf->to_url) != 0)
+        return refuse(c, "the source is being copied to another store than that of --to");
+    return COAT_OK;
+}
+
+static coat_err
+judge_target(const cancelling *c)
+{
+    if (c->there.state == COAT_MARK_NONE)
+        return c->here.state != COAT_MARK_NONE
+                   ? COAT_OK
+                   : refuse(c, "nothing is being copied between these two");
+    if (c->there.state != COAT_MARK_FILLING || !is_ours(c))
+        return refuse(c, "the target belongs to another copy");
+    return COAT_OK;
+}
+
+static coat_err
 look(cancelling *c)
 {
     coat_err err = coat_mark_read(c->from, &c->here);
 
     if (err == COAT_OK)
         err = coat_mark_read(c->to, &c->there);
-    if (err != COAT_OK)
-        return err;
-    if (c->here.state == COAT_MARK_MOVED && c->there.state == COAT_MARK_FILLING && is_ours(c))
-        return refuse(c, "the move was cut off in its last step: end it with store copy "
-                         "--from --to");
-    if (c->here.state == COAT_MARK_MOVED || c->here.state == COAT_MARK_FILLING ||
-        c->here.state == COAT_MARK_UNREADABLE) {
-        coat_mark_explain(&c->here, c->message, c->cap);
-        return COAT_INVALID;
-    }
-    if (c->here.state != COAT_MARK_NONE && strcmp(c->here.other, c->conf->to_url) != 0)
-        return refuse(c, "the source is being copied to another store than that of --to");
-    if (c->there.state != COAT_MARK_NONE &&
-        (c->there.state != COAT_MARK_FILLING || !is_ours(c)))
-        return refuse(c, "the target belongs to another copy");
-    if (c->here.state == COAT_MARK_NONE && c->there.state == COAT_MARK_NONE)
-        return refuse(c, "nothing is being copied between these two");
-    return COAT_OK;
+    if (err == COAT_OK)
+        err = judge_source(c);
+    return err == COAT_OK ? judge_target(c) : err;
 }
 
 /** Whoever copies finds another version of the mark than its own, and goes no further. */
