@@ -13,7 +13,7 @@ enum { LOOK_EVERY_MS = 250, SHOW_EVERY_STEPS = 20 };
 /** What was asked for. */
 typedef struct order {
     const char *from, *to; /* from NULL: the configured one */
-    bool sessions_only, cancel;
+    bool sessions_only, accounts, cancel;
 } order;
 
 typedef struct progress {
@@ -193,7 +193,9 @@ do_it(const coat_move_conf *conf, progress *p, bool cancel, char *message, size_
         show(p, "cancelled", true);
         given_up(p, message);
     } else if (!p->json) {
-        (void)printf("Moved. Use it from now on: store.url: %s\n", conf->to_url);
+        (void)printf("Moved. Use it from now on: %s: %s\n",
+                     conf->what == COAT_COPY_ACCOUNTS ? "accounts.url" : "store.url",
+                     conf->to_url);
     }
     return COAT_EXIT_OK;
 }
@@ -226,40 +228,74 @@ by_itself(coat_move_conf *conf, progress *p, coat_store_conf *store, bool cancel
     return code;
 }
 
+/** Where they are: accounts.url, or beside the sessions. */
+static const char *
+configured(const coat_config *config, const order *o)
+{
+    return o->accounts && config->accounts_url[0] != '\0' ? config->accounts_url
+                                                          : config->store_url;
+}
+
+/** @return an exit code */
+static int
+carry_out(const coat_config *config, const order *o, progress *p)
+{
+    coat_move_conf conf = {.from_url = o->from != NULL ? o->from : configured(config, o),
+                           .to_url = o->to,
+                           .what = o->accounts        ? COAT_COPY_ACCOUNTS
+                                   : o->sessions_only ? COAT_COPY_SESSIONS
+                                                      : COAT_COPY_ALL,
+                           .clock = coat_clock_system,
+                           .rng = coat_rng_system};
+    coat_client *client = coat_client_at(config->admin_socket);
+    coat_store_conf store = {0};
+    int code;
+
+    if (client != NULL && coat_client_peer(client) != 0 && o->accounts) {
+        (void)fprintf(stderr, "coatcheck: a daemon runs: accounts are moved while none does. "
+                              "Stop the daemons of all machines, run this again, set "
+                              "accounts.url and start them\n");
+        code = COAT_EXIT_FAILED;
+    } else if (client != NULL && coat_client_peer(client) != 0) {
+        code = by_daemon(client, p, o);
+    } else {
+        coat_config_store(config, &store);
+        code = by_itself(&conf, p, &store, o->cancel);
+    }
+    coat_client_close(client);
+    return code;
+}
+
+static const char *
+mistake(const order *o)
+{
+    if (o->to == NULL || o->to[0] == '\0')
+        return "--to is missing: the URL of a store";
+    return o->accounts && o->sessions_only ? "--accounts contradicts --sessions-only" : NULL;
+}
+
 int
 coat_cmd_store_copy(const coat_args *args)
 {
     const order o = {.from = coat_args_option(args, "--from"),
                      .to = coat_args_option(args, "--to"),
                      .sessions_only = coat_args_option(args, "--sessions-only") != NULL,
+                     .accounts = coat_args_option(args, "--accounts") != NULL,
                      .cancel = coat_args_option(args, "--cancel") != NULL};
     progress p = {.json = args->json, .terminal = !args->json && isatty(STDOUT_FILENO) == 1};
     coat_config *config = coat_args_config(args);
-    coat_client *client;
+    const char *wrong = mistake(&o);
     int code;
 
     if (config == NULL)
         return COAT_EXIT_CONFIG;
-    if (o.to == NULL || o.to[0] == '\0' || coat_init() != COAT_OK) {
-        (void)fprintf(stderr, "coatcheck: store copy: --to is missing: the URL of a store\n");
+    if (wrong != NULL || coat_init() != COAT_OK) {
+        (void)fprintf(stderr, "coatcheck: store copy: %s\n",
+                      wrong != NULL ? wrong : "the library cannot be initialised");
         coat_config_free(config);
         return COAT_EXIT_USAGE;
     }
-    client = coat_client_at(config->admin_socket);
-    if (client != NULL && coat_client_peer(client) != 0) {
-        code = by_daemon(client, &p, &o);
-    } else {
-        coat_move_conf conf = {.from_url = o.from != NULL ? o.from : config->store_url,
-                               .to_url = o.to,
-                               .sessions_only = o.sessions_only,
-                               .clock = coat_clock_system,
-                               .rng = coat_rng_system};
-        coat_store_conf store = {0};
-
-        coat_config_store(config, &store);
-        code = by_itself(&conf, &p, &store, o.cancel);
-    }
-    coat_client_close(client);
+    code = carry_out(config, &o, &p);
     coat_config_free(config);
     return code;
 }

@@ -89,11 +89,17 @@ has_any(coat_lane *lane, coat_space space, bool *any)
                           .space = space,
                           .now_ms = COAT_COPY_NO_TIME,
                           .timeout_ms = COAT_COPY_TIMEOUT_MS,
-                          .limit = 3, /* one more than may stay */
+                          .limit = 4, /* one more than may stay */
                           .item = note_one,
                           .ctx = any};
 
     return coat_store_run(lane, &req);
+}
+
+static coat_mark_of
+mark_of(const coat_move *move)
+{
+    return move->conf->what == COAT_COPY_ACCOUNTS ? COAT_MARK_OF_ACCOUNTS : COAT_MARK_OF_STORE;
 }
 
 static coat_err
@@ -104,7 +110,9 @@ must_be_empty(const coat_move *move, char *message, size_t cap)
 
     if ((coat_store_caps_of(move->conf->to) & COAT_CAP_CACHE) != 0)
         return COAT_OK; /* it cannot say */
-    for (int space = COAT_SPACE_SESSION; space <= COAT_SPACE_META && err == COAT_OK; space++)
+    for (int space = move->conf->what == COAT_COPY_ACCOUNTS ? COAT_SPACE_ACCOUNT
+                                                            : COAT_SPACE_SESSION;
+         space <= COAT_SPACE_META && err == COAT_OK; space++)
         err = has_any(move->to, (coat_space)space, &any);
     if (err != COAT_OK || !any)
         return err;
@@ -117,7 +125,7 @@ static coat_err
 look_at_source(coat_move *move, char *message, size_t cap)
 {
     coat_mark *m = &move->here;
-    coat_err err = coat_mark_read(move->from, m);
+    coat_err err = coat_mark_read(move->from, mark_of(move), m);
 
     if (err != COAT_OK)
         return err;
@@ -149,7 +157,7 @@ static coat_err
 look_at_target(coat_move *move, char *message, size_t cap)
 {
     coat_mark *m = &move->there;
-    coat_err err = coat_mark_read(move->to, m);
+    coat_err err = coat_mark_read(move->to, mark_of(move), m);
     bool ours = memcmp(m->id, move->here.id, sizeof m->id) == 0;
 
     if (err != COAT_OK)
@@ -207,7 +215,7 @@ check_kinds(const coat_move *move, char *message, size_t cap)
         return coat_move_say(
             COAT_UNSUPPORTED, message, cap,
             "this kind of store cannot say what it holds, so nothing can be copied out");
-    if (!c->sessions_only && (coat_store_caps_of(c->to) & COAT_CAP_ACCOUNTS) == 0)
+    if (c->what != COAT_COPY_SESSIONS && (coat_store_caps_of(c->to) & COAT_CAP_ACCOUNTS) == 0)
         err = has_any(move->from, COAT_SPACE_ACCOUNT, &any);
     if (err == COAT_OK && any)
         return coat_move_say(
@@ -233,14 +241,14 @@ begin(coat_move *move, char *message, size_t cap)
     err = look_at_target(move, message, cap);
     if (err == COAT_OK)
         err = mark_target(move);
-    if (err != COAT_OK && !was_marked && coat_mark_remove(move->from) != COAT_OK)
+    if (err != COAT_OK && !was_marked && coat_mark_remove(move->from, mark_of(move)) != COAT_OK)
         return err; /* it stays, and does no harm: the source may be used with it */
     /* What the former process had under way is decided by then. */
     if (err == COAT_OK && move->resumed &&
         (coat_store_caps_of(move->conf->to) & COAT_CAP_SHARED) != 0)
         coat_move_pause(move->conf, COAT_COPY_TIMEOUT_MS);
     if (err == COAT_OK)
-        err = coat_copy_new(move->from, move->to, move->conf->sessions_only, move->conf->clock,
+        err = coat_copy_new(move->from, move->to, move->conf->what, move->conf->clock,
                             move->conf->clock_ctx, &move->copy);
     return err;
 }
@@ -290,7 +298,7 @@ look_after(coat_move *move)
 
     if ((coat_store_caps_of(move->conf->from) & COAT_CAP_SHARED) == 0)
         return COAT_OK;
-    err = coat_mark_read(move->from, &now);
+    err = coat_mark_read(move->from, mark_of(move), &now);
     if (err != COAT_OK)
         return err;
     return now.version == move->here.version ? COAT_OK : COAT_CONFLICT;
@@ -330,7 +338,7 @@ set_source(coat_move *move)
 static coat_err
 read_source(coat_move *move)
 {
-    return coat_mark_read(move->from, &move->here);
+    return coat_mark_read(move->from, mark_of(move), &move->here);
 }
 
 static coat_err
@@ -342,7 +350,7 @@ last_pass(coat_move *move)
 static coat_err
 free_target(coat_move *move)
 {
-    return coat_mark_remove(move->to);
+    return coat_mark_remove(move->to, mark_of(move));
 }
 
 /** Until it is done, or is not to be had. What is tried must be idempotent. */
@@ -363,8 +371,9 @@ last_look(coat_move *move)
 {
     coat_err err = COAT_OK;
 
+    /* Of accounts: no daemon looks while it runs, so none may. */
     if ((coat_store_caps_of(move->conf->from) & COAT_CAP_SHARED) != 0 &&
-        move->here.state != COAT_MARK_MOVED) {
+        move->conf->what != COAT_COPY_ACCOUNTS && move->here.state != COAT_MARK_MOVED) {
         move->here.state = COAT_MARK_HOLDING;
         err = set_source(move);
         if (err == COAT_OK)

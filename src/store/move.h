@@ -24,7 +24,7 @@ enum {
 typedef struct coat_move_conf {
     coat_store *from, *to; /* borrowed until coat_move_free */
     const char *from_url, *to_url;
-    bool sessions_only; /* accounts and counters stay where they are (accounts.url) */
+    coat_copy_what what;
     coat_clock_fn clock;
     void *clock_ctx;
     coat_rng_fn rng;

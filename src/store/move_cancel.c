@@ -34,6 +34,12 @@ is_ours(const cancelling *c)
            strcmp(c->there.other, c->conf->from_url) == 0;
 }
 
+static coat_mark_of
+mark_of(const cancelling *c)
+{
+    return c->conf->what == COAT_COPY_ACCOUNTS ? COAT_MARK_OF_ACCOUNTS : COAT_MARK_OF_STORE;
+}
+
 static coat_err
 judge_source(const cancelling *c)
 {
@@ -68,10 +74,10 @@ judge_target(const cancelling *c)
 static coat_err
 look(cancelling *c)
 {
-    coat_err err = coat_mark_read(c->from, &c->here);
+    coat_err err = coat_mark_read(c->from, mark_of(c), &c->here);
 
     if (err == COAT_OK)
-        err = coat_mark_read(c->to, &c->there);
+        err = coat_mark_read(c->to, mark_of(c), &c->there);
     if (err == COAT_OK)
         err = judge_source(c);
     return err == COAT_OK ? judge_target(c) : err;
@@ -110,11 +116,13 @@ static coat_err
 empty_with(const cancelling *c, coat_lane *nothing)
 {
     const coat_move_conf *conf = c->conf;
+    /* What is no account was there before, if only accounts were to be moved. */
+    coat_copy_what what = conf->what == COAT_COPY_ACCOUNTS ? COAT_COPY_ACCOUNTS : COAT_COPY_ALL;
     coat_copy *copy = NULL;
     coat_err err = nothing_like(c, nothing);
 
     if (err == COAT_OK)
-        err = coat_copy_new(nothing, c->to, false, conf->clock, conf->clock_ctx, &copy);
+        err = coat_copy_new(nothing, c->to, what, conf->clock, conf->clock_ctx, &copy);
     for (int i = 0; i < PASSES_MAX && err == COAT_OK; i++) {
         err = coat_copy_pass(copy);
         if (err == COAT_OK && coat_copy_changes(copy) == 0)
@@ -155,7 +163,7 @@ free_target(const cancelling *c)
         return coat_move_say(COAT_OK, c->message, c->cap,
                              "flush the target before it is used for something else");
     err = empty_target(c);
-    return err == COAT_OK ? coat_mark_remove(c->to) : err;
+    return err == COAT_OK ? coat_mark_remove(c->to, mark_of(c)) : err;
 }
 
 static coat_err
@@ -167,7 +175,7 @@ cancel(cancelling *c)
         err = stop_others(c);
     if (err == COAT_OK)
         err = free_target(c);
-    return err == COAT_OK ? coat_mark_remove(c->from) : err;
+    return err == COAT_OK ? coat_mark_remove(c->from, mark_of(c)) : err;
 }
 
 coat_err

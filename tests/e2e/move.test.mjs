@@ -266,3 +266,25 @@ test('UP-4: from PostgreSQL to memcached; a machine that was forgotten stops by 
   assert.ok(crowd.asked > 500, `${crowd.asked}`);
   b = null;
 });
+
+test('UP-4: accounts are moved by themselves, while no daemon runs', only, async () => {
+  const sessions = `memcached+unix:${cache.socket}`, from = `postgresql+unix:${server.dir}`, to = `lmdb:${a.dir}/data/accounts`;
+  const refused = await copy(a, '--accounts', `--to=${to}`);
+  assert.equal(refused.code, FAILED);
+  assert.match(refused.stderr, /Stop the daemons/);
+  assert.equal((await copy(a, '--accounts', '--sessions-only', `--to=${to}`)).code, USAGE);
+  crowd.going = false;
+  await Promise.all(crowd.loops);
+  await a.down();
+  const res = run(['store', 'copy', '--accounts', '--config', a.file, `--to=${to}`]);
+  assert.equal(res.status, 0, res.stderr);
+  assert.match(res.stdout, /1 accounts.*accounts\.url: lmdb:/s);
+  const former = run(['serve', '--config', a.file], { timeout: 20000 });
+  assert.equal(former.status, CONFIG);
+  assert.match(former.stderr, /set accounts\.url to lmdb:/);
+  use(a, config(sessions, to));
+  await a.up();
+  assert.equal((await a.signIn(new Jar())).status, 200, 'accounts are where they were put');
+  await crowd.settle('sessions are where they were');
+  use(a, config(sessions, from));
+});

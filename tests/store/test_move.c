@@ -56,7 +56,7 @@ state_of(coat_lane *lane)
 {
     coat_mark mark;
 
-    REQUIRE_OK(coat_mark_read(lane, &mark));
+    REQUIRE_OK(coat_mark_read(lane, COAT_MARK_OF_STORE, &mark));
     return mark.state;
 }
 
@@ -261,7 +261,7 @@ accounts_stay(void)
     world w;
 
     setup(&w, PLAIN, COAT_CAP_CACHE);
-    w.conf.sessions_only = true;
+    w.conf.what = COAT_COPY_SESSIONS;
     add(w.user, COAT_SPACE_SESSION, 1);
     add(w.user, COAT_SPACE_ACCOUNT, 2);
     add(w.user, COAT_SPACE_META, 3);
@@ -397,6 +397,80 @@ cut_off_anywhere(void)
     CHECK(half > 0);
 }
 
+static void
+end_everybody(coat_lane *lane)
+{
+    coat_store_req req = {.op = COAT_OP_END_ALL};
+
+    REQUIRE_OK(coat_store_run(lane, &req));
+}
+
+static coat_mark_state
+accounts_state_of(coat_lane *lane)
+{
+    coat_mark mark;
+
+    REQUIRE_OK(coat_mark_read(lane, COAT_MARK_OF_ACCOUNTS, &mark));
+    return mark.state;
+}
+
+/** A store that sessions were moved out of keeps the accounts, until these are moved as well.
+ */
+static void
+accounts_alone(void)
+{
+    world w;
+    coat_mark moved = {.state = COAT_MARK_MOVED, .id = {7}, .other = "hook:cache"};
+
+    setup(&w, PLAIN, PLAIN);
+    add(w.user, COAT_SPACE_SESSION, 1);
+    add(w.user, COAT_SPACE_ACCOUNT, 2);
+    add(w.user, COAT_SPACE_META, 3);
+    REQUIRE_OK(coat_mark_write(w.user, &moved));
+    add(w.reader, COAT_SPACE_SESSION, 4); /* it is in use for sessions */
+    end_everybody(w.reader);
+    add(w.reader, COAT_SPACE_SESSION, 5);
+    CHECK_ERR(begin(&w), COAT_INVALID); /* all of it: has been moved */
+    w.conf.what = COAT_COPY_ACCOUNTS;
+    REQUIRE_OK(begin(&w));
+    CHECK_INT(accounts_state_of(w.user), COAT_MARK_SOURCE);
+    CHECK_INT(accounts_state_of(w.reader), COAT_MARK_FILLING);
+    REQUIRE_OK(finish(&w));
+    CHECK(has(w.reader, COAT_SPACE_ACCOUNT, 2) && has(w.reader, COAT_SPACE_META, 3));
+    CHECK(has(w.reader, COAT_SPACE_SESSION, 5) && !has(w.reader, COAT_SPACE_SESSION, 1));
+    CHECK_INT(accounts_state_of(w.user), COAT_MARK_MOVED);
+    CHECK_INT(accounts_state_of(w.reader), COAT_MARK_NONE);
+    CHECK_INT(state_of(w.user), COAT_MARK_MOVED);
+    CHECK_INT(state_of(w.reader), COAT_MARK_NONE);
+    CHECK_ERR(begin(&w), COAT_INVALID);
+    CHECK(strstr(w.message, "finished already") != NULL);
+    w.conf.to_url = "hook:third";
+    CHECK_ERR(begin(&w), COAT_INVALID);
+    CHECK(strstr(w.message, "set accounts.url to hook:to") != NULL);
+    teardown(&w);
+}
+
+static void
+accounts_not_into_others(void)
+{
+    world w;
+
+    setup(&w, PLAIN, PLAIN);
+    w.conf.what = COAT_COPY_ACCOUNTS;
+    add(w.user, COAT_SPACE_ACCOUNT, 2);
+    add(w.reader, COAT_SPACE_ACCOUNT, 9);
+    CHECK_ERR(begin(&w), COAT_EXISTS);
+    CHECK_INT(accounts_state_of(w.user), COAT_MARK_NONE);
+    CHECK(has(w.reader, COAT_SPACE_ACCOUNT, 9));
+    teardown(&w);
+    setup(&w, PLAIN, COAT_CAP_CACHE);
+    w.conf.what = COAT_COPY_ACCOUNTS;
+    add(w.user, COAT_SPACE_ACCOUNT, 2);
+    CHECK_ERR(begin(&w), COAT_UNSUPPORTED);
+    CHECK_INT(accounts_state_of(w.user), COAT_MARK_NONE);
+    teardown(&w);
+}
+
 /* ---- giving it up ---- */
 
 static coat_err
@@ -424,14 +498,6 @@ fill_source(world *w)
     add(w->user, COAT_SPACE_META, 2);
 }
 
-static void
-end_everybody(coat_lane *lane)
-{
-    coat_store_req req = {.op = COAT_OP_END_ALL};
-
-    REQUIRE_OK(coat_store_run(lane, &req));
-}
-
 /** As a process that was killed at this stage has left it. */
 static void
 reach(world *w, int stage)
@@ -454,7 +520,7 @@ reach(world *w, int stage)
     if (stage == 5) {
         coat_mark mark;
 
-        REQUIRE_OK(coat_mark_read(w->user, &mark));
+        REQUIRE_OK(coat_mark_read(w->user, COAT_MARK_OF_STORE, &mark));
         mark.state = COAT_MARK_HOLDING;
         REQUIRE_OK(coat_mark_write(w->user, &mark));
     }
@@ -517,6 +583,29 @@ given_up_elsewhere(void)
         CHECK(has(w.user, COAT_SPACE_SESSION, 1));
         teardown(&w);
     }
+}
+
+/** Of accounts only: what else is in the target was there before. */
+static void
+accounts_given_up(void)
+{
+    world w;
+    bool complete = false;
+
+    setup(&w, PLAIN, PLAIN);
+    w.conf.what = COAT_COPY_ACCOUNTS;
+    fill_source(&w);
+    add(w.reader, COAT_SPACE_SESSION, 30);
+    REQUIRE_OK(begin(&w));
+    while (!complete)
+        REQUIRE_OK(coat_move_step(w.move, &complete));
+    CHECK(has(w.reader, COAT_SPACE_ACCOUNT, 1));
+    REQUIRE_OK(cancel(&w));
+    CHECK(!has(w.reader, COAT_SPACE_ACCOUNT, 1) && !has(w.reader, COAT_SPACE_META, 2));
+    CHECK(has(w.reader, COAT_SPACE_SESSION, 30) && has(w.user, COAT_SPACE_ACCOUNT, 1));
+    CHECK_INT(accounts_state_of(w.user), COAT_MARK_NONE);
+    CHECK_INT(accounts_state_of(w.reader), COAT_MARK_NONE);
+    teardown(&w);
 }
 
 static void
@@ -582,7 +671,7 @@ source_has_forgotten(void)
     setup(&w, PLAIN, PLAIN);
     fill_source(&w);
     REQUIRE_OK(begin(&w));
-    REQUIRE_OK(coat_mark_remove(w.user));
+    REQUIRE_OK(coat_mark_remove(w.user, COAT_MARK_OF_STORE));
     REQUIRE_OK(cancel(&w));
     CHECK_INT(state_of(w.reader), COAT_MARK_NONE);
     CHECK(is_empty(w.reader));
@@ -595,7 +684,7 @@ caches_are_flushed(void)
     world w;
 
     setup(&w, PLAIN, COAT_CAP_CACHE);
-    w.conf.sessions_only = true;
+    w.conf.what = COAT_COPY_SESSIONS;
     fill_source(&w);
     REQUIRE_OK(begin(&w));
     CHECK_ERR(cancel(&w), COAT_OK);
@@ -689,6 +778,10 @@ main(int argc, char **argv)
         {"a shared source is held before the last pass", a_shared_source_is_held},
         {"UP-4: cut off anywhere: at most one store is to be used, and the next try ends well",
          cut_off_anywhere},
+        {"UP-4: accounts alone, out of a store that sessions were moved from", accounts_alone},
+        {"accounts are not mixed with others, nor put where they may be lost",
+         accounts_not_into_others},
+        {"accounts that are given up leave sessions alone", accounts_given_up},
         {"UP-4: given up at each stage: the source is in use, the target empty",
          given_up_at_each_stage},
         {"UP-4: who copies elsewhere stops, and can finish nothing", given_up_elsewhere},

@@ -261,7 +261,7 @@ goes_on(coat_moving_state state)
 }
 
 static coat_err
-start_locked(coat_moving *m, const char *to, bool sessions_only)
+start_locked(coat_moving *m, const char *to, coat_copy_what what)
 {
     coat_moving_state state = m->status.state;
 
@@ -270,10 +270,8 @@ start_locked(coat_moving *m, const char *to, bool sessions_only)
     if (state == COAT_MOVING_CANCELLING)
         return COAT_EXISTS;
     if (goes_on(state))
-        return strcmp(to, m->status.to) == 0 && sessions_only == m->conf.sessions_only
-                   ? COAT_OK
-                   : COAT_EXISTS;
-    m->conf.sessions_only = sessions_only;
+        return strcmp(to, m->status.to) == 0 && what == m->conf.what ? COAT_OK : COAT_EXISTS;
+    m->conf.what = what;
     return begin_thread(m, to, false);
 }
 
@@ -283,7 +281,7 @@ coat_moving_start(coat_moving *m, const char *to, bool sessions_only)
     coat_err err;
 
     (void)pthread_mutex_lock(&m->mutex);
-    err = start_locked(m, to, sessions_only);
+    err = start_locked(m, to, sessions_only ? COAT_COPY_SESSIONS : COAT_COPY_ALL);
     (void)pthread_mutex_unlock(&m->mutex);
     return err;
 }
