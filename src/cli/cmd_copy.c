@@ -10,6 +10,12 @@
 
 enum { LOOK_EVERY_MS = 250, SHOW_EVERY_STEPS = 20 };
 
+/** What was asked for. */
+typedef struct order {
+    const char *from, *to; /* from NULL: the configured one */
+    bool sessions_only, accounts, cancel;
+} order;
+
 typedef struct progress {
     bool json, terminal;
     long long sessions, accounts, meta, written, removed, unreadable, passes;
@@ -33,7 +39,7 @@ show(const progress *p, const char *state, bool last)
                      "\"meta\":%lld,\"written\":%lld,\"removed\":%lld,\"unreadable\":%lld}\n",
                      state, p->passes, p->sessions, p->accounts, p->meta, p->written,
                      p->removed, p->unreadable);
-    else if (p->terminal || last)
+    else if ((p->terminal || last) && strncmp(state, "cancel", 6) != 0)
         (void)printf("%s%s: %lld sessions, %lld accounts, %lld counters; %lld written%s",
                      p->terminal ? "\r" : "", state, p->sessions, p->accounts, p->meta,
                      p->written, last ? "\n" : "");
@@ -43,6 +49,16 @@ show(const progress *p, const char *state, bool last)
                       "coatcheck: %lld entries cannot be read by this version; they stay "
                       "in the source and were not copied\n",
                       p->unreadable);
+}
+
+/** @param message  what is left to be done, or "" */
+static void
+given_up(const progress *p, const char *message)
+{
+    if (!p->json)
+        (void)printf("Given up: the source is in use as before.\n");
+    if (message != NULL && message[0] != '\0')
+        (void)fprintf(stderr, "coatcheck: %s\n", message);
 }
 
 /* ---- by the daemon ---- */
@@ -62,6 +78,10 @@ take(progress *p, const json_t *answer)
         *fields[i].to = (long long)json_integer_value(json_object_get(answer, fields[i].name));
 }
 
+static const char usage_of_copy[] =
+    "The daemon keeps it in step. To use it, set store.url to\n  %s\nand restart "
+    "the daemon: as it ends, it copies the rest.\n";
+
 /** @return -1 to go on, else an exit code */
 static int
 look(progress *p, unsigned status, const json_t *answer)
@@ -72,33 +92,35 @@ look(progress *p, unsigned status, const json_t *answer)
 
     if ((status != 200 && status != 202) || state == NULL || to == NULL)
         return coat_client_fail(status, answer, "store copy");
-    over = strcmp(state, "copying") != 0;
+    over = strcmp(state, "copying") != 0 && strcmp(state, "cancelling") != 0;
     take(p, answer);
     show(p, state, over);
     if (!over)
         return -1;
+    if (strcmp(state, "cancelled") == 0) {
+        given_up(p, json_string_value(json_object_get(answer, "message")));
+        return COAT_EXIT_OK;
+    }
     if (strcmp(state, "in_step") != 0) {
         (void)fprintf(stderr, "coatcheck: %s\n",
                       json_string_value(json_object_get(answer, "message")));
         return COAT_EXIT_FAILED;
     }
     if (!p->json)
-        (void)printf(
-            "The daemon keeps it in step. To use it, set store.url to\n  %s\nand restart "
-            "the daemon: as it ends, it copies the rest.\n",
-            to);
+        (void)printf(usage_of_copy, to);
     return COAT_EXIT_OK;
 }
 
 static int
-by_daemon(coat_client *client, progress *p, const char *from, const char *to, bool sessions)
+by_daemon(coat_client *client, progress *p, const order *o)
 {
-    json_t *answer = NULL, *body = json_pack("{s:s,s:b}", "to", to, "sessions_only", sessions);
+    json_t *answer = NULL, *body = json_pack("{s:s,s:b,s:b}", "to", o->to, "sessions_only",
+                                             o->sessions_only, "cancel", o->cancel);
     unsigned status;
     int code;
 
-    if (from != NULL)
-        (void)json_object_set_new(body, "from", json_string(from));
+    if (o->from != NULL)
+        (void)json_object_set_new(body, "from", json_string(o->from));
     status = coat_client_ask(client, "POST", "/v1/store/copy", body, &answer);
     while ((code = look(p, status, answer)) < 0) {
         json_decref(answer);
@@ -159,8 +181,27 @@ fail(coat_err err, const char *url, const char *message)
     return coat_err_kind_of(err) == COAT_KIND_BAD ? COAT_EXIT_CONFIG : COAT_EXIT_FAILED;
 }
 
+/** @return an exit code */
 static int
-by_itself(coat_move_conf *conf, progress *p, coat_store_conf *store)
+do_it(const coat_move_conf *conf, progress *p, bool cancel, char *message, size_t cap)
+{
+    coat_err err = cancel ? coat_move_cancel(conf, message, cap) : move(conf, p, message, cap);
+
+    if (err != COAT_OK)
+        return fail(err, NULL, message);
+    if (cancel) {
+        show(p, "cancelled", true);
+        given_up(p, message);
+    } else if (!p->json) {
+        (void)printf("Moved. Use it from now on: %s: %s\n",
+                     conf->what == COAT_COPY_ACCOUNTS ? "accounts.url" : "store.url",
+                     conf->to_url);
+    }
+    return COAT_EXIT_OK;
+}
+
+static int
+by_itself(coat_move_conf *conf, progress *p, coat_store_conf *store, bool cancel)
 {
     char message[512] = "";
     coat_store *from = NULL, *to = NULL;
@@ -180,49 +221,81 @@ by_itself(coat_move_conf *conf, progress *p, coat_store_conf *store)
     } else {
         conf->from = from;
         conf->to = to;
-        err = move(conf, p, message, sizeof message);
-        if (err != COAT_OK)
-            code = fail(err, NULL, message);
-        else if (!p->json)
-            (void)printf("Moved. Use it from now on: store.url: %s\n", conf->to_url);
+        code = do_it(conf, p, cancel, message, sizeof message);
     }
     coat_store_close(to);
     coat_store_close(from);
     return code;
 }
 
+/** Where they are: accounts.url, or beside the sessions. */
+static const char *
+configured(const coat_config *config, const order *o)
+{
+    return o->accounts && config->accounts_url[0] != '\0' ? config->accounts_url
+                                                          : config->store_url;
+}
+
+/** @return an exit code */
+static int
+carry_out(const coat_config *config, const order *o, progress *p)
+{
+    coat_move_conf conf = {.from_url = o->from != NULL ? o->from : configured(config, o),
+                           .to_url = o->to,
+                           .what = o->accounts        ? COAT_COPY_ACCOUNTS
+                                   : o->sessions_only ? COAT_COPY_SESSIONS
+                                                      : COAT_COPY_ALL,
+                           .clock = coat_clock_system,
+                           .rng = coat_rng_system};
+    coat_client *client = coat_client_at(config->admin_socket);
+    coat_store_conf store = {0};
+    int code;
+
+    if (client != NULL && coat_client_peer(client) != 0 && o->accounts) {
+        (void)fprintf(stderr, "coatcheck: a daemon runs: accounts are moved while none does. "
+                              "Stop the daemons of all machines, run this again, set "
+                              "accounts.url and start them\n");
+        code = COAT_EXIT_FAILED;
+    } else if (client != NULL && coat_client_peer(client) != 0) {
+        code = by_daemon(client, p, o);
+    } else {
+        coat_config_store(config, &store);
+        code = by_itself(&conf, p, &store, o->cancel);
+    }
+    coat_client_close(client);
+    return code;
+}
+
+static const char *
+mistake(const order *o)
+{
+    if (o->to == NULL || o->to[0] == '\0')
+        return "--to is missing: the URL of a store";
+    return o->accounts && o->sessions_only ? "--accounts contradicts --sessions-only" : NULL;
+}
+
 int
 coat_cmd_store_copy(const coat_args *args)
 {
-    const char *from = coat_args_option(args, "--from"), *to = coat_args_option(args, "--to");
-    bool sessions = coat_args_option(args, "--sessions-only") != NULL;
+    const order o = {.from = coat_args_option(args, "--from"),
+                     .to = coat_args_option(args, "--to"),
+                     .sessions_only = coat_args_option(args, "--sessions-only") != NULL,
+                     .accounts = coat_args_option(args, "--accounts") != NULL,
+                     .cancel = coat_args_option(args, "--cancel") != NULL};
     progress p = {.json = args->json, .terminal = !args->json && isatty(STDOUT_FILENO) == 1};
     coat_config *config = coat_args_config(args);
-    coat_client *client;
+    const char *wrong = mistake(&o);
     int code;
 
     if (config == NULL)
         return COAT_EXIT_CONFIG;
-    if (to == NULL || to[0] == '\0' || coat_init() != COAT_OK) {
-        (void)fprintf(stderr, "coatcheck: store copy: --to is missing: the URL of a store\n");
+    if (wrong != NULL || coat_init() != COAT_OK) {
+        (void)fprintf(stderr, "coatcheck: store copy: %s\n",
+                      wrong != NULL ? wrong : "the library cannot be initialised");
         coat_config_free(config);
         return COAT_EXIT_USAGE;
     }
-    client = coat_client_at(config->admin_socket);
-    if (client != NULL && coat_client_peer(client) != 0) {
-        code = by_daemon(client, &p, from, to, sessions);
-    } else {
-        coat_move_conf conf = {.from_url = from != NULL ? from : config->store_url,
-                               .to_url = to,
-                               .sessions_only = sessions,
-                               .clock = coat_clock_system,
-                               .rng = coat_rng_system};
-        coat_store_conf store = {0};
-
-        coat_config_store(config, &store);
-        code = by_itself(&conf, &p, &store);
-    }
-    coat_client_close(client);
+    code = carry_out(config, &o, &p);
     coat_config_free(config);
     return code;
 }

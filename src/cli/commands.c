@@ -49,11 +49,15 @@ const coat_command coat_commands[] = {
      "Nobody is signed out: the former key stays valid until the next rotation.\n",
      coat_cmd_keys_rotate},
     {"store copy", "", "Move everything to another store, while serving",
-     "--to=URL|--from=URL|--sessions-only",
+     "--to=URL|--from=URL|--sessions-only|--accounts|--cancel",
      "The daemon copies its store and keeps the copy in step; then set store.url and restart\n"
      "it. Where no daemon runs, all of it is done at once. --from is the store, if store.url\n"
      "names the target already. Nobody is signed out; what was cut off can be begun again.\n"
-     "--sessions-only leaves accounts where they are: accounts.url must name them.\n",
+     "--sessions-only leaves accounts where they are: accounts.url must name them.\n"
+     "--accounts moves those only, out of accounts.url and while no daemon runs.\n"
+     "--cancel gives a copy up that is not finished: the target is emptied, and can be used "
+     "for\n"
+     "anything; the store in use stays so.\n",
      coat_cmd_store_copy},
     {"store migrate", "", "Bring the tables of a PostgreSQL store to this version", "--url=URL",
      "Makes them, the first time. --url is the store as a role that may do so, if that of\n"

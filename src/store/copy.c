@@ -30,10 +30,10 @@ struct coat_copy {
     bool doubt;                     /* something sent to it was not answered */
     bool broken;                    /* what is there is not known any more */
     known_list before[SPACES], now; /* of the last pass, of this one */
-    size_t spaces;
-    size_t space, next; /* where this pass is; next of before[space] */
-    bool begun;         /* the pass has compared the global epochs */
-    bool has_cursor;    /* of the slice to come */
+    size_t first, spaces;           /* from this one, up to that */
+    size_t space, next;             /* where this pass is; next of before[space] */
+    bool begun;                     /* the pass has compared the global epochs */
+    bool has_cursor;                /* of the slice to come */
     coat_handle cursor;
     uint64_t epoch_global;            /* of the source, as the target has it */
     uint64_t unreadable_from;         /* the source's count when the pass began */
@@ -47,7 +47,9 @@ coat_copy_stays(const coat_handle *address)
 {
     static const coat_handle stamp = {.bytes = "table-stamp-0001"}; /* engine/stamp.c */
 
-    return coat_handle_equal(address, &coat_mark_address) || coat_handle_equal(address, &stamp);
+    return coat_handle_equal(address, coat_mark_address(COAT_MARK_OF_STORE)) ||
+           coat_handle_equal(address, coat_mark_address(COAT_MARK_OF_ACCOUNTS)) ||
+           coat_handle_equal(address, &stamp);
 }
 
 static coat_err
@@ -138,7 +140,7 @@ look_at_target(coat_copy *copy)
     coat_err err = COAT_OK;
 
     if ((coat_store_caps_of(copy->to->store) & COAT_CAP_CACHE) == 0)
-        for (size_t i = 0; i < copy->spaces && err == COAT_OK; i++)
+        for (size_t i = copy->first; i < copy->spaces && err == COAT_OK; i++)
             err = look_through(copy, i);
     return err;
 }
@@ -209,7 +211,7 @@ begin_pass(coat_copy *copy)
     if (!copy->looked)
         err = look_at_target(copy);
     copy->looked = err == COAT_OK;
-    if (err == COAT_OK) {
+    if (err == COAT_OK && copy->first == 0) { /* accounts know no epochs */
         err = carry_global(copy);
         copy->doubt = err != COAT_OK;
     }
@@ -219,7 +221,8 @@ begin_pass(coat_copy *copy)
     copy->changes = 0;
     copy->unreadable_from = unreadable(copy);
     copy->now.count = 0;
-    copy->space = copy->next = 0;
+    copy->space = copy->first;
+    copy->next = 0;
     copy->has_cursor = false;
     copy->begun = true;
     return COAT_OK;
@@ -418,7 +421,7 @@ coat_copy_pass(coat_copy *copy)
 }
 
 coat_err
-coat_copy_new(coat_lane *from, coat_lane *to, bool sessions_only, coat_clock_fn clock,
+coat_copy_new(coat_lane *from, coat_lane *to, coat_copy_what what, coat_clock_fn clock,
               void *clock_ctx, coat_copy **out)
 {
     coat_copy *copy;
@@ -430,7 +433,8 @@ coat_copy_new(coat_lane *from, coat_lane *to, bool sessions_only, coat_clock_fn 
         return COAT_NO_MEMORY;
     copy->from = from;
     copy->to = to;
-    copy->spaces = sessions_only ? 1 : SPACES;
+    copy->first = what == COAT_COPY_ACCOUNTS ? 1 : 0;
+    copy->spaces = what == COAT_COPY_SESSIONS ? 1 : SPACES;
     copy->clock = clock;
     copy->clock_ctx = clock_ctx;
     *out = copy;

@@ -28,15 +28,20 @@ typedef struct coat_copy_counts {
     uint32_t passes;     /* complete ones */
 } coat_copy_counts;
 
+typedef enum coat_copy_what {
+    COAT_COPY_ALL,
+    COAT_COPY_SESSIONS, /* accounts and counters stay where they are (accounts.url) */
+    COAT_COPY_ACCOUNTS, /* and counters: sessions stay where they are */
+} coat_copy_what;
+
 typedef struct coat_copy coat_copy;
 
 /**
  * @param from, to  borrowed until coat_copy_free
- * @param sessions_only  accounts and counters are not copied
  * @param clock  decides nothing but how long a cache keeps what it is given
  * @retval COAT_UNSUPPORTED  the source cannot say what it holds
  */
-coat_err coat_copy_new(coat_lane *from, coat_lane *to, bool sessions_only, coat_clock_fn clock,
+coat_err coat_copy_new(coat_lane *from, coat_lane *to, coat_copy_what what, coat_clock_fn clock,
                        void *clock_ctx, coat_copy **out) COAT_MUST_USE;
 void coat_copy_free(coat_copy *copy); /* NULL is a no-op */
 
@@ -55,7 +60,7 @@ coat_err coat_copy_pass(coat_copy *copy) COAT_MUST_USE;
 uint64_t coat_copy_changes(const coat_copy *copy);
 const coat_copy_counts *coat_copy_count(const coat_copy *copy);
 
-/** Entries of META that belong to one store: its node table's stamp and the mark (mark.h). */
+/** Entries of META that belong to one store: its node table's stamp and the marks (mark.h). */
 bool coat_copy_stays(const coat_handle *address);
 
 #endif

@@ -6,8 +6,17 @@
 
 #include <string.h>
 
-/* Other addresses of META are keyed hashes; this one is a word, as the stamp's. */
-const coat_handle coat_mark_address = {.bytes = "store-copy-00001"};
+/* Other addresses of META are keyed hashes; these are words, as the stamp's. */
+const coat_handle *
+coat_mark_address(coat_mark_of of)
+{
+    static const coat_handle addresses[] = {
+        [COAT_MARK_OF_STORE] = {.bytes = "store-copy-00001"},
+        [COAT_MARK_OF_ACCOUNTS] = {.bytes = "accts-copy-00001"},
+    };
+
+    return &addresses[of];
+}
 
 enum { FORMAT = '1', AT_STATE = 2, AT_ID = 3, HEAD = 19, TIMEOUT_MS = 5000 };
 
@@ -33,13 +42,19 @@ decode(coat_span value, coat_mark *out)
     memcpy(out->other, value.ptr + HEAD, value.len - HEAD);
 }
 
-void
-coat_mark_ask(coat_store_req *req)
+static void
+ask(coat_store_req *req, coat_mark_of of)
 {
     req->op = COAT_OP_LOAD;
     req->space = COAT_SPACE_META;
-    req->address = coat_mark_address;
+    req->address = *coat_mark_address(of);
     req->now_ms = 1; /* it never expires */
+}
+
+void
+coat_mark_ask(coat_store_req *req)
+{
+    ask(req, COAT_MARK_OF_STORE);
 }
 
 void
@@ -59,13 +74,14 @@ take(coat_store_req *req)
 }
 
 coat_err
-coat_mark_read(coat_lane *lane, coat_mark *out)
+coat_mark_read(coat_lane *lane, coat_mark_of of, coat_mark *out)
 {
     coat_store_req req = {.done = take, .ctx = out, .timeout_ms = TIMEOUT_MS};
     coat_err err;
 
-    coat_mark_ask(&req);
+    ask(&req, of);
     err = coat_store_run(lane, &req);
+    out->of = of;
     return err == COAT_NO_SESSION ? COAT_OK : err;
 }
 
@@ -76,7 +92,7 @@ coat_mark_write(coat_lane *lane, coat_mark *mark)
     size_t len = strlen(mark->other);
     coat_store_req req = {.op = mark->version != 0 ? COAT_OP_REPLACE : COAT_OP_INSERT,
                           .space = COAT_SPACE_META,
-                          .address = coat_mark_address,
+                          .address = *coat_mark_address(mark->of),
                           .value = {bytes, HEAD + len},
                           .version = mark->version,
                           .now_ms = 1,
@@ -92,11 +108,11 @@ coat_mark_write(coat_lane *lane, coat_mark *mark)
 }
 
 coat_err
-coat_mark_remove(coat_lane *lane)
+coat_mark_remove(coat_lane *lane, coat_mark_of of)
 {
     coat_store_req req = {.op = COAT_OP_REMOVE,
                           .space = COAT_SPACE_META,
-                          .address = coat_mark_address,
+                          .address = *coat_mark_address(of),
                           .timeout_ms = TIMEOUT_MS};
 
     return coat_store_run(lane, &req);
@@ -109,7 +125,9 @@ coat_mark_explain(const coat_mark *mark, char *message, size_t cap)
 
     switch (mark->state) {
     case COAT_MARK_MOVED:
-        coat_out_str(&out, "everything in this store was moved: set store.url to ");
+        coat_out_str(&out, mark->of == COAT_MARK_OF_ACCOUNTS
+                               ? "the accounts in this store were moved: set accounts.url to "
+                               : "everything in this store was moved: set store.url to ");
         coat_out_str(&out, mark->other);
         break;
     case COAT_MARK_HOLDING:

@@ -18,8 +18,8 @@ struct coat_move {
     bool resumed; /* the target was begun by a process that is no more */
 };
 
-static coat_err
-say(coat_err err, char *message, size_t cap, const char *text)
+coat_err
+coat_move_say(coat_err err, char *message, size_t cap, const char *text)
 {
     coat_out out = coat_out_init(message, cap);
 
@@ -41,15 +41,16 @@ coat_move_explain(coat_err err, char *message, size_t cap)
         {COAT_TAMPERED, "there is something in the target that cannot be read: empty it and "
                         "begin anew"},
         {COAT_STORE_FULL, "the target is full"},
+        {COAT_CONFLICT, "the copy was given up, or is finished by somebody else"},
         {COAT_STORE_DOWN, "one of the stores does not answer"},
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].err == err) {
-            (void)say(err, message, cap, texts[i].text);
+            (void)coat_move_say(err, message, cap, texts[i].text);
             return;
         }
-    (void)say(err, message, cap, coat_err_text(err));
+    (void)coat_move_say(err, message, cap, coat_err_text(err));
 }
 
 bool
@@ -58,13 +59,13 @@ coat_move_is_passing(coat_err err)
     return err == COAT_STORE_DOWN || err == COAT_BUSY;
 }
 
-static void
-pause_for(const coat_move *move, int64_t ms)
+void
+coat_move_pause(const coat_move_conf *conf, int64_t ms)
 {
     struct timespec left = {ms / 1000, ms % 1000 * 1000000};
 
-    if (move->conf->sleep_ms != NULL)
-        move->conf->sleep_ms(move->conf->sleep_ctx, ms);
+    if (conf->sleep_ms != NULL)
+        conf->sleep_ms(conf->sleep_ctx, ms);
     else
         while (nanosleep(&left, &left) != 0) {
         }
@@ -88,11 +89,17 @@ has_any(coat_lane *lane, coat_space space, bool *any)
                           .space = space,
                           .now_ms = COAT_COPY_NO_TIME,
                           .timeout_ms = COAT_COPY_TIMEOUT_MS,
-                          .limit = 3, /* one more than may stay */
+                          .limit = 4, /* one more than may stay */
                           .item = note_one,
                           .ctx = any};
 
     return coat_store_run(lane, &req);
+}
+
+static coat_mark_of
+mark_of(const coat_move *move)
+{
+    return move->conf->what == COAT_COPY_ACCOUNTS ? COAT_MARK_OF_ACCOUNTS : COAT_MARK_OF_STORE;
 }
 
 static coat_err
@@ -103,19 +110,22 @@ must_be_empty(const coat_move *move, char *message, size_t cap)
 
     if ((coat_store_caps_of(move->conf->to) & COAT_CAP_CACHE) != 0)
         return COAT_OK; /* it cannot say */
-    for (int space = COAT_SPACE_SESSION; space <= COAT_SPACE_META && err == COAT_OK; space++)
+    for (int space = move->conf->what == COAT_COPY_ACCOUNTS ? COAT_SPACE_ACCOUNT
+                                                            : COAT_SPACE_SESSION;
+         space <= COAT_SPACE_META && err == COAT_OK; space++)
         err = has_any(move->to, (coat_space)space, &any);
     if (err != COAT_OK || !any)
         return err;
-    return say(COAT_EXISTS, message, cap,
-               "the target is not empty: it belongs to another installation, or was used");
+    return coat_move_say(
+        COAT_EXISTS, message, cap,
+        "the target is not empty: it belongs to another installation, or was used");
 }
 
 static coat_err
 look_at_source(coat_move *move, char *message, size_t cap)
 {
     coat_mark *m = &move->here;
-    coat_err err = coat_mark_read(move->from, m);
+    coat_err err = coat_mark_read(move->from, mark_of(move), m);
 
     if (err != COAT_OK)
         return err;
@@ -147,29 +157,33 @@ static coat_err
 look_at_target(coat_move *move, char *message, size_t cap)
 {
     coat_mark *m = &move->there;
-    coat_err err = coat_mark_read(move->to, m);
+    coat_err err = coat_mark_read(move->to, mark_of(move), m);
     bool ours = memcmp(m->id, move->here.id, sizeof m->id) == 0;
 
     if (err != COAT_OK)
         return err;
     if (m->state == COAT_MARK_NONE && move->here.state == COAT_MARK_MOVED)
-        return say(COAT_INVALID, message, cap, "this was finished already: use the target");
+        return coat_move_say(COAT_INVALID, message, cap,
+                             "this was finished already: use the target");
     if (m->state == COAT_MARK_NONE)
         return must_be_empty(move, message, cap);
     move->resumed = true;
     if (m->state == COAT_MARK_FILLING && ours &&
         (coat_store_caps_of(move->conf->to) & COAT_CAP_CACHE) != 0)
-        return say(COAT_EXISTS, message, cap,
-                   "the target has kept what it will of a copy that was cut off: empty it");
+        return coat_move_say(
+            COAT_EXISTS, message, cap,
+            "the target has kept what it will of a copy that was cut off: empty it");
     if (m->state == COAT_MARK_FILLING && ours)
         return COAT_OK;
     if (m->state == COAT_MARK_FILLING)
-        return say(COAT_EXISTS, message, cap,
-                   "the target has an unfinished copy of another store: empty it first");
+        return coat_move_say(
+            COAT_EXISTS, message, cap,
+            "the target has an unfinished copy of another store: empty it first");
     if (ours)
-        return say(COAT_INVALID, message, cap, "source and target are the same store");
-    return say(COAT_EXISTS, message, cap,
-               "the target is not empty: it was the source of a copy itself");
+        return coat_move_say(COAT_INVALID, message, cap,
+                             "source and target are the same store");
+    return coat_move_say(COAT_EXISTS, message, cap,
+                         "the target is not empty: it was the source of a copy itself");
 }
 
 static coat_err
@@ -193,16 +207,18 @@ check_kinds(const coat_move *move, char *message, size_t cap)
     coat_err err = COAT_OK;
 
     if (strcmp(c->from_url, c->to_url) == 0 || c->from == c->to)
-        return say(COAT_INVALID, message, cap, "source and target are the same store");
+        return coat_move_say(COAT_INVALID, message, cap,
+                             "source and target are the same store");
     if (strlen(c->from_url) > COAT_MARK_URL_MAX || strlen(c->to_url) > COAT_MARK_URL_MAX)
-        return say(COAT_INVALID, message, cap, "the URL of a store is too long");
+        return coat_move_say(COAT_INVALID, message, cap, "the URL of a store is too long");
     if ((coat_store_caps_of(c->from) & COAT_CAP_CACHE) != 0)
-        return say(COAT_UNSUPPORTED, message, cap,
-                   "this kind of store cannot say what it holds, so nothing can be copied out");
-    if (!c->sessions_only && (coat_store_caps_of(c->to) & COAT_CAP_ACCOUNTS) == 0)
+        return coat_move_say(
+            COAT_UNSUPPORTED, message, cap,
+            "this kind of store cannot say what it holds, so nothing can be copied out");
+    if (c->what != COAT_COPY_SESSIONS && (coat_store_caps_of(c->to) & COAT_CAP_ACCOUNTS) == 0)
         err = has_any(move->from, COAT_SPACE_ACCOUNT, &any);
     if (err == COAT_OK && any)
-        return say(
+        return coat_move_say(
             COAT_UNSUPPORTED, message, cap,
             "the target does not keep accounts, and there are some: they need a store of "
             "their own (accounts.url)");
@@ -225,14 +241,14 @@ begin(coat_move *move, char *message, size_t cap)
     err = look_at_target(move, message, cap);
     if (err == COAT_OK)
         err = mark_target(move);
-    if (err != COAT_OK && !was_marked && coat_mark_remove(move->from) != COAT_OK)
+    if (err != COAT_OK && !was_marked && coat_mark_remove(move->from, mark_of(move)) != COAT_OK)
         return err; /* it stays, and does no harm: the source may be used with it */
     /* What the former process had under way is decided by then. */
     if (err == COAT_OK && move->resumed &&
         (coat_store_caps_of(move->conf->to) & COAT_CAP_SHARED) != 0)
-        pause_for(move, COAT_COPY_TIMEOUT_MS);
+        coat_move_pause(move->conf, COAT_COPY_TIMEOUT_MS);
     if (err == COAT_OK)
-        err = coat_copy_new(move->from, move->to, move->conf->sessions_only, move->conf->clock,
+        err = coat_copy_new(move->from, move->to, move->conf->what, move->conf->clock,
                             move->conf->clock_ctx, &move->copy);
     return err;
 }
@@ -273,10 +289,27 @@ coat_move_free(coat_move *move)
     free(move);
 }
 
+/** Where others could have changed it: has nobody given the copy up? */
+static coat_err
+look_after(coat_move *move)
+{
+    coat_mark now;
+    coat_err err;
+
+    if ((coat_store_caps_of(move->conf->from) & COAT_CAP_SHARED) == 0)
+        return COAT_OK;
+    err = coat_mark_read(move->from, mark_of(move), &now);
+    if (err != COAT_OK)
+        return err;
+    return now.version == move->here.version ? COAT_OK : COAT_CONFLICT;
+}
+
 coat_err
 coat_move_step(coat_move *move, bool *complete)
 {
-    return coat_copy_step(move->copy, complete);
+    coat_err err = look_after(move);
+
+    return err == COAT_OK ? coat_copy_step(move->copy, complete) : err;
 }
 
 const coat_copy *
@@ -305,7 +338,7 @@ set_source(coat_move *move)
 static coat_err
 read_source(coat_move *move)
 {
-    return coat_mark_read(move->from, &move->here);
+    return coat_mark_read(move->from, mark_of(move), &move->here);
 }
 
 static coat_err
@@ -317,7 +350,7 @@ last_pass(coat_move *move)
 static coat_err
 free_target(coat_move *move)
 {
-    return coat_mark_remove(move->to);
+    return coat_mark_remove(move->to, mark_of(move));
 }
 
 /** Until it is done, or is not to be had. What is tried must be idempotent. */
@@ -327,7 +360,7 @@ insist(coat_move *move, coat_err (*what)(coat_move *move))
     coat_err err = what(move);
 
     for (int i = 0; i < TRIES && coat_move_is_passing(err); i++) {
-        pause_for(move, AGAIN_MS);
+        coat_move_pause(move->conf, AGAIN_MS);
         err = what(move);
     }
     return err;
@@ -338,12 +371,13 @@ last_look(coat_move *move)
 {
     coat_err err = COAT_OK;
 
+    /* Of accounts: no daemon looks while it runs, so none may. */
     if ((coat_store_caps_of(move->conf->from) & COAT_CAP_SHARED) != 0 &&
-        move->here.state != COAT_MARK_MOVED) {
+        move->conf->what != COAT_COPY_ACCOUNTS && move->here.state != COAT_MARK_MOVED) {
         move->here.state = COAT_MARK_HOLDING;
         err = set_source(move);
         if (err == COAT_OK)
-            pause_for(move, COAT_MOVE_HOLD_MS);
+            coat_move_pause(move->conf, COAT_MOVE_HOLD_MS);
     }
     if (err == COAT_OK)
         err = insist(move, settle_source);

@@ -24,7 +24,7 @@ enum {
 typedef struct coat_move_conf {
     coat_store *from, *to; /* borrowed until coat_move_free */
     const char *from_url, *to_url;
-    bool sessions_only; /* accounts and counters stay where they are (accounts.url) */
+    coat_copy_what what;
     coat_clock_fn clock;
     void *clock_ctx;
     coat_rng_fn rng;
@@ -46,7 +46,8 @@ coat_err coat_move_begin(const coat_move_conf *conf, coat_move **out, char *mess
                          size_t cap) COAT_MUST_USE;
 void coat_move_free(coat_move *move); /* NULL is a no-op; changes nothing in the stores */
 
-/** As coat_copy_step. Not every error is the end: see coat_move_is_passing. */
+/** As coat_copy_step; CONFLICT: it was given up elsewhere. Not every error is the end: see
+ * coat_move_is_passing. */
 coat_err coat_move_step(coat_move *move, bool *complete) COAT_MUST_USE;
 bool coat_move_is_passing(coat_err err);
 const coat_copy *coat_move_copy(const coat_move *move);
@@ -58,7 +59,23 @@ const coat_copy *coat_move_copy(const coat_move *move);
  */
 coat_err coat_move_finish(coat_move *move, char *message, size_t cap) COAT_MUST_USE;
 
+/**
+ * Give a copy up: the source is to be used as if nothing had been, and the target is empty and
+ * to be used for anything. Whoever copies, in another process or on another machine, stops with
+ * its next slice. Until all of it is done the target cannot be used; cut off at any point it
+ * can be done again, or the copy gone on with instead. A cache keeps its mark: it is to be
+ * flushed.
+ *
+ * @retval COAT_INVALID  nothing is being copied between these two, or it was finished already;
+ *  COAT_TAMPERED  there is something in the target that it cannot read; STORE_DOWN etc.
+ */
+coat_err coat_move_cancel(const coat_move_conf *conf, char *message, size_t cap) COAT_MUST_USE;
+
 /** Whatever stopped it, for the operator. */
 void coat_move_explain(coat_err err, char *message, size_t cap);
+/** Let time pass, by conf->sleep_ms. */
+void coat_move_pause(const coat_move_conf *conf, int64_t ms);
+/** A text for the operator. @return err */
+coat_err coat_move_say(coat_err err, char *message, size_t cap, const char *text);
 
 #endif

@@ -109,6 +109,8 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway,
   const back = async () => {
     for (const d of all) await until('it is back', async () => (await d.ask('GET', '/v1/ready')).status === 200);
   };
+  /* Scenarios put the daemons' clock ahead of the server's. */
+  const settings = (n) => `${store.config().replace('store:\n', 'store:\n  clock-limit: 0s\n')}session:\n  per-user: ${n}\n`;
   const hold = () => {
     for (let i = 0; i < 2; i++) /* the second time also those that it has just started */
       stopped = store.processes().filter((pid) => {
@@ -126,7 +128,7 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway,
   /** How many sessions a user may have, from now on. */
   const allow = async (n) => {
     for (const d of all) {
-      d.options.config = `${store.config()}session:\n  per-user: ${n}\n`;
+      d.options.config = settings(n);
       writeFileSync(d.file, d.yaml());
       assert.equal((await d.ask('POST', '/v1/reload')).status, 204);
     }
@@ -145,7 +147,7 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway,
     const env = clocked.skip ? {} : { LD_PRELOAD: clockPath, COAT_TEST_CLOCK: clock.file };
     all = [];
     for (let i = 0; i < 3; i++) {
-      const d = new Daemon({ config: `${store.config()}session:\n  per-user: 0\n`, level: 'info', env });
+      const d = new Daemon({ config: settings(0), level: 'info', env });
       all.push(d);
       await d.prepare();
       if (i > 0) sameKeys(all[0], d);

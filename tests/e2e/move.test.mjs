@@ -192,6 +192,37 @@ test('a copy that is not finished is not used, and a daemon that is stopped mean
   await crowd.settle('the former store');
 });
 
+test('UP-4: a copy is given up: while it goes on, and what a former one has left', only, async () => {
+  const to = `lmdb:${a.dir}/data/other`;
+  const cancel = (target, ...args) => copy(a, '--cancel', `--to=${target}`, ...args);
+  const left = await cancel(to, '--json'); /* of the test before */
+  assert.equal(left.code, 0, left.stderr);
+  assert.equal(JSON.parse(left.stdout.trim().split('\n').at(-1)).state, 'cancelled');
+  const none = await cancel(to);
+  assert.equal(none.code, FAILED);
+  assert.match(none.stderr, /nothing is being copied/);
+  assert.equal((await copy(a, `--to=${to}`)).code, 0);
+  const other = await cancel(`lmdb:${a.dir}/data/third`);
+  assert.equal(other.code, FAILED);
+  assert.match(other.stderr, /goes on already/);
+  const res = await cancel(to);
+  assert.equal(res.code, 0, res.stderr);
+  assert.match(res.stdout, /in use as before/);
+  await crowd.sign(2);
+  await crowd.settle('given up');
+  /* The daemon that ends moves nothing, though the configuration names the target; which is empty, and may be used. */
+  const before = a.options.config;
+  use(a, config(to));
+  await a.down();
+  const fresh = run(['session', 'list', '--config', a.file, '--json'], { timeout: 20000 });
+  assert.equal(fresh.status, 0, fresh.stderr);
+  assert.doesNotMatch(fresh.stdout, /handle/);
+  use(a, before);
+  assert.match(run(['store', 'copy', '--cancel', '--config', a.file, `--to=${to}`]).stderr, /nothing is being copied/);
+  await a.up();
+  await crowd.settle('the store that was in use all the time');
+});
+
 test('UP-4: without a daemon the command moves all at once, and only once', only, async () => {
   const from = `lmdb:${a.dir}/data/store`, to = `lmdb:${a.dir}/data/other`;
   await a.down();
@@ -234,4 +265,26 @@ test('UP-4: from PostgreSQL to memcached; a machine that was forgotten stops by 
   assert.equal((await a.signIn(new Jar())).status, 200, 'accounts are where they were');
   assert.ok(crowd.asked > 500, `${crowd.asked}`);
   b = null;
+});
+
+test('UP-4: accounts are moved by themselves, while no daemon runs', only, async () => {
+  const sessions = `memcached+unix:${cache.socket}`, from = `postgresql+unix:${server.dir}`, to = `lmdb:${a.dir}/data/accounts`;
+  const refused = await copy(a, '--accounts', `--to=${to}`);
+  assert.equal(refused.code, FAILED);
+  assert.match(refused.stderr, /Stop the daemons/);
+  assert.equal((await copy(a, '--accounts', '--sessions-only', `--to=${to}`)).code, USAGE);
+  crowd.going = false;
+  await Promise.all(crowd.loops);
+  await a.down();
+  const res = run(['store', 'copy', '--accounts', '--config', a.file, `--to=${to}`]);
+  assert.equal(res.status, 0, res.stderr);
+  assert.match(res.stdout, /1 accounts.*accounts\.url: lmdb:/s);
+  const former = run(['serve', '--config', a.file], { timeout: 20000 });
+  assert.equal(former.status, CONFIG);
+  assert.match(former.stderr, /set accounts\.url to lmdb:/);
+  use(a, config(sessions, to));
+  await a.up();
+  assert.equal((await a.signIn(new Jar())).status, 200, 'accounts are where they were put');
+  await crowd.settle('sessions are where they were');
+  use(a, config(sessions, from));
 });

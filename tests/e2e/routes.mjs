@@ -102,9 +102,12 @@ export async function stored(d) {
   return JSON.stringify({ sessions, accounts });
 }
 
-/** Raw bytes; resolves to the first response as {status, fields: [[name, value]...], body}. */
+/**
+ * Raw bytes; resolves to the first response as {status, fields: [[name, value]...], body}. Where the other
+ * side is asked to close, its end is waited for, however busy the machine is.
+ */
 export async function rawRequest(port, bytes) {
-  const { text, closed } = await raw(port, bytes, 300);
+  const { text, closed } = await raw(port, bytes, bytes.includes('Connection: close') ? 20000 : 300);
   const at = text.indexOf('\r\n\r\n');
   const lines = text.slice(0, at).split('\r\n');
   const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(lines[0])?.[1] ?? 0);

@@ -2,10 +2,11 @@
 // Three instances over one real Redis, each with a node table of its own: what is served from memory,
 // and that nothing is which another instance has ended.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { race } from './instances.mjs';
-import { Daemon, sleep, until } from './lib.mjs';
-import { Gate, missing } from './module/nginx.mjs';
+import { Daemon, Jar, sleep, until } from './lib.mjs';
+import { Clock, Gate, clockPath, missing } from './module/nginx.mjs';
 import { Redis, only, sameKeys, usable } from './redis.mjs';
 import { metrics, plant, status, storeOps } from './routes.mjs';
 
@@ -135,6 +136,37 @@ test('SF-1 RV-3: Redis stops or dies: 503 when the lease is over, nobody is sign
     }
   }
 });
+
+test('SF-10: a daemon whose clock is ahead of its store signs nobody in, answers checks, and goes on by itself',
+  existsSync(clockPath) ? only : { skip: 'no clock to put forward' }, async () => {
+    const clock = new Clock(redis.dir);
+    const d = await another(a, { env: { LD_PRELOAD: clockPath, COAT_TEST_CLOCK: clock.file } });
+    const make = () => d.ask('POST', '/v1/sessions', { user: 'mara', roles: [] });
+    const ready = async () => (await d.ask('GET', '/v1/ready')).json();
+    try {
+      const { jar } = await plant(d), { jar: leaves } = await plant(d), csrf = await d.csrf(leaves);
+      assert.equal((await ready()).issuing, true);
+      clock.forward(31000);
+      const refused = await make();
+      assert.equal(refused.status, 503);
+      assert.equal(refused.json().error.code, 'clock_off');
+      assert.equal((await d.signIn(new Jar())).status, 503);
+      assert.equal(await status(d, jar), 200);
+      assert.equal((await d.postJson('/auth/logout', { csrf }, { jar: leaves })).status, 200);
+      assert.deepEqual(await ready(), { status: 'ready', issuing: false });
+      assert.equal(await count(d, 'coatcheck_issuing'), 0);
+      assert.ok(await count(d, 'coatcheck_store_clock_offset_seconds') >= 31);
+      const engine = (await d.ask('GET', '/v1/status')).json().engine;
+      assert.ok(engine.issuing === false && engine.clock_offset_ms >= 31000, JSON.stringify(engine));
+      assert.match((await d.event('clock_off')).reason, /ahead/);
+      clock.forward(-31000);
+      assert.equal((await make()).status, 201);
+      assert.equal((await ready()).issuing, true);
+      await d.event('clock_agrees');
+    } finally {
+      await d.stop();
+    }
+  });
 
 const html = { accept: 'text/html' };
 const formOf = (csrf) => new URLSearchParams({ csrf }).toString();

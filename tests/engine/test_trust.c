@@ -14,7 +14,7 @@ mark(coat_mark_state state)
     coat_mark m;
 
     REQUIRE_OK(coat_lane_open(r.inner, NULL, &lane));
-    REQUIRE_OK(coat_mark_read(lane, &m));
+    REQUIRE_OK(coat_mark_read(lane, COAT_MARK_OF_STORE, &m));
     m.state = state;
     REQUIRE_OK(coat_mark_write(lane, &m));
     coat_lane_close(lane);

@@ -297,7 +297,8 @@ begin(void)
 {
     coat_copy *copy = NULL;
 
-    REQUIRE_OK(coat_copy_new(w->copy_from, w->copy_to, false, test_clock, &w->now_ms, &copy));
+    REQUIRE_OK(
+        coat_copy_new(w->copy_from, w->copy_to, COAT_COPY_ALL, test_clock, &w->now_ms, &copy));
     return copy;
 }
 
@@ -466,9 +467,9 @@ the_stores_own_entries_stay(void)
     last_pass(copy);
     req.op = COAT_OP_LOAD;
     CHECK_ERR(coat_store_run(w->reader, &req), COAT_NO_SESSION);
-    REQUIRE_OK(coat_mark_read(w->reader, &found));
+    REQUIRE_OK(coat_mark_read(w->reader, COAT_MARK_OF_STORE, &found));
     CHECK_INT(found.state, COAT_MARK_FILLING);
-    REQUIRE_OK(coat_mark_read(w->user, &found));
+    REQUIRE_OK(coat_mark_read(w->user, COAT_MARK_OF_STORE, &found));
     CHECK_INT(found.state, COAT_MARK_NONE);
     coat_copy_free(copy);
     teardown();
@@ -481,7 +482,7 @@ a_cache_is_no_source(void)
     coat_lane *lane = lane_of(cache);
     coat_copy *copy = NULL;
 
-    CHECK_ERR(coat_copy_new(lane, lane, false, coat_clock_system, NULL, &copy),
+    CHECK_ERR(coat_copy_new(lane, lane, COAT_COPY_ALL, coat_clock_system, NULL, &copy),
               COAT_UNSUPPORTED);
     CHECK(copy == NULL);
     coat_copy_free(NULL);

@@ -8,7 +8,9 @@ name_of(coat_moving_state state)
     static const char *const names[] = {[COAT_MOVING_NONE] = "none",
                                         [COAT_MOVING_COPYING] = "copying",
                                         [COAT_MOVING_IN_STEP] = "in_step",
-                                        [COAT_MOVING_FAILED] = "failed"};
+                                        [COAT_MOVING_FAILED] = "failed",
+                                        [COAT_MOVING_CANCELLING] = "cancelling",
+                                        [COAT_MOVING_CANCELLED] = "cancelled"};
 
     return names[state];
 }
@@ -35,18 +37,29 @@ coat_admin_store_copy_show(coat_http_request *req)
     send_status(coat_ask_of(req), 200);
 }
 
+/** Absent: false. @return false if it is something else than a boolean */
+static bool
+take_flag(const coat_ask *ask, const char *name, bool *out)
+{
+    const json_t *value = json_object_get(ask->body, name);
+
+    *out = json_is_true(value);
+    return value == NULL || json_is_boolean(value);
+}
+
 void
 coat_admin_store_copy(coat_http_request *req)
 {
     coat_ask *ask = coat_ask_of(req);
-    const json_t *sessions_only = json_object_get(ask->body, "sessions_only");
+    bool sessions_only, cancel;
     char url[COAT_MARK_URL_MAX + 1];
     coat_span to, from;
     coat_err err;
 
     if (!coat_ask_text(ask, "to", &to) || !coat_ask_text(ask, "from", &from) || to.len == 0 ||
         to.len >= sizeof url || memchr(to.ptr, 0, to.len) != NULL ||
-        (sessions_only != NULL && !json_is_boolean(sessions_only))) {
+        !take_flag(ask, "sessions_only", &sessions_only) ||
+        !take_flag(ask, "cancel", &cancel)) {
         coat_ask_error(ask, 400, "invalid_fields");
         return;
     }
@@ -56,7 +69,8 @@ coat_admin_store_copy(coat_http_request *req)
     }
     memcpy(url, to.ptr, to.len);
     url[to.len] = '\0';
-    err = coat_moving_start(ask->process->moving, url, json_is_true(sessions_only));
+    err = cancel ? coat_moving_cancel(ask->process->moving, url)
+                 : coat_moving_start(ask->process->moving, url, sessions_only);
     if (err == COAT_INVALID)
         coat_ask_error(ask, 400, "same_store");
     else if (err == COAT_EXISTS)

@@ -103,7 +103,7 @@ admit_store(coat_process *p, bool *known, char *message, size_t cap)
 
     if (err != COAT_OK)
         return err;
-    err = coat_mark_read(lane, &mark);
+    err = coat_mark_read(lane, COAT_MARK_OF_STORE, &mark);
     coat_lane_close(lane);
     *known = err == COAT_OK;
     if (err != COAT_OK && (coat_store_caps_of(p->app.store) & COAT_CAP_SHARED) != 0)
@@ -113,6 +113,26 @@ admit_store(coat_process *p, bool *known, char *message, size_t cap)
         return COAT_INVALID;
     }
     return err;
+}
+
+/** Nor is a store of accounts that are somewhere else, or not all there yet. */
+static coat_err
+admit_accounts(const coat_process *p, char *message, size_t cap)
+{
+    coat_lane *lane;
+    coat_mark mark = {.state = COAT_MARK_NONE};
+    coat_err err = coat_lane_open(p->app.accounts, NULL, &lane);
+
+    if (err != COAT_OK)
+        return err;
+    err = coat_mark_read(lane, COAT_MARK_OF_ACCOUNTS, &mark);
+    coat_lane_close(lane);
+    if (err != COAT_OK) /* one behind a network may come later; sign-ins wait for it */
+        return (coat_store_caps_of(p->app.accounts) & COAT_CAP_SHARED) != 0 ? COAT_OK : err;
+    if (coat_mark_usable(mark.state))
+        return COAT_OK;
+    coat_mark_explain(&mark, message, cap);
+    return COAT_INVALID;
 }
 
 static void
@@ -236,6 +256,8 @@ open_parts(coat_process *p, bool with_table, char *message, size_t cap)
         engine.table_slots = 1024;
     }
     err = admit_store(p, &known, message, cap);
+    if (err == COAT_OK && (known || p->app.accounts != p->app.store))
+        err = admit_accounts(p, message, cap);
     if (err != COAT_OK)
         return err;
     err = coat_engine_new(&engine, &p->app.engine);

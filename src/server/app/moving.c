@@ -18,6 +18,7 @@ struct coat_moving {
     pthread_cond_t change;
     pthread_t thread;
     bool running, stop;
+    bool cancel; /* the thread is to give up what it copies, when it has stopped */
     coat_moving_status status;
     coat_store *to;
     coat_move *move;
@@ -46,6 +47,8 @@ set_state(coat_moving *m, coat_moving_state state, const char *message)
     bool is_new;
 
     (void)pthread_mutex_lock(&m->mutex);
+    if (m->cancel && (state == COAT_MOVING_COPYING || state == COAT_MOVING_IN_STEP))
+        state = COAT_MOVING_CANCELLING;
     is_new = m->status.state != state;
     m->status.state = state;
     (void)snprintf(m->status.message, sizeof m->status.message, "%s", message);
@@ -75,7 +78,7 @@ rest(coat_moving *m, int64_t ms)
 }
 
 static coat_err
-open_both(coat_moving *m, char *message, size_t cap)
+open_target(coat_moving *m, char *message, size_t cap)
 {
     coat_store_conf conf = m->store_conf;
     coat_err err;
@@ -87,10 +90,16 @@ open_both(coat_moving *m, char *message, size_t cap)
     err = coat_store_open(&conf, &m->to);
     if (err != COAT_OK && message[0] == '\0')
         coat_move_explain(err, message, cap);
-    if (err != COAT_OK)
-        return err;
     m->conf.to = m->to;
-    return coat_move_begin(&m->conf, &m->move, message, cap);
+    return err;
+}
+
+static coat_err
+open_both(coat_moving *m, char *message, size_t cap)
+{
+    coat_err err = open_target(m, message, cap);
+
+    return err == COAT_OK ? coat_move_begin(&m->conf, &m->move, message, cap) : err;
 }
 
 static void
@@ -125,16 +134,56 @@ go_on(coat_moving *m, char *message, size_t cap)
     }
 }
 
+static void
+drop(coat_moving *m)
+{
+    coat_move_free(m->move);
+    m->move = NULL;
+    coat_store_close(m->to);
+    m->to = NULL;
+}
+
+static bool
+is_cancelled(coat_moving *m)
+{
+    bool cancelled;
+
+    (void)pthread_mutex_lock(&m->mutex);
+    cancelled = m->cancel;
+    (void)pthread_mutex_unlock(&m->mutex);
+    return cancelled;
+}
+
+static void
+give_up(coat_moving *m, char *message, size_t cap)
+{
+    coat_err err;
+
+    drop(m);
+    err = open_target(m, message, cap);
+    if (err == COAT_OK)
+        err = coat_move_cancel(&m->conf, message, cap);
+    set_state(m, err == COAT_OK ? COAT_MOVING_CANCELLED : COAT_MOVING_FAILED, message);
+    if (err == COAT_OK)
+        log_it(m, COAT_LOG_NOTICE, "the copy of the store was given up", m->status.to);
+}
+
 static void *
 work(void *ctx)
 {
     coat_moving *m = ctx;
     char message[COAT_MOVING_MESSAGE_MAX];
 
+    if (is_cancelled(m)) {
+        give_up(m, message, sizeof message);
+        return NULL;
+    }
     if (open_both(m, message, sizeof message) == COAT_OK)
         go_on(m, message, sizeof message);
     else
         set_state(m, COAT_MOVING_FAILED, message);
+    if (is_cancelled(m))
+        give_up(m, message, sizeof message);
     return NULL;
 }
 
@@ -178,34 +227,25 @@ halt(coat_moving *m)
     m->running = false;
 }
 
-static void
-drop(coat_moving *m)
+static bool
+is_good_url(const coat_moving *m, const char *to)
 {
-    coat_move_free(m->move);
-    m->move = NULL;
-    coat_store_close(m->to);
-    m->to = NULL;
+    return strcmp(to, m->from_url) != 0 && strlen(to) <= COAT_MARK_URL_MAX;
 }
 
+/** Under the mutex; the former thread has ended, or ends without it. */
 static coat_err
-start_locked(coat_moving *m, const char *to, bool sessions_only)
+begin_thread(coat_moving *m, const char *to, bool cancel)
 {
-    coat_moving_state state = m->status.state;
-
-    if (strcmp(to, m->from_url) == 0 || strlen(to) > COAT_MARK_URL_MAX)
-        return COAT_INVALID;
-    if (state == COAT_MOVING_COPYING || state == COAT_MOVING_IN_STEP)
-        return strcmp(to, m->status.to) == 0 && sessions_only == m->conf.sessions_only
-                   ? COAT_OK
-                   : COAT_EXISTS;
-    if (m->running) { /* it has failed, and ends without the mutex */
+    if (m->running) {
         (void)pthread_join(m->thread, NULL);
         m->running = false;
     }
     drop(m);
-    m->status = (coat_moving_status){.state = COAT_MOVING_COPYING};
+    m->status =
+        (coat_moving_status){.state = cancel ? COAT_MOVING_CANCELLING : COAT_MOVING_COPYING};
     (void)snprintf(m->status.to, sizeof m->status.to, "%s", to);
-    m->conf.sessions_only = sessions_only;
+    m->cancel = cancel;
     m->stop = false;
     m->running = pthread_create(&m->thread, NULL, work, m) == 0;
     if (m->running)
@@ -214,13 +254,64 @@ start_locked(coat_moving *m, const char *to, bool sessions_only)
     return COAT_NO_MEMORY;
 }
 
+static bool
+goes_on(coat_moving_state state)
+{
+    return state == COAT_MOVING_COPYING || state == COAT_MOVING_IN_STEP;
+}
+
+static coat_err
+start_locked(coat_moving *m, const char *to, coat_copy_what what)
+{
+    coat_moving_state state = m->status.state;
+
+    if (!is_good_url(m, to))
+        return COAT_INVALID;
+    if (state == COAT_MOVING_CANCELLING)
+        return COAT_EXISTS;
+    if (goes_on(state))
+        return strcmp(to, m->status.to) == 0 && what == m->conf.what ? COAT_OK : COAT_EXISTS;
+    m->conf.what = what;
+    return begin_thread(m, to, false);
+}
+
 coat_err
 coat_moving_start(coat_moving *m, const char *to, bool sessions_only)
 {
     coat_err err;
 
     (void)pthread_mutex_lock(&m->mutex);
-    err = start_locked(m, to, sessions_only);
+    err = start_locked(m, to, sessions_only ? COAT_COPY_SESSIONS : COAT_COPY_ALL);
+    (void)pthread_mutex_unlock(&m->mutex);
+    return err;
+}
+
+static coat_err
+cancel_locked(coat_moving *m, const char *to)
+{
+    bool same = strcmp(to, m->status.to) == 0;
+
+    if (!is_good_url(m, to))
+        return COAT_INVALID;
+    if (m->status.state == COAT_MOVING_CANCELLING)
+        return same ? COAT_OK : COAT_EXISTS;
+    if (!goes_on(m->status.state))
+        return begin_thread(m, to, true);
+    if (!same)
+        return COAT_EXISTS;
+    m->status.state = COAT_MOVING_CANCELLING; /* by the thread, once its slice is done */
+    m->cancel = m->stop = true;
+    (void)pthread_cond_broadcast(&m->change);
+    return COAT_OK;
+}
+
+coat_err
+coat_moving_cancel(coat_moving *m, const char *to)
+{
+    coat_err err;
+
+    (void)pthread_mutex_lock(&m->mutex);
+    err = cancel_locked(m, to);
     (void)pthread_mutex_unlock(&m->mutex);
     return err;
 }

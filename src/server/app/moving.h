@@ -21,6 +21,8 @@ typedef enum coat_moving_state {
     COAT_MOVING_COPYING,
     COAT_MOVING_IN_STEP, /* all there is was copied; what changes is, too */
     COAT_MOVING_FAILED,
+    COAT_MOVING_CANCELLING,
+    COAT_MOVING_CANCELLED,
 } coat_moving_state;
 
 typedef struct coat_moving_status {
@@ -39,6 +41,12 @@ coat_err coat_moving_new(coat_app *app, const char *url, const coat_store_conf *
  */
 coat_err coat_moving_start(coat_moving *moving, const char *to,
                            bool sessions_only) COAT_MUST_USE;
+/**
+ * Give a copy up in the background (coat_move_cancel), this daemon's own or one that was left
+ * behind. Once more, while that goes on: OK.
+ * @retval COAT_INVALID  that store is in use; COAT_EXISTS  a copy to another one goes on
+ */
+coat_err coat_moving_cancel(coat_moving *moving, const char *to) COAT_MUST_USE;
 void coat_moving_look(coat_moving *moving, coat_moving_status *out);
 /**
  * Stop copying. If `input` names the target as the store, finish.

@@ -25,6 +25,7 @@ coat_config_engine(const coat_config *c, coat_engine_conf *out)
     out->sessions_per_user = (uint32_t)c->sessions_per_user;
     out->sessions_deny = c->sessions_policy == COAT_LIMIT_DENY;
     out->data_max = (uint32_t)c->data_max;
+    out->clock_off_ms = c->clock_off_ms;
     out->table_path = c->table_path;
     out->table_slots = (uint32_t)c->table_slots;
 }
