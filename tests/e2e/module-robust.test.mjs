@@ -258,7 +258,7 @@ describe('inside nginx', { skip: missing }, () => {
         location /a.html { }
         location /app-404 { proxy_intercept_errors on; error_page 404 = /not-found; proxy_pass ${s.upstream}; }
         location /inner-role/ { internal; coatcheck_require role=staff; proxy_pass ${s.upstream}; }
-        location /inner-open/ { internal; coatcheck off; proxy_pass ${s.upstream}; }
+        location /inner-open/ { internal; coatcheck off; proxy_set_header X-Who "$coatcheck_user$coatcheck_handle$coatcheck_verdict"; proxy_pass ${s.upstream}; }
         location /inner-keep/ { internal; coatcheck_pass_cookie on; proxy_pass ${s.upstream}; }
         location /inner-renamed/ { internal; coatcheck_header user X-Remote; coatcheck_header session off; proxy_pass ${s.upstream}; }
         location /was-open { coatcheck off; rewrite ^ /x last; }
@@ -349,6 +349,7 @@ describe('inside nginx', { skip: missing }, () => {
     const open = (await g.get('/accel-open', { jar: live.jar, headers: forged })).json();
     assert.deepEqual(Object.keys(open.headers).filter((n) => n.startsWith('x-auth')), []);
     assert.equal(open.head.includes('evil'), false);
+    assert.equal(open.headers['x-who'], undefined, 'no variable tells one either');
     for (const line of [`a=1; ${cookieOf(live)}`, cookieOf(live)])
       assert.equal((await g.get('/accel-keep', { headers: { cookie: line } })).json().headers.cookie, line, 'what was taken out in the first place is back in the second');
   });
