@@ -226,6 +226,11 @@ describe('identity headers', { skip: missing }, () => {
     [[`a=1; __Host-id=${id}; b=2`], ['a=1; b=2']],
     [[`a=1; __Host-id=${id}`], ['a=1']],
     [[`a=1;__Host-id=${id};b=2`], ['a=1;b=2']],
+    [[`__Host-id=${id}; __Host-id-device=x.y; a=1`], ['a=1']],
+    [[`a=1; __Host-id=${id}; __Host-id-device=x.y`], ['a=1']],
+    [[`a=1; __Host-id-device=x.y`, `__Host-id=${id}`], ['a=1']],
+    [[`__Host-id=${id}; __Host-id-pre=z`], []],
+    [['__Host-id-pre=z', `__Host-id=${id}`, '__Host-id-device=x.y', 'a=1'], ['a=1']],
     [[`__Host-id-device=x.y; __Host-id=${id}; __Host-id-pre=z; userid=7; xid=8; id2=9`], ['userid=7; xid=8; id2=9']],
     [[`a=b=c; __Host-id=${id}; d=id`], ['a=b=c; d=id']],
     [[`__Host-idx=1; __Host-id=${id}; x__Host-id=2; __host-id=3; id=4`], ['__Host-idx=1; x__Host-id=2; __host-id=3; id=4']],
@@ -247,7 +252,7 @@ describe('identity headers', { skip: missing }, () => {
     [[` __Host-id=${id} ; a=1`], null],
   ];
 
-  test('FA-7: our cookies do not arrive, all others do, byte for byte, in 24 layouts', async () => {
+  test('FA-7: our cookies do not arrive, all others do, byte for byte, in 29 layouts', async () => {
     const cases = layouts(full.token);
     assert.ok(cases.length >= 20);
     for (const [lines, expected] of cases) {
