@@ -8,7 +8,7 @@ import { until } from './lib.mjs';
 import { FastCgi } from './module/app.mjs';
 import { Gate, missing } from './module/nginx.mjs';
 import { Stub, answer } from './module/stub.mjs';
-import { once, text } from './module/wire.mjs';
+import { Wire, once, text } from './module/wire.mjs';
 import { patient, plant, strangeToken } from './routes.mjs';
 
 const fields = ['User', 'Roles', 'Methods', 'Session', 'Time', 'Assertion'];
@@ -548,13 +548,15 @@ describe('assertions', { skip: missing }, () => {
   before(async () => {
     g = await Gate.start({
       clock: true,
-      daemon: { config: 'assertion:\n  audiences: [https://orders.example, reports]\n' },
+      daemon: { config: 'assertion:\n  audiences: [https://orders.example, reports, books-Aa, books-BB]\n' },
       http: () => 'add_header X-Source $coatcheck_source always;',
       server: (s) => `
         location / { proxy_pass ${s.upstream}; }
         location /first { coatcheck_assertion on; proxy_pass ${s.upstream}; }
         location /orders { coatcheck_assertion https://orders.example; proxy_pass ${s.upstream}; }
         location /reports { coatcheck_assertion reports; coatcheck_header assertion X-Jwt; proxy_pass ${s.upstream}; }
+        location /books-Aa { coatcheck_assertion books-Aa; proxy_pass ${s.upstream}; }
+        location /books-BB { coatcheck_assertion books-BB; proxy_pass ${s.upstream}; }
         location /unknown { coatcheck_assertion nobody; proxy_pass ${s.upstream}; }
         location /optional { coatcheck optional; coatcheck_assertion on; proxy_pass ${s.upstream}; }`,
     });
@@ -590,6 +592,24 @@ describe('assertions', { skip: missing }, () => {
     for (let i = 0; i < 250; i++) people.push(await plant(g.daemon, { user: `person${i}` }));
     for (let round = 0; round < 2; round++)
       for (const s of people) assert.equal(claims((await g.get('/first', { jar: s.jar })).json().headers['x-auth-assertion']).sub, s.json.user);
+  });
+
+  test('FA-10: an audience with the hash of another one gets none that is for that one', async () => {
+    const s = await plant(g.daemon);
+    for (let i = 0; i < 3; i++)
+      for (const audience of ['books-Aa', 'books-BB']) assert.equal(claims((await g.get(`/${audience}`, { jar: s.jar })).json().headers['x-auth-assertion']).aud, audience);
+  });
+
+  test('FA-10: a request that is still coming in keeps its assertion, whatever takes its place meanwhile', async () => {
+    const s = await plant(g.daemon), wire = await Wire.open(g.port);
+    const told = async () => (await g.get('/first', { jar: s.jar })).json().headers['x-auth-assertion'];
+    const first = await told();
+    wire.send(text('POST', '/first', { Cookie: `__Host-id=${s.token}`, 'Content-Length': '4', Expect: '100-continue' }));
+    await wire.wait(() => wire.buffer.includes('100 Continue'), 'it has been checked');
+    g.clock.forward(50000);
+    assert.notEqual(await told(), first);
+    assert.equal((await wire.send('body').response()).json().headers['x-auth-assertion'], first);
+    wire.close();
   });
 
   test('FA-10: an ended session gets none, whatever was kept; an audience that is not one gets nobody in', async () => {
