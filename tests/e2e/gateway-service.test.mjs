@@ -352,12 +352,12 @@ describe('started as root', { skip: missing || !root && 'only root can become ot
     try {
       assert.equal(Number(status(g.told.daemon, 'Uid')), uid);
       assert.equal(status(g.told.daemon, 'CapEff'), '0000000000000000');
-      const workers = processes({ groups: [g.told.nginx] }).filter((pid) => pid !== g.told.nginx);
-      assert.ok(workers.length > 0);
-      for (const pid of workers) {
-        assert.equal(status(pid, 'Uid'), www);
-        assert.equal(Number(status(pid, 'Gid')), gid);
-      }
+      /* nginx listens before it has workers, and these begin as root. */
+      const workers = await until('workers, as another user', () => {
+        const all = processes({ groups: [g.told.nginx] }).filter((pid) => pid !== g.told.nginx);
+        return all.length > 0 && all.every((pid) => status(pid, 'Uid') === www) && all;
+      });
+      for (const pid of workers) assert.equal(Number(status(pid, 'Gid')), gid);
       assert.equal(g.told.configuration, path.join(g.dir, 'run-gateway/nginx.conf'));
       const dir = statSync(path.join(g.dir, 'run-gateway'));
       assert.equal(dir.uid, 0);
