@@ -998,11 +998,11 @@ describe('other ways to set it up', { skip: missing }, () => {
       http: () => 'add_header X-Source $coatcheck_source always;',
       before: certificate,
       server: (s) => `listen 127.0.0.1:${port} ssl http2; ssl_certificate ${s.dir}/cert.pem; ssl_certificate_key ${s.dir}/key.pem;
-        location / { proxy_pass ${s.upstream}; } location /said { coatcheck_proto $http_x_said; proxy_pass ${s.upstream}; } location /fixed { coatcheck_proto https; proxy_pass ${s.upstream}; }`,
+        location / { proxy_pass ${s.upstream}; } location /said { coatcheck_proto $http_x_said; proxy_pass ${s.upstream}; } location /fixed { coatcheck_proto https; proxy_pass ${s.upstream}; } location /other-prefix { coatcheck_cookie __Secure-id; proxy_pass ${s.upstream}; }`,
     });
     const client = http2.connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
     try {
-      const { jar } = await plant(g.daemon);
+      const { jar, token } = await plant(g.daemon);
       const plain = (target, headers = {}) => g.get(target, { jar, headers });
       const tls = (target, headers = {}) => new Promise((resolve, reject) => {
         const stream = client.request({ ':path': target, ':authority': 'app.example', ...jar.header(), ...headers });
@@ -1020,6 +1020,9 @@ describe('other ways to set it up', { skip: missing }, () => {
       assert.deepEqual(await tls('/x'), [200, 'table']);
       assert.deepEqual(await tls('/x'), [200, 'table']);
       for (let i = 0; i < 3; i++) await refused('/x');
+      const secure = { cookie: `__Secure-id=${token}` };
+      assert.deepEqual(await tls('/other-prefix', secure), [200, 'table']);
+      await refused('/other-prefix', secure);
       await refused('/said', { 'x-said': 'http' });
       assert.equal((await plain('/said', { 'x-said': 'https' })).status, 200);
       assert.notEqual((await plain('/said', { 'x-said': 'https, http' })).status, 200);
