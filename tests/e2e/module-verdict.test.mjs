@@ -35,6 +35,7 @@ describe('answers of a stub', { skip: missing }, () => {
       server: (s) => `coatcheck_timeout 400ms;
         location / { proxy_pass ${s.upstream}; }
         location /optional { coatcheck optional; proxy_pass ${s.upstream}; }
+        location /any { satisfy any; allow all; proxy_pass ${s.upstream}; }
         location /absolute { absolute_redirect on; proxy_pass ${s.upstream}; }
         location /demands { coatcheck_max_age 5m; coatcheck_require role=a role=b:c; coatcheck_activity off; coatcheck optional; coatcheck_base_path /sign; proxy_pass ${s.upstream}; }
         location /assertion { coatcheck_assertion on; proxy_pass ${s.upstream}; }
@@ -158,6 +159,15 @@ describe('answers of a stub', { skip: missing }, () => {
     assert.equal(res.status, 503);
     assert.equal(res.json().url, '/who-page');
     assert.equal(res.json().headers['x-who'], undefined);
+  });
+
+  test('SF-1: "cannot tell" is no refusal that satisfy any would leave to others', async () => {
+    for (const [status, want] of [[401, 200], [403, 200], [503, 503], [500, 503]]) {
+      reply = () => answer(status, [['Retry-After', '3'], ['Cache-Control', 'no-store']]);
+      const hits = g.app.hits;
+      assert.equal((await g.get('/any', { headers: strange() })).status, want, String(status));
+      assert.equal(g.app.hits, hits + (want === 200));
+    }
   });
 
   test('SF-6: what comes without a question is nobody\'s answer', async () => {
