@@ -452,11 +452,12 @@ files(void)
 static void
 unsafe_files(void)
 {
+    const char *above = test_tmpdir();
     char yaml[600], run[400], dir[420];
     coat_gateway_files f = {.lock = -1};
     try *t;
 
-    (void)snprintf(run, sizeof run, "%s/run", test_tmpdir());
+    (void)snprintf(run, sizeof run, "%s/run", above);
     (void)snprintf(yaml, sizeof yaml, "runtime:\n  directory: %s\n", run);
     t = PLAN(yaml, NULL);
     REQUIRE(t->code == COAT_EXIT_OK && mkdir(run, 0777) == 0 && chmod(run, 0777) == 0);
@@ -470,7 +471,12 @@ unsafe_files(void)
     CHECK_ERR(coat_gateway_files_open(&t->plan, &f, message), COAT_INVALID);
     REQUIRE(unlink(dir) == 0 && mkdir(dir, 0700) == 0 && chmod(dir, 0755) == 0);
     CHECK_ERR(coat_gateway_files_open(&t->plan, &f, message), COAT_INVALID);
-    (void)rmdir(dir);
+    REQUIRE(chmod(dir, 0700) == 0 && chmod(above, 0770) == 0);
+    CHECK_ERR(coat_gateway_files_open(&t->plan, &f, message), COAT_INVALID);
+    CHECK(strstr(message, "can be written by others") != NULL);
+    REQUIRE(chmod(above, 0700) == 0);
+    REQUIRE_OK(coat_gateway_files_open(&t->plan, &f, message));
+    coat_gateway_files_close(&f);
     done(t);
 }
 

@@ -401,16 +401,27 @@ describe('as a service', { skip: missing }, () => {
     rmSync(g.dir, { recursive: true });
   });
 
-  test('it tells the service manager, and its children do not', async () => {
-    const g = new Command({ upstream: app.url, env: { NOTIFY_SOCKET: '/nonexistent/notify', NGINX: '7;' } });
+  /* nginx writes its title over its environment: so it is looked at before. */
+  test('it tells the service manager, and its children do not; the daemon\'s settings are for the daemon alone', async () => {
+    const nginx = path.join(scratch, 'nginx-with-a-list'), list = path.join(scratch, 'environment');
+    writeFileSync(nginx, `#!/bin/sh\nenv >>${list}\nexec ${run2('sh', ['-c', 'PATH=$PATH:/usr/sbin; command -v nginx'])} "$@"\n`, { mode: 0o755 });
+    const g = new Command({ upstream: app.url, args: ['--nginx', nginx], env: { NOTIFY_SOCKET: '/nonexistent/notify', NGINX: '7;', COATCHECK_LOG_LEVEL: 'info', KEPT: 'x' } });
     await g.prepare();
-    g.up();
-    await g.ready();
-    for (const pid of root ? [g.told.daemon, g.told.nginx] : [g.told.nginx]) { // the daemon shows nothing of itself
-      const env = readFileSync(`/proc/${pid}/environ`, 'utf8');
-      assert.equal(/NOTIFY_SOCKET|NGINX=7/.test(env), false);
+    try {
+      g.up();
+      await g.ready();
+      const told = /NOTIFY_SOCKET|NGINX=7/, seen = readFileSync(list, 'utf8');
+      assert.equal(told.test(seen), false);
+      assert.equal(/COATCHECK_/.test(seen), false);
+      assert.match(seen, /^KEPT=x$/m);
+      if (root) { // else the daemon shows nothing of itself
+        const env = readFileSync(`/proc/${g.told.daemon}/environ`, 'utf8');
+        assert.equal(told.test(env), false);
+        assert.match(env, /COATCHECK_LOG_LEVEL=info/);
+      }
+    } finally {
+      await g.stop();
     }
-    await g.stop();
   });
 });
 
@@ -435,12 +446,12 @@ describe('started as root', { skip: missing || !root && 'only root can become ot
     try {
       assert.equal(Number(status(g.told.daemon, 'Uid')), uid);
       assert.equal(status(g.told.daemon, 'CapEff'), '0000000000000000');
-      const workers = processes({ groups: [g.told.nginx] }).filter((pid) => pid !== g.told.nginx);
-      assert.ok(workers.length > 0);
-      for (const pid of workers) {
-        assert.equal(status(pid, 'Uid'), www);
-        assert.equal(Number(status(pid, 'Gid')), gid);
-      }
+      /* nginx listens before it has workers, and these begin as root. */
+      const workers = await until('workers, as another user', () => {
+        const all = processes({ groups: [g.told.nginx] }).filter((pid) => pid !== g.told.nginx);
+        return all.length > 0 && all.every((pid) => status(pid, 'Uid') === www) && all;
+      });
+      for (const pid of workers) assert.equal(Number(status(pid, 'Gid')), gid);
       assert.equal(g.told.configuration, path.join(g.dir, 'run-gateway/nginx.conf'));
       const dir = statSync(path.join(g.dir, 'run-gateway'));
       assert.equal(dir.uid, 0);

@@ -123,6 +123,20 @@ test('the answer is a status and nothing else: no cookie, no identity, no event'
   await quiet(404);
 });
 
+test('FA-1: where the module asks there are no pages, whoever comes, with whatever cookie', async () => {
+  const { token } = await plant(d);
+  const headers = { 'x-forwarded-proto': 'https', 'x-forwarded-for': '192.0.2.9', 'content-type': 'application/json' };
+  for (const to of [gate, { host: '127.0.0.1', port: tcp }])
+    for (const [method, target] of [['GET', '/auth/login'], ['GET', '/auth/'], ['GET', '/auth/session'], ['GET', '/auth/sessions'], ['GET', '/auth/password'], ['POST', '/auth/login'], ['POST', '/auth/logout'], ['POST', '/auth/logout-all'], ['OPTIONS', '/auth/session']])
+      assert.equal((await ask(cookieOf(token), { to, method, target, headers })).status, 404, `${method} ${target}`);
+  assert.equal(await live(cookieOf(token)), 200);
+});
+
+test('of a refusal it must be told why, in one of two words', async () => {
+  for (const [query, want] of [['?why=csrf', 403], ['?why=cors', 403], ['?why=x', 400], ['?why=', 400], ['', 400], ['?why=csrf&why=cors', 400], ['?why=csrf&x=1', 400]])
+    assert.equal((await ask(undefined, { target: `/auth/refused${query}` })).status, want, query);
+});
+
 test('only the module may ask: elsewhere there is no such page', async () => {
   const { token } = await plant(d);
   const places = {

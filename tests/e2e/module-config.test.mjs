@@ -243,6 +243,7 @@ describe('inheritance', { skip: missing }, () => {
         location /optional { coatcheck optional; coatcheck_require off; proxy_pass ${s.upstream}; }
         location /header { coatcheck_header user X-Inner; proxy_pass ${s.upstream}; }
         location /hidden { coatcheck_pass_cookie off; proxy_pass ${s.upstream}; }
+        location /excepted { limit_except GET { allow all; } proxy_pass ${s.upstream}; }
         location /limit { limit_except GET { deny all; } coatcheck_require off; proxy_pass ${s.upstream}; }
         location ~ \\.php$ { proxy_pass ${s.upstream}; }
         `,
@@ -264,6 +265,13 @@ describe('inheritance', { skip: missing }, () => {
     assert.ok(headers.cookie.includes(live.token));
     assert.equal((await g.get('/outer')).status, 401);
     assert.equal((await g.get('/x.php')).status, 401);
+    const other = await plant(g.daemon, { roles: ['other'] });
+    for (const target of ['/outer', '/x.php', '/header', '/excepted'])
+      for (const method of ['GET', 'POST']) {
+        for (let i = 0; i < 2; i++) assert.equal((await g.get(target, { jar: other.jar, method })).status, 403, `${method} ${target}: the role is asked for there, too`);
+        assert.equal((await g.get(target, { method })).status, 401);
+        assert.equal((await g.get(target, { jar: live.jar, method })).status, 200);
+      }
   });
 
   test('what stands further in replaces it whole', async () => {

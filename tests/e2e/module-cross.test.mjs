@@ -32,6 +32,7 @@ describe('coatcheck_csrf', { skip: missing }, () => {
         location /optional { coatcheck optional; proxy_pass ${s.upstream}; }
         location /both { coatcheck_cors ${friend}; coatcheck_cors_methods GET POST PUT; proxy_pass ${s.upstream}; }
         location /moved { error_page 404 = /public/moved; proxy_intercept_errors on; proxy_pass ${s.upstream}; }
+        location /friends { coatcheck_cors ${friend}; error_page 404 = /rest; proxy_intercept_errors on; proxy_pass ${s.upstream}; }
         location /any { satisfy any; allow all; proxy_pass ${s.upstream}; }
         location /any-page { satisfy any; allow all; error_page 403 /refused-page; proxy_pass ${s.upstream}; }
         location = /refused-page { coatcheck off; coatcheck_csrf off; internal; root ${s.dir}; }
@@ -41,10 +42,11 @@ describe('coatcheck_csrf', { skip: missing }, () => {
         location /rewritten { rewrite ^ /target last; }
       `,
     });
-    g.app.on('/moved', (req, res) => {
-      res.writeHead(404);
-      res.end();
-    });
+    for (const name of ['/moved', '/friends'])
+      g.app.on(name, (req, res) => {
+        res.writeHead(404);
+        res.end();
+      });
     writeFileSync(path.join(g.dir, 'refused-page'), 'refused page');
     live = await plant(g.daemon);
   });
@@ -209,6 +211,9 @@ describe('coatcheck_csrf', { skip: missing }, () => {
     assert.equal(await attempt('POST', { Origin: evil }, { target: '/moved' }), 403);
     assert.equal(await attempt('POST', { Origin: evil }, { target: '/rewritten' }), 403);
     assert.equal(await attempt('POST', { Origin: ours }, { target: '/rewritten' }), 'passed');
+    g.app.seen.length = 0;
+    for (const origin of [friend, ours]) await attempt('POST', { Origin: origin }, { target: '/friends' }).catch(() => {});
+    assert.deepEqual(g.app.seen.map((seen) => seen.url), ['/friends', '/friends', '/rest'], 'who may do it in the first place may not in the second');
   });
 
   test('CS-5, CO-3: with satisfy any, whoever else lets people in does not let other origins in', async () => {

@@ -2,6 +2,8 @@
 // WebSockets and event streams behind the nginx module: they end with their session, not before.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Jar, sleep, until } from './lib.mjs';
 import { Gate, missing } from './module/nginx.mjs';
@@ -176,6 +178,18 @@ describe('connections that live long', { skip: missing }, () => {
     await echoed(wires[0]);
     await end(s);
     for (const wire of wires) await closes(wire, 'it');
+  });
+
+  test('SF-1: when nobody can tell any more, neither a table nor a daemon, they are closed', async () => {
+    const s = await plant(g.daemon);
+    const wires = [await websocket(s), await events(s)];
+    await g.daemon.down();
+    for (const name of ['table', 'table.seen']) rmSync(path.join(g.run, name));
+    for (const wire of wires) await closes(wire, 'it');
+    await g.daemon.up();
+    const again = await websocket(s);
+    await echoed(again);
+    again.close();
   });
 
   test('a reload of nginx closes none, and the end of the session still ends them', async () => {

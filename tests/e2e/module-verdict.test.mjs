@@ -35,6 +35,7 @@ describe('answers of a stub', { skip: missing }, () => {
       server: (s) => `coatcheck_timeout 400ms;
         location / { proxy_pass ${s.upstream}; }
         location /optional { coatcheck optional; proxy_pass ${s.upstream}; }
+        location /any { satisfy any; allow all; proxy_pass ${s.upstream}; }
         location /absolute { absolute_redirect on; proxy_pass ${s.upstream}; }
         location /demands { coatcheck_max_age 5m; coatcheck_require role=a role=b:c; coatcheck_activity off; coatcheck optional; coatcheck_base_path /sign; proxy_pass ${s.upstream}; }
         location /assertion { coatcheck_assertion on; proxy_pass ${s.upstream}; }
@@ -158,6 +159,15 @@ describe('answers of a stub', { skip: missing }, () => {
     assert.equal(res.status, 503);
     assert.equal(res.json().url, '/who-page');
     assert.equal(res.json().headers['x-who'], undefined);
+  });
+
+  test('SF-1: "cannot tell" is no refusal that satisfy any would leave to others', async () => {
+    for (const [status, want] of [[401, 200], [403, 200], [503, 503], [500, 503]]) {
+      reply = () => answer(status, [['Retry-After', '3'], ['Cache-Control', 'no-store']]);
+      const hits = g.app.hits;
+      assert.equal((await g.get('/any', { headers: strange() })).status, want, String(status));
+      assert.equal(g.app.hits, hits + (want === 200));
+    }
   });
 
   test('SF-6: what comes without a question is nobody\'s answer', async () => {
@@ -337,6 +347,43 @@ describe('answers of a stub', { skip: missing }, () => {
     const asked = stub.questions.length;
     unavailable(await g.get('/x', { headers: strange() }), 'closed twice');
     assert.ok(stub.questions.length <= asked + 2);
+  });
+
+  test('SF-2, SF-6: a question is put once more only if its connection had ended without a word; one that is to be closed is not used again', async () => {
+    const questions = async (bad) => {
+      reply = () => yes();
+      await g.get('/x', { headers: strange() }); /* leaves a connection that is kept */
+      const before = stub.questions.length;
+      reply = bad;
+      unavailable(await g.get('/x', { headers: strange() }), String(bad));
+      return stub.questions.length - before;
+    };
+    assert.equal(await questions((q, s) => s.end()), 2, 'it had ended');
+    assert.equal(await questions((q, s) => s.end('HTTP/1.1 20')), 1, 'it had begun to answer');
+    assert.equal(await questions(() => undefined), 1, 'too slow is not too old');
+    const used = [];
+    for (let i = 0; i < 2; i++) {
+      reply = (q, s) => void used.push(s) ?? yes([['Connection', 'close']]);
+      assert.equal((await g.get('/x', { headers: strange() })).status, 200);
+    }
+    assert.notEqual(used[0], used[1]);
+  });
+
+  /* nginx sleeps while both arrive, its client's request first: so the other is not noticed by an event of its own. */
+  test('SF-6: an answer that lies on a kept connection before the question is put is not its answer', async () => {
+    const sockets = [], wire = await Wire.open(g.port), pid = g.nginx.workers()[0];
+    const ask = () => wire.send(text('GET', '/x', { Cookie: strange().cookie }));
+    reply = (q, s) => void sockets.push(s) ?? answer(401, [], 'no');
+    assert.equal((await ask().response()).status, 401);
+    process.kill(pid, 'SIGSTOP');
+    await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+    await new Promise((resolve) => wire.socket.write(text('GET', '/x', { Cookie: strange().cookie }), 'latin1', resolve));
+    await sleep(50);
+    await new Promise((resolve) => sockets.at(-1).write(yes([['X-Auth-User', 'evil']]), 'latin1', resolve));
+    process.kill(pid, 'SIGCONT');
+    assert.equal((await wire.response()).status, 401, 'the answer of nobody was believed');
+    assert.notEqual(sockets.at(-1), sockets.at(-2));
+    wire.close();
   });
 });
 
@@ -829,7 +876,7 @@ describe('verdicts in time', { skip: missing }, () => {
   /* [target, what the client gets, cookies of the application] */
   const carried = [
     ['/set-cookie', 200, ['app=1; Path=/', 'other=2']], ['/500', 500, []], ['/hide', 200, []], ['/intercept', null, []], ['/page404', null, []], ['/files/none.html', 200, []], ['/files/missing', 404, []], ['/accel', 200, []],
-    ['/accel-open', 200, []], ['/try/x', 200, []], ['/named/x', 200, []], ['/index/', 200, []], ['/returned', 200, []], ['/cached/a', 200, []], ['/expires', 200, []], ['/role', 403, []],
+    ['/accel-open', 200, []], ['/try/x', 200, []], ['/named/x', 200, []], ['/index/', 200, []], ['/returned', 200, []], ['/cached/a', 200, []], ['/expires', 200, []], ['/role', 403, []], ['/files/none.html?precondition', 412, []],
   ];
   for (const [target, want, own] of carried)
     test(`a rotated cookie is handed over exactly once: ${target}`, async () => {
@@ -837,7 +884,8 @@ describe('verdicts in time', { skip: missing }, () => {
       assert.equal(await status(s.jar), 200);
       g.clock.forward(15 * MINUTE + 1000);
       const old = s.jar.clone();
-      const res = await g.get(target, { jar: s.jar, headers: target === '/files/none.html' ? { 'if-modified-since': 'Mon, 01 Jan 2001 00:00:00 GMT' } : {} });
+      const conditions = { '/files/none.html': { 'if-modified-since': 'Mon, 01 Jan 2001 00:00:00 GMT' }, '/files/none.html?precondition': { 'if-match': '"x"' } };
+      const res = await g.get(target, { jar: s.jar, headers: conditions[target] ?? {} });
       if (want) assert.equal(res.status, want, res.body.slice(0, 200));
       const ours = res.cookies.filter((c) => c.startsWith('__Host-id='));
       if (target === '/role') return; /* a refusal may carry it or leave it for the next request */
@@ -960,11 +1008,11 @@ describe('other ways to set it up', { skip: missing }, () => {
       http: () => 'add_header X-Source $coatcheck_source always;',
       before: certificate,
       server: (s) => `listen 127.0.0.1:${port} ssl http2; ssl_certificate ${s.dir}/cert.pem; ssl_certificate_key ${s.dir}/key.pem;
-        location / { proxy_pass ${s.upstream}; } location /said { coatcheck_proto $http_x_said; proxy_pass ${s.upstream}; } location /fixed { coatcheck_proto https; proxy_pass ${s.upstream}; }`,
+        location / { proxy_pass ${s.upstream}; } location /said { coatcheck_proto $http_x_said; proxy_pass ${s.upstream}; } location /fixed { coatcheck_proto https; proxy_pass ${s.upstream}; } location /other-prefix { coatcheck_cookie __Secure-id; proxy_pass ${s.upstream}; }`,
     });
     const client = http2.connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
     try {
-      const { jar } = await plant(g.daemon);
+      const { jar, token } = await plant(g.daemon);
       const plain = (target, headers = {}) => g.get(target, { jar, headers });
       const tls = (target, headers = {}) => new Promise((resolve, reject) => {
         const stream = client.request({ ':path': target, ':authority': 'app.example', ...jar.header(), ...headers });
@@ -982,6 +1030,9 @@ describe('other ways to set it up', { skip: missing }, () => {
       assert.deepEqual(await tls('/x'), [200, 'table']);
       assert.deepEqual(await tls('/x'), [200, 'table']);
       for (let i = 0; i < 3; i++) await refused('/x');
+      const secure = { cookie: `__Secure-id=${token}` };
+      assert.deepEqual(await tls('/other-prefix', secure), [200, 'table']);
+      await refused('/other-prefix', secure);
       await refused('/said', { 'x-said': 'http' });
       assert.equal((await plain('/said', { 'x-said': 'https' })).status, 200);
       assert.notEqual((await plain('/said', { 'x-said': 'https, http' })).status, 200);
