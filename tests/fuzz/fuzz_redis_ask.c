@@ -9,9 +9,9 @@
  * unless that was allowed; whoever has been told, or does not want to be any more, has no
  * connection left open.
  *
- * Input: how many sentinels, and flags; then for each piece which sentinel it is from (from 128
- * on: its connection is lost), its length, its bytes. Connections are below, instead of those
- * of stream.c. */
+ * Input: how many sentinels; flags, and which write fails (in the lowest four bits); then for
+ * each piece which sentinel it is from (from 128 on: its connection is lost), its length, its
+ * bytes. Connections are below, instead of those of stream.c. */
 
 enum { PASSWORD = 0x80, USER = 0x40, PLAINTEXT = 0x20, GIVES_UP = 0x10 };
 
@@ -23,7 +23,7 @@ struct remote_stream {
 
 static remote_stream streams[SENTINELS_MAX];
 static size_t opened;
-static unsigned told;
+static unsigned told, writes, fails_at;
 static redis_sentinels sentinels;
 
 coat_err
@@ -42,6 +42,8 @@ remote_stream_write(remote_stream *stream, remote_buffer *bytes)
 {
     FUZZ_CHECK(stream->open && bytes->len > 0);
     remote_buffer_free(bytes);
+    if (++writes == fails_at) /* that may be told of before it returns */
+        stream->owner.lost(stream->owner.ctx, "it cannot be written to");
 }
 
 void
@@ -93,7 +95,8 @@ set_up(uint8_t count, uint8_t flags)
     sentinels.user = (flags & USER) != 0 ? "app" : NULL;
     sentinels.plaintext = (flags & PLAINTEXT) != 0;
     opened = 0;
-    told = 0;
+    told = writes = 0;
+    fails_at = flags % 16;
 }
 
 static void
@@ -110,6 +113,8 @@ hear(uint8_t from, const uint8_t *bytes, size_t len)
     if (!stream->ready)
         stream->owner.ready(stream->owner.ctx);
     stream->ready = true;
+    if (!stream->open)
+        return;
     stream->heard += len;
     stream->owner.bytes(stream->owner.ctx, bytes, len);
 }

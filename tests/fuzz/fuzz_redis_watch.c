@@ -8,7 +8,8 @@
  * and LOST only, each of these comes once for a connection, and what is no answer or message of
  * ours ends it. Connections are below, instead of those of stream.c.
  *
- * Input: flags; the length of a read; then the bytes. */
+ * Input: flags, and which write fails (in the lowest four bits); the length of a read; then the
+ * bytes. */
 
 enum {
     GREETED = 0x80, /* a well-behaved greeting goes first, up to READY */
@@ -22,7 +23,7 @@ struct remote_stream {
 };
 
 static remote_stream stream;
-static unsigned opened, readied, lost;
+static unsigned opened, readied, lost, writes, fails_at;
 
 coat_err
 remote_stream_open(uv_loop_t *loop, const remote_address *address, const remote_owner *owner,
@@ -41,6 +42,8 @@ remote_stream_write(remote_stream *to, remote_buffer *bytes)
 {
     FUZZ_CHECK(to->open && bytes->len > 0 && !bytes->failed);
     remote_buffer_free(bytes);
+    if (++writes == fails_at) /* that may be told of before it returns */
+        to->owner.lost(to->owner.ctx, "it cannot be written to");
 }
 
 void
@@ -106,7 +109,7 @@ greet(size_t step)
     feed(who, sizeof who - 1, step);
     for (int i = 0; i < 6; i++)
         feed(subscribed, sizeof subscribed - 1, step);
-    FUZZ_CHECK(readied == 1 && lost == 0);
+    FUZZ_CHECK(fails_at != 0 || (readied == 1 && lost == 0));
 }
 
 static void
@@ -117,7 +120,8 @@ watch(redis_store *store, uv_loop_t *loop, const uint8_t *data, size_t size)
     coat_watch *w, *another;
     coat_lane *lane;
 
-    opened = readied = lost = 0;
+    opened = readied = lost = writes = 0;
+    fails_at = data[0] % 16;
     FUZZ_CHECK(remote_lane_open(&store->remote.base, loop, &lane) == COAT_OK);
     FUZZ_CHECK(redis_watch_open(lane, &sink, &w) == COAT_OK);
     FUZZ_CHECK(redis_watch_open(lane, &sink, &another) == COAT_EXISTS);
