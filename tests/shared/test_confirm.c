@@ -347,6 +347,26 @@ desk_closes(void)
     world_close();
 }
 
+/** The store has answered, and the desk is being closed: nobody will be waited for. */
+static void
+answered_while_closing(void)
+{
+    started *s;
+
+    start();
+    world_hold(0, COAT_OP_REMOVE, true);
+    s = begin(0, COAT_CALL_END, &victim, NULL);
+    CHECK_INT(world_held(), 1);
+    world_place(0);
+    nodes[0].desk->closing = true;
+    world_answer(0);
+    nodes[0].desk->closing = false;
+    CHECK(s->done);
+    CHECK_ERR(s->call.result, COAT_CANCELLED);
+    world_hold(0, 0, false);
+    world_close();
+}
+
 /** Others' sign-ins are not held up by a revocation that waits for its confirmation. */
 static void
 gates_are_lifted(void)
@@ -481,6 +501,7 @@ static const coat_test tests[] = {
     {"RV-1: after a reconnection the register is not believed yet", after_reconnection},
     {"RV-1 RV-5: a register that has lost an instance is not believed yet", register_lost},
     {"RV-1: a desk that closes acknowledges nothing", desk_closes},
+    {"RV-1: nor what the store has answered by then", answered_while_closing},
     {"RV-1: what waits for others holds up nobody", gates_are_lifted},
     {"UP-1: messages of another release", unknown_messages},
     {"UP-1: the bytes of messages", message_bytes},

@@ -200,6 +200,15 @@ asks_again(void)
     CHECK_ERR(req.result, COAT_CANCELLED);
 }
 
+static void
+unasked(void)
+{
+    begin();
+    hear("+OK\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    end();
+}
+
 /** Nothing is said by nothing only: what else is there instead of a record is a fault. */
 static void
 strange_records(void)
@@ -499,6 +508,25 @@ acknowledged_meanwhile(void)
     end();
 }
 
+/** A server that does not take what was ended is none to ask. */
+static void
+not_taken(void)
+{
+    coat_store_req req;
+
+    begin();
+    CHECK(redis_journal_add(fake, &(redis_ended){.handle = handle_of(1, 1)}));
+    reconnect(&req);
+    greet_as(second);
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    hear("-ERR no\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    CHECK(memcmp(store.replayed, second, REDIS_RUN_ID) != 0);
+    redis_journal_free(&store.journal);
+    store.journal = (redis_journal){0};
+    end();
+}
+
 /** The same of an end of everybody's sessions; there is nothing to be said of it twice. */
 static void
 all_ended_meanwhile(void)
@@ -542,6 +570,8 @@ static const coat_test tests[] = {
     {"SF-6: after a deadline no reply of that connection is used", late},
     {"SF-2: what is idempotent is tried again once, the rest never", retries},
     {"what one turn of the loop brings leaves in one write", pipelining},
+    {"SF-6: a reply that nobody has asked for ends the connection", unasked},
+    {"RV-5: a server that does not take what was ended is not used", not_taken},
     {"SF-1: what is neither a record nor nothing is no missing session", strange_records},
     {"RV-5 SF-1: an epoch that cannot be read lets nobody in", unreadable_epoch},
     {"SF-5 SF-7: servers that will not do, and why", unfit_servers},
