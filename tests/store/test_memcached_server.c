@@ -236,6 +236,38 @@ pressed_out(void)
     servers[0] = usual;
 }
 
+/** As if a write of this place had been under way on a connection that was dropped. */
+static void
+doubt(coat_space space, uint64_t serial)
+{
+    mc_node *node = inside(store)->nodes[0];
+
+    if (node->doubts == NULL)
+        node->doubts = calloc(1, sizeof *node->doubts);
+    node->doubt_cap = node->doubt_count = 1;
+    node->doubts[0] = (mc_place){space, handle_of(1, serial)};
+}
+
+static coat_err
+sweep(void)
+{
+    return run_op(lane, COAT_OP_SWEEP, 0, 0);
+}
+
+/** Owners with so many sessions each, until there is no room for another. */
+static void
+fill(uint64_t sessions, uint64_t from)
+{
+    coat_err last = COAT_OK;
+
+    for (uint64_t owner = from; owner < from + 20000 && last == COAT_OK; owner++)
+        if (sessions > 0)
+            (void)sign_in_many(lane, owner, 1, 1 + sessions, 2000, &last);
+        else
+            last = run_op(lane, COAT_OP_EPOCHS, owner, 0);
+    CHECK_ERR(last, COAT_STORE_FULL);
+}
+
 /** A server that does not evict has no room: nothing new, but ending goes on. */
 static void
 no_room(void)
@@ -251,6 +283,13 @@ no_room(void)
         (void)sign_in_many(lane, ++owners, 1, 3, 2000, &last);
     CHECK_ERR(last, COAT_STORE_FULL);
     CHECK(inside(store)->nodes[0]->full);
+    /* Nor is there any for what is left of it, nor for nothing: sizes have room of their own.
+     */
+    fill(1, 20001);
+    fill(0, 40001);
+    doubt(COAT_SPACE_SESSION, 1); /* it cannot be written again, and so stays in doubt */
+    CHECK_ERR(sweep(), COAT_STORE_DOWN);
+    CHECK_INT(inside(store)->nodes[0]->doubt_count, 1);
     for (uint64_t owner = 1; owner < owners; owner++) {
         coat_op op = owner % 2 == 0 ? COAT_OP_REMOVE : COAT_OP_REMOVE_OWNER;
 
@@ -260,6 +299,50 @@ no_room(void)
     end();
     server_kill(&servers[0]);
     servers[0] = usual;
+}
+
+/** Without compare-and-set no change would be safe. */
+static void
+no_cas(void)
+{
+    mc_server without = {.args = {"-C"}}, usual = servers[0];
+    coat_store_stats stats;
+
+    server_start(&without);
+    servers[0] = without;
+    begin(1);
+    CHECK_ERR(run_op(lane, COAT_OP_EPOCHS, 1, 0), COAT_STORE_DOWN);
+    REQUIRE_OK(coat_store_stats_get(store, &stats));
+    CHECK(strstr(stats.notice, "without CAS") != NULL);
+    end();
+    server_kill(&servers[0]);
+    servers[0] = usual;
+}
+
+/** What was not there cannot be added any more; and what cannot be decided is not said to be.
+ */
+static void
+fenced(void)
+{
+    coat_handle h = handle_of(1, 5);
+    char key[60], life[60], late[120];
+    int n;
+
+    begin(1);
+    n = snprintf(key, sizeof key, "t%d:m:", prefixes);
+    for (size_t i = 0; i < sizeof h.bytes; i++)
+        n += snprintf(key + n, sizeof key - (size_t)n, "%02x", h.bytes[i]);
+    doubt(COAT_SPACE_META, 5);
+    CHECK_ERR(sweep(), COAT_OK);
+    CHECK_INT(inside(store)->nodes[0]->doubt_count, 0);
+    n = snprintf(late, sizeof late, "ms %s 1 ME\r\nx\r\n", key);
+    CHECK(strncmp((const char *)server_say(&servers[0], late, (size_t)n, "\r\n")->bytes, "NS",
+                  2) == 0);
+    (void)snprintf(life, sizeof life, "t%d:life", prefixes);
+    CHECK(server_get(&servers[0], life)->len > 0);
+    inside(store)->nodes[0]->doubts_lost = true;
+    CHECK_ERR(sweep(), COAT_STORE_DOWN);
+    end();
 }
 
 /** More than an item takes: refused before the server sees it, which would delete the item. */
@@ -359,6 +442,96 @@ old_data_spares(void)
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_OK);
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 3), COAT_NO_SESSION);
+    end();
+}
+
+static coat_err
+sign_in_over(uint64_t owner, uint64_t serial, uint64_t former)
+{
+    coat_store_req epochs = session_req(COAT_OP_EPOCHS, owner, 0);
+    coat_store_req req = session_req(COAT_OP_INSERT, owner, serial);
+
+    if (coat_store_run(lane, &epochs) != COAT_OK)
+        return epochs.result;
+    req.epoch_owner = epochs.epoch_owner;
+    req.epoch_global = epochs.epoch_global;
+    req.has_superseded = true;
+    req.superseded = handle_of(owner, former);
+    return coat_store_run(lane, &req);
+}
+
+/** A session that another one followed has ended as any other; one that was put again where one
+ * had ended has not. */
+static void
+old_data_follows(void)
+{
+    begin(1);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    take_snapshot(1);
+    CHECK_ERR(sign_in_over(1, 2, 1), COAT_OK);
+    restore_snapshot(1);
+    CHECK_ERR(come_back(lane, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    take_snapshot(1);
+    restore_snapshot(1);
+    CHECK_ERR(come_back(lane, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_OK);
+    end();
+}
+
+/** Somebody else signs the user in on the old data, before it hears what was ended. */
+static void
+old_data_goes_on(void)
+{
+    coat_lane *mine;
+    coat_store *other;
+
+    begin(1);
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    take_snapshot(1);
+    CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
+    restore_snapshot(1);
+    other = open_store("");
+    REQUIRE_OK(coat_lane_open(other, NULL, &mine));
+    CHECK_ERR(sign_in(mine, 1, 7, 10), COAT_OK);
+    CHECK_ERR(come_back(lane, 1), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 7), COAT_OK);
+    coat_lane_close(mine);
+    coat_store_close(other);
+    end();
+}
+
+/** Everybody's sessions are ended between a sign-in's look and its write. */
+static void
+overtaken_sign_in(void)
+{
+    coat_store_req epochs = session_req(COAT_OP_EPOCHS, 1, 0);
+    coat_store_req req = session_req(COAT_OP_INSERT, 1, 1);
+    coat_lane *theirs, *mine;
+    coat_store *other;
+    const mc_op *op;
+
+    begin(1);
+    other = open_store("");
+    REQUIRE_OK(coat_lane_open(other, NULL, &theirs));
+    REQUIRE_OK(coat_store_run(lane, &epochs));
+    REQUIRE_OK(remote_lane_open(&inside(store)->nodes[0]->remote.base, NULL, &mine));
+    req.epoch_owner = epochs.epoch_owner;
+    req.epoch_global = epochs.epoch_global;
+    remote_submit(mine, &req);
+    do { /* what it writes is queued, and leaves with the next turn of the loop */
+        remote_run(((remote_lane *)mine)->loop, UV_RUN_ONCE);
+        op = remote_pending_of(&req)->data;
+    } while (op == NULL || !op->writes_item);
+    CHECK_ERR(run_op(theirs, COAT_OP_END_ALL, 0, 0), COAT_OK);
+    remote_wait(mine, &req);
+    CHECK_ERR(req.result, COAT_REVOKED);
+    CHECK_ERR(run_op(theirs, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    remote_lane_close(mine);
+    coat_lane_close(theirs);
+    coat_store_close(other);
     end();
 }
 
@@ -648,6 +821,11 @@ static const coat_test tests[] = {
     {"more sessions than fit an item are refused, and cost nobody theirs", too_many_bytes},
     {"RV-5: a server that comes back with old data hears what was ended", old_data},
     {"RV-5: but not of what was spared", old_data_spares},
+    {"RV-5: and of what was followed, but not of what was put again", old_data_follows},
+    {"RV-5: nor of what was signed in meanwhile", old_data_goes_on},
+    {"RV-4: a sign-in that everybody's end has overtaken is refused", overtaken_sign_in},
+    {"a server without compare-and-set is not used", no_cas},
+    {"SF-2: a sweep makes late writes impossible, or promises nothing", fenced},
     {"RV-5: and all of it, also while more is being ended", old_data_while_ending},
     {"RV-5: an epoch is put back to a server that has lost it", put_back},
     {"SF-5: the loss of one of three servers touches its own users only", one_of_three_lost},

@@ -200,6 +200,35 @@ asks_again(void)
     CHECK_ERR(req.result, COAT_CANCELLED);
 }
 
+static unsigned items;
+
+static void
+count_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+    items++;
+}
+
+/** More entries than were asked for: none of them is reported. */
+static void
+too_many_entries(void)
+{
+    coat_store_req req = session_req(COAT_OP_LIST_OWNER, 1, 0);
+
+    begin();
+    items = 0;
+    req.limit = 1;
+    req.item = count_item;
+    coat_store_submit(lane, &req);
+    hear("*8\r\n:0\r\n:0\r\n$0\r\n\r\n$8\r\n00000000\r\n$1\r\nx\r\n$8\r\n00000001\r\n$"
+         "1\r\nx\r\n$1\r\n1"
+         "\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    CHECK_INT(items, 0);
+    end();
+}
+
 static void
 unasked(void)
 {
@@ -570,6 +599,7 @@ static const coat_test tests[] = {
     {"SF-6: after a deadline no reply of that connection is used", late},
     {"SF-2: what is idempotent is tried again once, the rest never", retries},
     {"what one turn of the loop brings leaves in one write", pipelining},
+    {"SF-6: more entries than were asked for are no answer", too_many_entries},
     {"SF-6: a reply that nobody has asked for ends the connection", unasked},
     {"RV-5: a server that does not take what was ended is not used", not_taken},
     {"SF-1: what is neither a record nor nothing is no missing session", strange_records},
