@@ -6,6 +6,16 @@
 
 #include "redis_fake.h"
 
+static unsigned items;
+
+static void
+count_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+    items++;
+}
+
 static void
 errors(void)
 {
@@ -148,6 +158,57 @@ retries(void)
     }
 }
 
+/** A report that has begun does not begin again: what it has reported would come twice. */
+static void
+begun_reports(void)
+{
+    coat_store_req req = session_req(COAT_OP_SCAN, 0, 0);
+
+    begin();
+    done_count = 0;
+    req.limit = 10;
+    req.item = count_item;
+    req.done = count_done;
+    coat_store_submit(lane, &req);
+    hear("*4\r\n:0\r\n:2\r\n$16\r\n0123456789abcdef\r\n$1\r\n1\r\n"); /* so far; to go on */
+    CHECK_INT(done_count, 0);
+    redis_fail(fake, "cut");
+    CHECK_INT(done_count, 1);
+    CHECK_ERR(req.result, COAT_STORE_DOWN);
+    end();
+}
+
+/** What is late is over, whether it waits or could be tried again; and no more wait than may.
+ */
+static void
+late_reads(void)
+{
+    coat_store_req reqs[3];
+
+    begin();
+    done_count = 0;
+    (void)submit(&reqs[0], COAT_OP_LOAD);
+    now_ms += 250;
+    turn();
+    CHECK_INT(done_count, 1);
+    CHECK_ERR(reqs[0].result, COAT_STORE_DOWN);
+    now_ms += 1000;
+    (void)submit(&reqs[1], COAT_OP_LOAD); /* waits for the connection to be greeted */
+    now_ms += 249;
+    turn();
+    CHECK_INT(done_count, 1);
+    now_ms += 1;
+    turn();
+    CHECK_INT(done_count, 2);
+    CHECK_ERR(reqs[1].result, COAT_STORE_DOWN);
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    ((remote_lane *)lane)->outstanding = REMOTE_WAITING_MAX;
+    (void)submit(&reqs[2], COAT_OP_LOAD);
+    CHECK_ERR(reqs[2].result, COAT_BUSY);
+    ((remote_lane *)lane)->outstanding = 0;
+    end();
+}
+
 /** What one turn of the loop brings leaves in one write, and is answered in its order. */
 static void
 pipelining(void)
@@ -198,16 +259,6 @@ asks_again(void)
     end();
     CHECK_INT(done_count, 2);
     CHECK_ERR(req.result, COAT_CANCELLED);
-}
-
-static unsigned items;
-
-static void
-count_item(coat_store_req *req, const coat_store_item *item)
-{
-    (void)req;
-    (void)item;
-    items++;
 }
 
 /** More entries than were asked for: none of them is reported. */
@@ -598,6 +649,8 @@ static const coat_test tests[] = {
     {"SF-1 ST-8: what every error and every strange reply of a server means", errors},
     {"SF-6: after a deadline no reply of that connection is used", late},
     {"SF-2: what is idempotent is tried again once, the rest never", retries},
+    {"SF-2: a report that has begun is not tried again", begun_reports},
+    {"SF-2: what is late is over, and what waits is bounded", late_reads},
     {"what one turn of the loop brings leaves in one write", pipelining},
     {"SF-6: more entries than were asked for are no answer", too_many_entries},
     {"SF-6: a reply that nobody has asked for ends the connection", unasked},
