@@ -434,6 +434,55 @@ environment(void)
     }
 }
 
+/** The end of everybody's sessions is lost there: it holds here at once, and there again with
+ * the next connection (RV-5). */
+static void
+lost_epoch(void)
+{
+    coat_store_req all = session_req(COAT_OP_END_ALL, 0, 0);
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    REQUIRE_OK(coat_store_run(lane, &all));
+    (void)sql("UPDATE state SET epoch = 0");
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    (void)server_sql(&server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                              " WHERE application_name = 'coatcheck'");
+    CHECK_ERR(come_back(), COAT_OK);
+    CHECK(strtoull(sql("SELECT epoch FROM state"), NULL, 10) == all.epoch_global);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    end();
+}
+
+static unsigned items;
+
+static void
+count_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+    items++;
+}
+
+/** What gave way is of the owner who has signed in, or the answer is none. */
+static void
+others_evicted(void)
+{
+    coat_store_req req = session_req(COAT_OP_INSERT, 1, 1);
+
+    begin();
+    (void)sql("CREATE OR REPLACE FUNCTION insert_session(a bytea, o bytea, key bigint, now_ms "
+              "bigint, of_owner bigint, of_global bigint, expires bigint, val bytea, most "
+              "integer, evict boolean, old bytea, old_version bigint, OUT answer integer, OUT "
+              "number bigint, OUT evicted bytea) LANGUAGE plpgsql AS $$ BEGIN answer := 0; "
+              "number := 7; evicted := '\\x00000000000000010000000000000002'; END $$");
+    items = 0;
+    req.item = count_item;
+    CHECK_ERR(coat_store_run(lane, &req), COAT_STORE_DOWN);
+    CHECK_INT(items, 0);
+    end();
+}
+
 /* ---- another server ---- */
 
 static pg_link *
@@ -502,6 +551,8 @@ static const coat_test tests[] = {
     {"SF-9: a connection that lacks our statements is left", mixed_up},
     {"SF-3: what was acknowledged survives kill -9 of the server", killed},
     {"SF-11: a store that comes later is connected to without a restart", started_later},
+    {"RV-5: the end of everybody's sessions that the server has lost holds", lost_epoch},
+    {"SF-6: who is said to have given way is of the same owner", others_evicted},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
 };
