@@ -469,6 +469,30 @@ damaged(void)
     end();
 }
 
+/** Entries are in order, each once: another one behind would be found by some and not by
+ * others.
+ */
+static void
+entries_out_of_order(void)
+{
+    static const uint8_t serials[][2] = {{1, 2}, {2, 1}, {1, 1}};
+    coat_handle address = handle_of(1, 0);
+
+    for (size_t i = 0; i < sizeof serials / sizeof serials[0]; i++) {
+        mc_box out, box = {.space = COAT_SPACE_SESSION, .address = address};
+        remote_buffer bytes = {0};
+
+        mc_box_begin(&box, &bytes);
+        for (size_t k = 0; k < 2; k++)
+            mc_box_add(&bytes, &(mc_entry){.serial = {serials[i][k]}, .version = 1});
+        mc_box_end(&bytes, 2, 1);
+        CHECK_ERR(mc_box_decode((coat_span){bytes.ptr, bytes.len}, COAT_SPACE_SESSION, &address,
+                                &out),
+                  i == 0 ? COAT_OK : COAT_MALFORMED);
+        remote_buffer_free(&bytes);
+    }
+}
+
 static const coat_test tests[] = {
     {"SF-7 RV-4: flush_all means to sign in again, and not before a revocation", flushed},
     {"SF-7: an owner that is evicted is signed out, and its epochs do not repeat",
@@ -486,6 +510,7 @@ static const coat_test tests[] = {
     {"RV-5: another list of servers makes no old session live", list_changed},
     {"ST-7: lives of more than 30 days", long_lives},
     {"ST-6: values are values", commands_in_values},
+    {"ST-8: a box whose entries are not in order is denied", entries_out_of_order},
     {"ST-8: what is damaged is denied, and healed by the next sign-in", damaged},
 };
 
