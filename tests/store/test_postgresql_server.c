@@ -454,6 +454,53 @@ lost_epoch(void)
     end();
 }
 
+/** What a server says of itself, as it would be of another version, or a standby. */
+static PGresult *
+facts_of(uint32_t version, bool read_only)
+{
+    static const int lengths[] = {4, 1, 1, 1, 4, 8, 1, 3};
+    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    PGresAttDesc columns[8];
+    uint8_t bytes[8] = {0};
+
+    for (size_t i = 0; i < 8; i++)
+        columns[i] = (PGresAttDesc){.name = (char[]){'c', 0}, .format = 1};
+    REQUIRE(PQsetResultAttrs(result, 8, columns) == 1);
+    for (int i = 0; i < 8; i++) {
+        memset(bytes, i == 7 ? 'x' : 0, sizeof bytes);
+        if (i == 0)
+            for (int k = 0; k < 4; k++)
+                bytes[k] = (uint8_t)(version >> (24 - 8 * k));
+        if (i == 1)
+            bytes[0] = read_only;
+        REQUIRE(PQsetvalue(result, 0, i, (char *)bytes, lengths[i]) == 1);
+    }
+    return result;
+}
+
+static void
+unfit_servers(void)
+{
+    static const struct {
+        uint32_t version;
+        bool read_only;
+        const char *why;
+    } cases[] = {{150000, false, NULL},
+                 {140000, false, NULL},
+                 {139999, false, "older"},
+                 {150000, true, "standby"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        PGresult *result = facts_of(cases[i].version, cases[i].read_only);
+        pg_server_facts facts;
+        const char *why = pg_read_server(result, &facts);
+
+        CHECK((why == NULL) == (cases[i].why == NULL));
+        CHECK(why == NULL || strstr(why, cases[i].why) != NULL);
+        PQclear(result);
+    }
+}
+
 static unsigned items;
 
 static void
@@ -552,6 +599,7 @@ static const coat_test tests[] = {
     {"SF-3: what was acknowledged survives kill -9 of the server", killed},
     {"SF-11: a store that comes later is connected to without a restart", started_later},
     {"RV-5: the end of everybody's sessions that the server has lost holds", lost_epoch},
+    {"SF-5 SF-9: servers that will not do, and why", unfit_servers},
     {"SF-6: who is said to have given way is of the same owner", others_evicted},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
