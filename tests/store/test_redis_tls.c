@@ -184,7 +184,7 @@ names(void)
     } cases[] = {{"db.example", NULL},
                  {"other.example", "mismatch"},
                  {"a.db.example", "mismatch"},
-                 {"cb.example", "mismatch"}};
+                 {"cb.db.example", "mismatch"}};
 
     start_server("name", "", NULL);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

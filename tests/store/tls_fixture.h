@@ -58,7 +58,7 @@ make_all(void)
               dir, i == 0 ? "ca" : "other-ca", i == 0 ? "ca" : "other-ca",
               i == 0 ? "ours" : "theirs");
     make_certificate("good", "DNS:localhost,IP:127.0.0.1", "-days 2");
-    make_certificate("name", "DNS:db.example,DNS:c*.example,IP:10.0.0.1", "-days 2");
+    make_certificate("name", "DNS:db.example,DNS:c*.db.example,IP:10.0.0.1", "-days 2");
     shell(
         "cd %s && : > index.txt && echo 01 > serial && "
         "printf "
