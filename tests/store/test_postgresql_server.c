@@ -585,6 +585,28 @@ late_acknowledgment(void)
     end();
 }
 
+/** An answer that bears another number is none, and the connection is left. */
+static void
+another_number(void)
+{
+    coat_store_req req = session_req(COAT_OP_REMOVE_OWNER, 1, 0);
+    bool ended = false;
+    pg_link *link;
+
+    begin();
+    REQUIRE_OK(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0)); /* its statement is prepared */
+    link = ready_link();
+    req.done = note_end;
+    req.ctx = &ended;
+    coat_store_submit(lane, &req);
+    for (size_t i = 0; i < link->due_count; i++)
+        link->due[(link->due_first + i) % link->due_cap].number++;
+    remote_wait(lane, &req);
+    CHECK(ended);
+    CHECK_ERR(req.result, COAT_STORE_DOWN);
+    end();
+}
+
 static const coat_test tests[] = {
     {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
      refused_urls},
@@ -600,6 +622,7 @@ static const coat_test tests[] = {
     {"SF-11: a store that comes later is connected to without a restart", started_later},
     {"RV-5: the end of everybody's sessions that the server has lost holds", lost_epoch},
     {"SF-5 SF-9: servers that will not do, and why", unfit_servers},
+    {"SF-6: an answer with another number is not believed", another_number},
     {"SF-6: who is said to have given way is of the same owner", others_evicted},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
