@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/internal.h"
 #include "rig.h"
 
 #include <string.h>
@@ -381,6 +382,27 @@ sign_in_races_revocation(void)
     CHECK(revoked > 0 && made > 0);
 }
 
+/** Until a later write has come through, what was answered with nothing may yet take place: the
+ * gates stay up. */
+static void
+undecided_until_swept(void)
+{
+    atomic_uint *count;
+
+    rig_open(&r, 1);
+    count = &r.engine[0]->unsettled.count;
+    (void)rig_sign_in(&r, 0, "ada");
+    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_LATE, 1);
+    CHECK_ERR(rig_end_user(&r, 0, "ada"), COAT_STORE_DOWN);
+    CHECK_INT(atomic_load(count), 1);
+    sched_fail(r.store, COAT_OP_SWEEP, SCHED_REFUSE, 1);
+    coat_desk_tick(r.desk[0]);
+    CHECK_INT(atomic_load(count), 1);
+    coat_desk_tick(r.desk[0]);
+    CHECK_INT(atomic_load(count), 0);
+    rig_stop(&r);
+}
+
 static const coat_test tests[] = {
     {"LC-8: a sign-out holds everywhere at once and is idempotent", sign_out},
     {"LC-8: a sign-out holds in the table at once", sign_out_from_table},
@@ -395,6 +417,8 @@ static const coat_test tests[] = {
     {"RV-4: everybody's sessions end in one write, whatever the clock", end_everybody},
     {"RV-4: revocations with lost answers leave nothing stale and no gate up",
      lost_answers_of_revocations},
+    {"RV-3 SF-4: what is undecided is so until a later write has come through",
+     undecided_until_swept},
     {"RV-4: a sign-in that races a revocation loses", sign_in_races_revocation},
 };
 COAT_TEST_MAIN(tests)

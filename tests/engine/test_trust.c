@@ -65,11 +65,36 @@ looked_at_again(void)
     rig_stop(&r);
 }
 
+static void
+slow_answer(void)
+{
+    rig_pass(&r, 2 * SECOND);
+}
+
+/** The answer was true when it was asked for, and that long ago it is. */
+static void
+asked_long_ago(void)
+{
+    rig_token token;
+
+    rig_open(&r, 1);
+    token = rig_sign_in(&r, 0, "ada");
+    coat_engine_trust(r.engine[0], 0, 0);
+    sched_before(r.store, COAT_OP_LOAD, slow_answer);
+    CHECK_ERR(rig_check(&r, 0, &token), COAT_OK);
+    sched_before(r.store, COAT_OP_LOAD, NULL);
+    mark(COAT_MARK_HOLDING);
+    rig_pass(&r, COAT_MOVE_TRUST_MS - 2 * SECOND);
+    CHECK_ERR(rig_check(&r, 0, &token), COAT_STORE_DOWN);
+    rig_stop(&r);
+}
+
 int
 main(int argc, char **argv)
 {
     static const coat_test tests[] = {
         {"UP-4: a store that is being moved is asked nothing, and nobody is signed out", held},
+        {"UP-4: how long ago it was seen counts from the question", asked_long_ago},
         {"after a long pause the store is looked at before it is used", looked_at_again},
     };
 

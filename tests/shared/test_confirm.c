@@ -377,6 +377,53 @@ desk_closes(void)
     world_close();
 }
 
+/** A register that another server has answered than is watched now is not taken. */
+static void
+former_register(void)
+{
+    const coat_members *members;
+    started *s;
+
+    start();
+    members = &nodes[0].engine->shared->members;
+    world_hold(0, COAT_OP_SAY, true);
+    s = begin(0, COAT_CALL_END, &victim, NULL);
+    CHECK(!s->done);
+    CHECK(world_held() > 0);
+    channel_lose(0, false);
+    channel_join(0);
+    channel_deliver(0, channel_waiting(0));
+    CHECK_INT(members->version, 0);
+    world_hold(0, 0, false);
+    while (world_held() > 0) {
+        world_place(0);
+        world_answer(0);
+    }
+    CHECK_INT(members->version, 0);
+    CHECK(!members->trusted);
+    world_close();
+}
+
+/** The store has answered, and the desk is being closed: nobody will be waited for. */
+static void
+answered_while_closing(void)
+{
+    started *s;
+
+    start();
+    world_hold(0, COAT_OP_REMOVE, true);
+    s = begin(0, COAT_CALL_END, &victim, NULL);
+    CHECK_INT(world_held(), 1);
+    world_place(0);
+    nodes[0].desk->closing = true;
+    world_answer(0);
+    nodes[0].desk->closing = false;
+    CHECK(s->done);
+    CHECK_ERR(s->call.result, COAT_CANCELLED);
+    world_hold(0, 0, false);
+    world_close();
+}
+
 /** Others' sign-ins are not held up by a revocation that waits for its confirmation. */
 static void
 gates_are_lifted(void)
@@ -451,6 +498,19 @@ instance(uint8_t number)
 }
 
 static void
+read_late(coat_members *m, uint64_t version, uint64_t other_version, int64_t asked_ms,
+          int64_t at_ms)
+{
+    coat_handle self = instance(1);
+    coat_roll roll = {0};
+
+    coat_roll_add(&roll, &(coat_store_item){.address = self, .version = version});
+    coat_roll_add(&roll, &(coat_store_item){.address = instance(2), .version = other_version});
+    coat_members_store(m, &roll, &self, version, 6, asked_ms, at_ms);
+    coat_roll_free(&roll);
+}
+
+static void
 read_register(coat_members *m, uint64_t version, uint64_t number, uint64_t other_version,
               int64_t at_ms)
 {
@@ -487,9 +547,12 @@ members(void)
     /* Silent once a lease's length lies between two readings of the same entry. */
     read_register(&m, 11, 6, 9, 1000 + COAT_CONFIRM_MS - 1);
     CHECK(!coat_members_confirmed(&m, &self, 6));
-    read_register(&m, 12, 6, 9, 1000 + COAT_CONFIRM_MS);
+    /* By when the second was asked for, not by when it was answered. */
+    read_late(&m, 12, 9, 1000 + COAT_CONFIRM_MS - 1, 1000 + COAT_CONFIRM_MS);
+    CHECK(!coat_members_confirmed(&m, &self, 6));
+    read_register(&m, 13, 6, 9, 1000 + COAT_CONFIRM_MS);
     CHECK(coat_members_confirmed(&m, &self, 6));
-    read_register(&m, 13, 6, 14, 1000 + COAT_CONFIRM_MS); /* it has said something */
+    read_register(&m, 14, 6, 14, 1000 + COAT_CONFIRM_MS); /* it has said something */
     CHECK(!coat_members_confirmed(&m, &self, 6));
     read_register(&m, 15, 6, 0, 3000); /* it has left */
     CHECK(coat_members_confirmed(&m, &self, 6));
@@ -513,6 +576,8 @@ static const coat_test tests[] = {
     {"RV-1: after a reconnection the register is not believed yet", after_reconnection},
     {"RV-1 RV-5: a register that has lost an instance is not believed yet", register_lost},
     {"RV-1: a desk that closes acknowledges nothing", desk_closes},
+    {"RV-1 RV-5: the register of a former server is not believed", former_register},
+    {"RV-1: nor what the store has answered by then", answered_while_closing},
     {"RV-1: what waits for others holds up nobody", gates_are_lifted},
     {"UP-1: messages of another release", unknown_messages},
     {"UP-1: the bytes of messages", message_bytes},

@@ -260,7 +260,8 @@ outage(void)
 static void
 without_reports(void)
 {
-    coat_handle handle;
+    coat_handle handle, unasked;
+    world_token other;
 
     world_open();
     world_without_watch();
@@ -271,6 +272,8 @@ without_reports(void)
     world_pass(1000);
     victim = sign_in(0, "ada");
     handle = handle_of(&victim);
+    other = sign_in(0, "bob");
+    unasked = handle_of(&other);
     REQUIRE_OK(check(0, &victim));
     REQUIRE_OK(check(1, &victim));
     CHECK_INT(peek(0, &victim), COAT_TABLE_ASK);
@@ -281,17 +284,42 @@ without_reports(void)
 
         CHECK(s->done); /* nobody trusts a table: nobody to wait for */
         CHECK_ERR(s->call.result, COAT_OK);
+        CHECK_ERR(run(0, COAT_CALL_END, &other, NULL, NULL), COAT_OK);
     }
     CHECK_ERR(check(1, &victim), COAT_NO_SESSION);
     world_cut(0, true);
     CHECK_ERR(run(0, COAT_CALL_EPOCHS, NULL, "ada", NULL), COAT_STORE_DOWN);
     world_failover();
     world_cut(0, false);
-    CHECK(world_has(&handle));
+    CHECK(world_has(&handle) && world_has(&unasked));
     CHECK_ERR(check(0, &victim), COAT_NO_SESSION);
     world_pass(500);
     CHECK(!world_has(&handle));
+    CHECK(!world_has(&unasked)); /* nobody has to ask for it */
     CHECK_ERR(check(1, &victim), COAT_NO_SESSION);
+    world_close();
+}
+
+/** What gave way to a limit has ended as anything else has. */
+static void
+gave_way(void)
+{
+    coat_handle handle;
+
+    world_open();
+    nodes[0].conf.sessions_per_user = 1;
+    node_start(0);
+    victim = sign_in(0, "ada");
+    handle = handle_of(&victim);
+    world_replicate();
+    (void)sign_in(0, "ada");
+    CHECK(!world_has(&handle));
+    world_failover();
+    CHECK(world_has(&handle));
+    CHECK_ERR(check(0, &victim), COAT_NO_SESSION);
+    channel_join(0);
+    world_pass(500);
+    CHECK(!world_has(&handle));
     world_close();
 }
 
@@ -437,6 +465,7 @@ static const coat_test tests[] = {
     {"RV-5: what has ended is kept for two minutes", journal_ends},
     {"SF-4: signed out during an outage: denied at once, ended afterwards", outage},
     {"RV-5 SF-7: a store without reports that comes back with old data", without_reports},
+    {"RV-5 LC-10: nor does what gave way to a limit come back", gave_way},
     {"RV-5: the journal: who is denied, and what is due", journal},
     {"RV-5: the journal agrees with a plain list", journal_many},
     {"RV-5: a full journal forgets the oldest", journal_full},

@@ -148,6 +148,73 @@ held_up(void)
     world_close();
 }
 
+static void
+done_nothing(coat_store_req *req)
+{
+    (void)req;
+}
+
+/** Only one's own beat tells when it was said, whatever another says of it. */
+static void
+foreign_beat(void)
+{
+    uint8_t bytes[COAT_MESSAGE_BYTES];
+    coat_message forged = {.kind = COAT_MESSAGE_BEAT};
+    coat_store_req say = {.op = COAT_OP_SAY,
+                          .value = {bytes, sizeof bytes},
+                          .has_to = true,
+                          .done = done_nothing};
+    coat_lease *lease;
+    coat_lane *lane;
+
+    start(2);
+    lease = &nodes[1].engine->shared->lease;
+    world_hold(1, COAT_OP_SAY, true);
+    coat_shared_pulse(nodes[1].desk); /* a beat is said, and does not arrive */
+    forged.turn = lease->turn;
+    forged.number = lease->number;
+    coat_message_put(&forged, bytes);
+    say.address = nodes[0].engine->shared->id;
+    say.to = nodes[1].engine->shared->id;
+    REQUIRE_OK(coat_lane_open(world_store(0), NULL, &lane));
+    coat_store_submit(lane, &say);
+    CHECK_ERR(say.result, COAT_OK);
+    world_settle();
+    CHECK_INT(lease->beats[forged.number % COAT_LEASE_BEATS].number, forged.number);
+    coat_lane_close(lane);
+    world_hold(1, 0, false);
+    while (world_held() > 0)
+        world_refuse(0);
+    world_close();
+}
+
+/** Epochs that were asked for before the channel was lost say nothing about it as it is now. */
+static void
+former_epochs(void)
+{
+    const coat_lease *lease;
+
+    start(1);
+    lease = &nodes[0].engine->shared->lease;
+    channel_lose(0, false);
+    world_hold(0, COAT_OP_EPOCHS, true);
+    channel_join(0);
+    channel_deliver(0, channel_waiting(0));
+    coat_shared_pulse(nodes[0].desk);
+    CHECK_INT(world_held(), 1);
+    channel_lose(0, false);
+    channel_join(0);
+    channel_deliver(0, channel_waiting(0));
+    CHECK(lease->ready && !lease->settled);
+    world_hold(0, 0, false);
+    world_place(0);
+    world_answer(0);
+    CHECK(!lease->settled);
+    world_pass(500);
+    CHECK(lease->settled);
+    world_close();
+}
+
 /** A daemon that was stopped for ten seconds wakes up with a beat in its hands. */
 static void
 stopped(void)
@@ -192,6 +259,7 @@ former_turn(void)
     CHECK(!coat_lease_heard(&lease, turn, number, &until_ms, &until_mono_ms));
     CHECK(!coat_lease_heard(&lease, lease.turn, number, &until_ms, &until_mono_ms));
     number = coat_lease_beat(&lease, 2000, 6000);
+    CHECK(!coat_lease_heard(&lease, turn, number, &until_ms, &until_mono_ms));
     CHECK(coat_lease_heard(&lease, lease.turn, number, &until_ms, &until_mono_ms));
     CHECK_INT(until_mono_ms, 2000 + COAT_LEASE_GIVEN_MS);
     CHECK_INT(until_ms, 6000 + COAT_LEASE_GIVEN_MS);
@@ -351,6 +419,8 @@ static const coat_test tests[] = {
     {"RV-2: beats that were held up extend nothing", held_up},
     {"RV-2: a daemon that was stopped extends nothing with an old beat", stopped},
     {"RV-2: beats of a former turn prove nothing", former_turn},
+    {"RV-2: nor beats that are not one's own", foreign_beat},
+    {"RV-5 RV-2: nor epochs that were asked for in a former turn", former_epochs},
     {"RV-2: beats that come back in another order", beats_under_way},
     {"RV-2 SF-10: steps of the wall clock lengthen no lease", wall_steps},
     {"SF-1: a store that takes no beats ends trust", store_down},

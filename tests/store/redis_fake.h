@@ -63,20 +63,31 @@ hear(const char *text)
     redis_bytes(fake, (const uint8_t *)text, strlen(text));
 }
 
-/** The whole of the hello, by the server of that run id. */
+/** The whole of the hello, with these lines of INFO and this format. */
 static inline void
-greet_as(const char *run_id)
+greet_with(const char *info, const char *format)
 {
-    char info[120], text[200];
+    char text[300];
 
-    (void)snprintf(info, sizeof info, "redis_version:7.0.15\r\nrun_id:%s\r\nrole:master\r\n",
-                   run_id);
     (void)snprintf(text, sizeof text, "$%zu\r\n%s\r\n:7\r\n:0\r\n*0\r\n*0\r\n", strlen(info),
                    info);
     hear(text);
-    for (int i = SCRIPT_HELLO + 1; i < SCRIPT_COUNT; i++)
+    for (int i = SCRIPT_HELLO + 1; i < SCRIPT_COUNT && fake->reader != NULL; i++)
         hear("$40\r\n0123456789012345678901234567890123456789\r\n");
-    hear("*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n");
+    (void)snprintf(text, sizeof text, "*4\r\n:0\r\n$1\r\n%s\r\n$1\r\n0\r\n$1\r\n0\r\n", format);
+    if (fake->reader != NULL)
+        hear(text);
+}
+
+/** By the server of that run id. */
+static inline void
+greet_as(const char *run_id)
+{
+    char info[120];
+
+    (void)snprintf(info, sizeof info, "redis_version:7.0.15\r\nrun_id:%s\r\nrole:master\r\n",
+                   run_id);
+    greet_with(info, "1");
 }
 
 static inline void

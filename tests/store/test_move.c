@@ -21,6 +21,7 @@ typedef struct world {
     test_rng rng;
     int64_t slept_ms;
     coat_mark_state slept_in;      /* the source's mark while finishing waited */
+    int64_t swept_ms;              /* slept so far, when the source was last swept */
     unsigned to_source, to_target; /* requests until the store goes away; 0: never */
     bool away_source, away_target;
 } world;
@@ -38,7 +39,8 @@ at_source(void *ctx, const coat_store_req *req)
 {
     world *w = ctx;
 
-    (void)req;
+    if (req->op == COAT_OP_SWEEP)
+        w->swept_ms = w->slept_ms;
     return fate(&w->to_source, &w->away_source);
 }
 
@@ -346,6 +348,8 @@ a_shared_source_is_held(void)
     REQUIRE_OK(finish(&w));
     CHECK_INT(w.slept_ms, COAT_MOVE_HOLD_MS);
     CHECK_INT(w.slept_in, COAT_MARK_HOLDING);
+    /* What daemons had under way then has taken place before the pass, or never will. */
+    CHECK_INT(w.swept_ms, COAT_MOVE_HOLD_MS);
     CHECK_INT(state_of(w.user), COAT_MARK_MOVED);
     CHECK(COAT_MOVE_HOLD_MS > COAT_MOVE_TRUST_MS);
     teardown(&w);

@@ -397,6 +397,102 @@ environment(void)
     }
 }
 
+/** The end of everybody's sessions is lost there: it holds here at once, and there again with
+ * the next connection (RV-5). */
+static void
+lost_epoch(void)
+{
+    coat_store_req all = session_req(COAT_OP_END_ALL, 0, 0);
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    REQUIRE_OK(coat_store_run(lane, &all));
+    (void)sql("UPDATE state SET epoch = 0");
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    (void)server_sql(&server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                              " WHERE application_name = 'coatcheck'");
+    CHECK_ERR(come_back(), COAT_OK);
+    CHECK(strtoull(sql("SELECT epoch FROM state"), NULL, 10) == all.epoch_global);
+    CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
+    end();
+}
+
+/** What a server says of itself, as it would be of another version, or a standby. */
+static PGresult *
+facts_of(uint32_t version, bool read_only)
+{
+    static const int lengths[] = {4, 1, 1, 1, 4, 8, 1, 3};
+    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    PGresAttDesc columns[8];
+    uint8_t bytes[8] = {0};
+
+    for (size_t i = 0; i < 8; i++)
+        columns[i] = (PGresAttDesc){.name = (char[]){'c', 0}, .format = 1};
+    REQUIRE(PQsetResultAttrs(result, 8, columns) == 1);
+    for (int i = 0; i < 8; i++) {
+        memset(bytes, i == 7 ? 'x' : 0, sizeof bytes);
+        if (i == 0)
+            for (int k = 0; k < 4; k++)
+                bytes[k] = (uint8_t)(version >> (24 - 8 * k));
+        if (i == 1)
+            bytes[0] = read_only;
+        REQUIRE(PQsetvalue(result, 0, i, (char *)bytes, lengths[i]) == 1);
+    }
+    return result;
+}
+
+static void
+unfit_servers(void)
+{
+    static const struct {
+        uint32_t version;
+        bool read_only;
+        const char *why;
+    } cases[] = {{150000, false, NULL},
+                 {140000, false, NULL},
+                 {139999, false, "older"},
+                 {150000, true, "standby"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        PGresult *result = facts_of(cases[i].version, cases[i].read_only);
+        pg_server_facts facts;
+        const char *why = pg_read_server(result, &facts);
+
+        CHECK((why == NULL) == (cases[i].why == NULL));
+        CHECK(why == NULL || strstr(why, cases[i].why) != NULL);
+        PQclear(result);
+    }
+}
+
+static unsigned items;
+
+static void
+count_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+    items++;
+}
+
+/** What gave way is of the owner who has signed in, or the answer is none. */
+static void
+others_evicted(void)
+{
+    coat_store_req req = session_req(COAT_OP_INSERT, 1, 1);
+
+    begin();
+    (void)sql("CREATE OR REPLACE FUNCTION insert_session(a bytea, o bytea, key bigint, now_ms "
+              "bigint, of_owner bigint, of_global bigint, expires bigint, val bytea, most "
+              "integer, evict boolean, old bytea, old_version bigint, OUT answer integer, OUT "
+              "number bigint, OUT evicted bytea) LANGUAGE plpgsql AS $$ BEGIN answer := 0; "
+              "number := 7; evicted := '\\x00000000000000010000000000000002'; END $$");
+    items = 0;
+    req.item = count_item;
+    CHECK_ERR(coat_store_run(lane, &req), COAT_STORE_DOWN);
+    CHECK_INT(items, 0);
+    end();
+}
+
 /* ---- another server ---- */
 
 static pg_link *
@@ -460,6 +556,28 @@ clock_told(void)
     end();
 }
 
+/** An answer that bears another number is none, and the connection is left. */
+static void
+another_number(void)
+{
+    coat_store_req req = session_req(COAT_OP_REMOVE_OWNER, 1, 0);
+    bool ended = false;
+    pg_link *link;
+
+    begin();
+    REQUIRE_OK(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0)); /* its statement is prepared */
+    link = ready_link();
+    req.done = note_end;
+    req.ctx = &ended;
+    coat_store_submit(lane, &req);
+    for (size_t i = 0; i < link->due_count; i++)
+        link->due[(link->due_first + i) % link->due_cap].number++;
+    remote_wait(lane, &req);
+    CHECK(ended);
+    CHECK_ERR(req.result, COAT_STORE_DOWN);
+    end();
+}
+
 static const coat_test tests[] = {
     {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
      refused_urls},
@@ -474,6 +592,10 @@ static const coat_test tests[] = {
     {"SF-10: the server's clock is told", clock_told},
     {"SF-3: what was acknowledged survives kill -9 of the server", killed},
     {"SF-11: a store that comes later is connected to without a restart", started_later},
+    {"RV-5: the end of everybody's sessions that the server has lost holds", lost_epoch},
+    {"SF-5 SF-9: servers that will not do, and why", unfit_servers},
+    {"SF-6: an answer with another number is not believed", another_number},
+    {"SF-6: who is said to have given way is of the same owner", others_evicted},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
 };

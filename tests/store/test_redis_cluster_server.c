@@ -550,6 +550,27 @@ late_acknowledgment(void)
     end();
 }
 
+/** Connections that were dropped with writes under way are ended on the node that has them. */
+static void
+doubts_of_nodes(void)
+{
+    redis_store *node;
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    node = &inside()->seats[inside()->seat_of[bucket_of(1)]]->store;
+    pthread_mutex_lock(&node->remote.mutex);
+    node->doubts[0] = (redis_doubt){.number = ++node->doubt_number, .client = 1U << 30};
+    memcpy(node->doubts[0].run_id, node->watches.serving, REDIS_RUN_ID);
+    node->doubt_count = 1;
+    pthread_mutex_unlock(&node->remote.mutex);
+    CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+    CHECK_INT(node->doubt_count, 0);
+    node->doubts_lost = true;
+    CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_STORE_DOWN);
+    end();
+}
+
 /* ---- shards that stay away ---- */
 
 /** One owner in each bucket. */
@@ -645,6 +666,8 @@ main(int argc, char **argv)
         {"ST-9: half of a bucket is not read, nor written", half_moved},
         {"SF-5: a late acknowledgment of a node that serves no more is not trusted",
          late_acknowledgment},
+        {"SF-2: SWEEP settles what is in doubt on each node, or promises nothing",
+         doubts_of_nodes},
         {"RV-5 SF-5: a promoted replica that lagged revives nothing", lagging_replica},
         {"RV-5 SF-5: who serves again after a while hears what was ended meanwhile", takeovers},
         {"RV-5: a promoted replica that lagged hears that everybody's sessions were ended",

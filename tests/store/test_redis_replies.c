@@ -6,6 +6,16 @@
 
 #include "redis_fake.h"
 
+static unsigned items;
+
+static void
+count_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+    items++;
+}
+
 static void
 errors(void)
 {
@@ -150,6 +160,57 @@ retries(void)
     }
 }
 
+/** A report that has begun does not begin again: what it has reported would come twice. */
+static void
+begun_reports(void)
+{
+    coat_store_req req = session_req(COAT_OP_SCAN, 0, 0);
+
+    begin();
+    done_count = 0;
+    req.limit = 10;
+    req.item = count_item;
+    req.done = count_done;
+    coat_store_submit(lane, &req);
+    hear("*4\r\n:0\r\n:2\r\n$16\r\n0123456789abcdef\r\n$1\r\n1\r\n"); /* so far; to go on */
+    CHECK_INT(done_count, 0);
+    redis_fail(fake, "cut");
+    CHECK_INT(done_count, 1);
+    CHECK_ERR(req.result, COAT_STORE_DOWN);
+    end();
+}
+
+/** What is late is over, whether it waits or could be tried again; and no more wait than may.
+ */
+static void
+late_reads(void)
+{
+    coat_store_req reqs[3];
+
+    begin();
+    done_count = 0;
+    (void)submit(&reqs[0], COAT_OP_LOAD);
+    now_ms += 250;
+    turn();
+    CHECK_INT(done_count, 1);
+    CHECK_ERR(reqs[0].result, COAT_STORE_DOWN);
+    now_ms += 1000;
+    (void)submit(&reqs[1], COAT_OP_LOAD); /* waits for the connection to be greeted */
+    now_ms += 249;
+    turn();
+    CHECK_INT(done_count, 1);
+    now_ms += 1;
+    turn();
+    CHECK_INT(done_count, 2);
+    CHECK_ERR(reqs[1].result, COAT_STORE_DOWN);
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    ((remote_lane *)lane)->outstanding = REMOTE_WAITING_MAX;
+    (void)submit(&reqs[2], COAT_OP_LOAD);
+    CHECK_ERR(reqs[2].result, COAT_BUSY);
+    ((remote_lane *)lane)->outstanding = 0;
+    end();
+}
+
 /** What one turn of the loop brings leaves in one write, and is answered in its order. */
 static void
 pipelining(void)
@@ -202,6 +263,34 @@ asks_again(void)
     CHECK_ERR(req.result, COAT_CANCELLED);
 }
 
+/** More entries than were asked for: none of them is reported. */
+static void
+too_many_entries(void)
+{
+    coat_store_req req = session_req(COAT_OP_LIST_OWNER, 1, 0);
+
+    begin();
+    items = 0;
+    req.limit = 1;
+    req.item = count_item;
+    coat_store_submit(lane, &req);
+    hear("*8\r\n:0\r\n:0\r\n$0\r\n\r\n$8\r\n00000000\r\n$1\r\nx\r\n$8\r\n00000001\r\n$"
+         "1\r\nx\r\n$1\r\n1"
+         "\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    CHECK_INT(items, 0);
+    end();
+}
+
+static void
+unasked(void)
+{
+    begin();
+    hear("+OK\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    end();
+}
+
 /** Nothing is said by nothing only: what else is there instead of a record is a fault. */
 static void
 strange_records(void)
@@ -228,6 +317,38 @@ strange_records(void)
     hear("*5\r\n:0\r\n-ERR lost\r\n$-1\r\n$-1\r\n$1\r\n2\r\n");
     CHECK_INT(fake->base.state, REMOTE_IDLE);
     end();
+}
+
+/** A record that is live by its own epochs, and an owner's epoch that cannot be read. */
+static void
+unreadable_epoch(void)
+{
+    static const char *const epochs[] = {"$0\r\n\r\n", ":0\r\n", "$1\r\n1\r\n",
+                                         "$3\r\n1x \r\n"};
+    coat_store_req req, made = session_req(COAT_OP_INSERT, 1, 1);
+    uint8_t record[REMOTE_VALUE_HEAD] = {0};
+
+    made.epoch_owner = 5;
+    remote_value_front(COAT_SPACE_SESSION, 0, record);
+    coat_store64(record + 8, 7);
+    remote_value_back(&made, record + 16);
+    for (size_t i = 0; i < sizeof epochs / sizeof epochs[0]; i++) {
+        test_case(epochs[i]);
+        begin();
+        done_count = 0;
+        (void)submit(&req, COAT_OP_LOAD);
+        for (int again = 0; again < 2; again++) {
+            hear(again ? "*5\r\n:0\r\n$56\r\n" : "*3\r\n$56\r\n");
+            redis_bytes(fake, record, sizeof record);
+            hear("\r\n");
+            hear(epochs[i]);
+            hear(again ? "$-1\r\n$1\r\n2\r\n" : "$-1\r\n");
+        }
+        CHECK_INT(done_count, 1);
+        CHECK_ERR(req.result, COAT_IO);
+        end();
+    }
+    test_case(NULL);
 }
 
 /* ---- another server ---- */
@@ -285,6 +406,30 @@ late_acknowledgment(void)
     }
 }
 
+/** Another server comes to serve between the look at the era and the end of the request. */
+static void
+overtaken_acknowledgment(void)
+{
+    static const coat_op ops_tried[] = {COAT_OP_REMOVE_OWNER, COAT_OP_END_ALL};
+
+    for (size_t i = 0; i < sizeof ops_tried / sizeof ops_tried[0]; i++) {
+        redis_link other;
+        coat_store_req req;
+
+        begin();
+        done_count = 0;
+        other = beside();
+        memcpy(other.run_id, second, REDIS_RUN_ID);
+        (void)submit(&req, ops_tried[i]);
+        CHECK(redis_admit(&other));
+        redis_finish(fake, &req, COAT_OK);
+        CHECK_INT(done_count, 1);
+        CHECK_ERR(req.result, COAT_STORE_DOWN);
+        CHECK_INT(store.journal.added, 0);
+        end();
+    }
+}
+
 /** The connection is lost, and begun anew for the sake of a request. */
 static void
 reconnect(coat_store_req *req)
@@ -292,6 +437,114 @@ reconnect(coat_store_req *req)
     redis_fail(fake, "cut");
     now_ms += 1000;
     (void)submit(req, COAT_OP_INSERT);
+}
+
+/** SWEEP promises nothing if connections were dropped that it cannot name, or may not drop. */
+static void
+no_promise(void)
+{
+    coat_store_req reqs[2], sweep;
+
+    for (int lost = 0; lost < 2; lost++) {
+        begin();
+        store.doubt_count = lost ? REDIS_DOUBTS_MAX : 0;
+        (void)submit(&reqs[0], COAT_OP_INSERT);
+        reconnect(&reqs[1]);
+        CHECK(store.doubts_lost == (lost == 1));
+        greet();
+        hear("*3\r\n:0\r\n$1\r\n7\r\n$1\r\n1\r\n");
+        fake->may_kill = lost == 1;
+        done_count = 0;
+        (void)submit(&sweep, COAT_OP_SWEEP);
+        CHECK_INT(done_count, 1);
+        CHECK_ERR(sweep.result, COAT_STORE_DOWN);
+        end();
+    }
+}
+
+/** A doubt that came while SWEEP had the earlier ones decided is still one. */
+static void
+doubted_meanwhile(void)
+{
+    coat_store_req sweep;
+    char text[120];
+
+    begin();
+    (void)submit(&sweep, COAT_OP_SWEEP);
+    store.doubts[0] = (redis_doubt){.number = 1, .client = 5};
+    store.doubt_count = store.doubt_number = 1;
+    done_count = 0;
+    for (int number = 1; number <= REDIS_PHASES; number++) {
+        CHECK_INT(done_count, 0);
+        (void)snprintf(text, sizeof text,
+                       "*10\r\n:0\r\n:0\r\n:0\r\n:1\r\n$0\r\n\r\n:0\r\n:0\r\n:0\r\n$1\r\n0\r\n$"
+                       "1\r\n%d\r\n",
+                       number);
+        hear(text);
+    }
+    CHECK_INT(done_count, 1);
+    CHECK_ERR(sweep.result, COAT_OK);
+    CHECK_INT(store.doubt_count, 1);
+    end();
+}
+
+/** Servers that will not do, and why: nothing is asked of them. */
+static void
+unfit_servers(void)
+{
+#define WHO "run_id:0123456789012345678901234567890123456789\r\n"
+    static const struct {
+        const char *info, *format, *why;
+    } cases[] = {
+        {"redis_version:7.0.15\r\nrole:master\r\n", "1", "which server it is"},
+        {"redis_version:7.0.15\r\nrun_id:0\r\nrole:master\r\n", "1", "which server it is"},
+        {"redis_version:6.0.16\r\n" WHO "role:master\r\n", "1", "older than 6.2"},
+        {"redis_version:x\r\n" WHO "role:master\r\n", "1", "older than 6.2"},
+        {"redis_version:7.0.15\r\n" WHO "redis_mode:sentinel\r\n", "1", "sentinel"},
+        {"redis_version:7.0.15\r\n" WHO "role:slave\r\n", "1", "replica"},
+        {"redis_version:7.0.15\r\n" WHO, "1", "replica"},
+        {"redis_version:7.0.15\r\n" WHO "role:master\r\ncluster_enabled:1\r\n", "1",
+         "redis+cluster://"},
+        {"redis_version:7.0.15\r\n" WHO "role:master\r\nloading:1\r\n", "1", "loading"},
+        {"redis_version:7.0.15\r\n" WHO "role:master\r\n", "2", "newer version"},
+        {"redis_version:7.0.15\r\n" WHO "role:master\r\n", "0", "newer version"},
+    };
+#undef WHO
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_store_req req;
+
+        test_case(cases[i].info);
+        begin();
+        reconnect(&req);
+        greet_with(cases[i].info, cases[i].format);
+        CHECK_INT(fake->base.state, REMOTE_IDLE);
+        if (strstr(store.trouble, cases[i].why) == NULL)
+            test_fail(__FILE__, __LINE__, "%s", store.trouble);
+        end();
+    }
+    test_case(NULL);
+}
+
+/** Who has signed in where somebody had signed out stays. */
+static void
+put_again(void)
+{
+    redis_ended ended = ended_session(1);
+    coat_store_req reqs[2];
+
+    begin();
+    CHECK(redis_journal_add(fake, &ended));
+    (void)submit(&reqs[0], COAT_OP_INSERT);
+    hear("*3\r\n:0\r\n$1\r\n7\r\n$1\r\n1\r\n");
+    CHECK_ERR(reqs[0].result, COAT_OK);
+    reconnect(&reqs[1]);
+    greet_as(second);
+    CHECK_INT(fake->due_count, 1); /* the request: nothing is said again */
+    CHECK_INT(fake->base.state, REMOTE_READY);
+    redis_journal_free(&store.journal);
+    store.journal = (redis_journal){0};
+    end();
 }
 
 /** What the former one acknowledges while the new one is greeted is said to that one first. */
@@ -366,6 +619,25 @@ unnamed(void)
     CHECK(strcmp(run_id, second) == 0);
 }
 
+/** A server that does not take what was ended is none to ask. */
+static void
+not_taken(void)
+{
+    coat_store_req req;
+
+    begin();
+    CHECK(redis_journal_add(fake, &(redis_ended){.handle = handle_of(1, 1)}));
+    reconnect(&req);
+    greet_as(second);
+    CHECK_INT(fake->base.state, REMOTE_CONNECTING);
+    hear("-ERR no\r\n");
+    CHECK_INT(fake->base.state, REMOTE_IDLE);
+    CHECK(memcmp(store.replayed, second, REDIS_RUN_ID) != 0);
+    redis_journal_free(&store.journal);
+    store.journal = (redis_journal){0};
+    end();
+}
+
 /** The same of an end of everybody's sessions; there is nothing to be said of it twice. */
 static void
 all_ended_meanwhile(void)
@@ -401,14 +673,25 @@ all_ended_meanwhile(void)
 static const coat_test tests[] = {
     {"a server whose run id is not one is refused", unnamed},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
+    {"SF-5: nor one that is overtaken", overtaken_acknowledgment},
+    {"RV-5: a session that was put again is not ended again", put_again},
     {"RV-5 SF-5: the promoted server hears what the former one said meanwhile",
      acknowledged_meanwhile},
     {"RV-5 SF-5: and that everybody's sessions were ended meanwhile", all_ended_meanwhile},
     {"SF-1 ST-8: what every error and every strange reply of a server means", errors},
     {"SF-6: after a deadline no reply of that connection is used", late},
     {"SF-2: what is idempotent is tried again once, the rest never", retries},
+    {"SF-2: a report that has begun is not tried again", begun_reports},
+    {"SF-2: what is late is over, and what waits is bounded", late_reads},
     {"what one turn of the loop brings leaves in one write", pipelining},
+    {"SF-6: more entries than were asked for are no answer", too_many_entries},
+    {"SF-6: a reply that nobody has asked for ends the connection", unasked},
+    {"RV-5: a server that does not take what was ended is not used", not_taken},
     {"SF-1: what is neither a record nor nothing is no missing session", strange_records},
+    {"RV-5 SF-1: an epoch that cannot be read lets nobody in", unreadable_epoch},
+    {"SF-5 SF-7: servers that will not do, and why", unfit_servers},
+    {"SF-2: nor of connections that were dropped meanwhile", doubted_meanwhile},
+    {"SF-2: a sweep promises nothing where it cannot be kept", no_promise},
     {"SF-6: that there is no session is believed only of a numbered answer", asks_again},
 };
 COAT_TEST_MAIN(tests)

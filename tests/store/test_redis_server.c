@@ -590,11 +590,43 @@ clock_told(void)
     end();
 }
 
+static uint64_t
+epoch_of(uint64_t owner)
+{
+    coat_store_req epochs = session_req(COAT_OP_EPOCHS, owner, 0);
+
+    REQUIRE_OK(coat_store_run(lane, &epochs));
+    return epochs.epoch_owner;
+}
+
+/** An owner's epoch stays as long as anything may depend on it: a day by the clock of this
+ * machine, behind a walk that has met everything, and a day by the caller's. */
+static void
+epochs_are_kept(void)
+{
+    enum { LATER_MS = 25 * 3600 * 1000 };
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_REMOVE_OWNER, 1, 0), COAT_OK);
+    (void)sweep_all(lane, NOW_MS);
+    CHECK(epoch_of(1) > 0);
+    (void)sweep_all(lane, (int64_t)NOW_MS + LATER_MS);
+    CHECK(epoch_of(1) > 0);
+    atomic_fetch_add(&ahead_ms, LATER_MS);
+    (void)sweep_all(lane, NOW_MS);
+    CHECK(epoch_of(1) > 0);
+    (void)sweep_all(lane, (int64_t)NOW_MS + LATER_MS);
+    CHECK_INT(epoch_of(1), 0);
+    end();
+}
+
 static const coat_test tests[] = {
     {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
      refused_urls},
     {"scripts that the server has forgotten are sent again", scripts_flushed},
     {"SF-7 RV-5: a flushed server means signing in again, and revocations stay", flushed},
+    {"RV-4: an epoch is kept for as long as anything may depend on it", epochs_are_kept},
     {"RV-5: older state does not bring back what was ended", set_back},
     {"a full server refuses what is new, and ends what is old", full},
     {"SF-5: a server that became a replica is left, and nobody is signed out", demoted},

@@ -116,6 +116,35 @@ wrong_servers(void)
     test_case(NULL);
 }
 
+/** The name that the URL gives is the certificate's, and no pattern within a word is. */
+static void
+names(void)
+{
+    static const struct {
+        const char *name, *said;
+    } cases[] = {{"db.example", NULL},
+                 {"other.example", "mismatch"},
+                 {"a.db.example", "mismatch"},
+                 {"cb.db.example", "mismatch"}};
+
+    start_server("name", "", NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char message[300] = "", query[400];
+        coat_store *store;
+
+        test_case(cases[i].name);
+        (void)snprintf(query, sizeof query, "%s&server-name=%s", with_ca("ca.pem"),
+                       cases[i].name);
+        REQUIRE_OK(open_url(query, tls_port, message, sizeof message, &store));
+        CHECK((strstr(message, "not ready") == NULL) == (cases[i].said == NULL));
+        if (cases[i].said != NULL && strstr(message, cases[i].said) == NULL)
+            test_fail(__FILE__, __LINE__, "said: %s", message);
+        coat_store_close(store);
+    }
+    test_case(NULL);
+    server_stop(&server);
+}
+
 /** A server that speaks Redis in the clear, and one that speaks nothing. */
 static void
 plaintext(void)
@@ -140,6 +169,7 @@ static const coat_test tests[] = {
     {"ST-5: a certificate of ours where the server wants one", client_certificates},
     {"ST-5: authority, name, time and version are verified before a word is said",
      wrong_servers},
+    {"ST-5: the name that is asked for is the one that is verified", names},
     {"ST-5: a server without TLS hears no credentials", plaintext},
     {"SF-1 SF-6: bits that flip under TLS make no wrong answer", corrupted},
 };

@@ -466,8 +466,16 @@ secrets(void)
     {
         const char *why = NULL;
 
+        /* To one that would do by itself. */
+        (void)unlink(path);
+        write_file(path, "secret", 6, 0600);
+        CHECK_ERR(remote_secret_read(path, out, &why), COAT_OK);
         CHECK_INT(symlink(path, link), 0);
         CHECK_ERR(remote_secret_read(link, out, &why), COAT_INVALID);
+        if (geteuid() == 0) { /* somebody else's, which only root can make */
+            CHECK_INT(chown(path, 1, 1), 0);
+            CHECK_ERR(remote_secret_read(path, out, &why), COAT_INVALID);
+        }
         CHECK_ERR(remote_secret_read(dir, out, &why), COAT_INVALID);
         CHECK_ERR(remote_secret_read("/nonexistent", out, &why), COAT_INVALID);
     }

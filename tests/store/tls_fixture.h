@@ -59,7 +59,7 @@ make_all(void)
               dir, i == 0 ? "ca" : "other-ca", i == 0 ? "ca" : "other-ca",
               i == 0 ? "ours" : "theirs");
     make_certificate("ca", "good", "DNS:localhost,IP:127.0.0.1");
-    make_certificate("ca", "name", "DNS:db.example,IP:10.0.0.1");
+    make_certificate("ca", "name", "DNS:db.example,DNS:c*.db.example,IP:10.0.0.1");
     shell(
         "cd %s && : > index.txt && echo 01 > serial && "
         "printf "

@@ -117,7 +117,7 @@ state_of(coat_store *store)
     coat_mark mark;
 
     REQUIRE_OK(coat_lane_open(store, NULL, &lane));
-    REQUIRE_OK(coat_mark_read(lane, &mark));
+    REQUIRE_OK(coat_mark_read(lane, COAT_MARK_OF_STORE, &mark));
     coat_lane_close(lane);
     return mark.state;
 }
