@@ -6,37 +6,11 @@
 
 #include "account/throttle.h"
 #include "core/bytes.h"
-#include "fuzz.h"
+#include "fuzz_policy.h"
 
 #include <string.h>
 
-static coat_policy *policy;
 static const coat_handle address = {{1, 2, 3}}, elsewhere = {{1, 2, 4}};
-
-static coat_err
-fixed_rng(void *ctx, uint8_t *buf, size_t len)
-{
-    static uint8_t next;
-
-    (void)ctx;
-    for (size_t i = 0; i < len; i++)
-        buf[i] = next++;
-    return COAT_OK;
-}
-
-static void
-set_up(void)
-{
-    coat_directory_conf conf;
-    coat_keys *keys;
-
-    coat_directory_conf_default(&conf);
-    FUZZ_CHECK(coat_init() == COAT_OK);
-    FUZZ_CHECK(coat_keys_generate(1, fixed_rng, NULL, &keys) == COAT_OK);
-    conf.keys = keys;
-    FUZZ_CHECK(coat_policy_new(&conf, &policy) == COAT_OK);
-    coat_keys_free(keys);
-}
 
 /* Whatever a counter says, nobody waits longer than the rule, and without failures not at all.
  */

@@ -8,6 +8,7 @@
 #include "store/redis/redis.h"
 
 static redis_link *the_link; /* the last one that was started */
+static bool auth_is_due;     /* a password was sent on it, and not answered yet */
 
 static inline void
 start(remote_link *base)
@@ -18,6 +19,8 @@ start(remote_link *base)
     link->greeted = false;
     link->number = 0;
     link->reader = resp_reader_new();
+    if (auth_is_due) /* queued here: redis_hello() would write the password at once */
+        FUZZ_CHECK(redis_expect(link, NULL, 0, SCRIPT_COUNT) == COAT_OK);
     redis_hello(link);
 }
 
@@ -42,6 +45,12 @@ static inline void
 feed_redis(const void *bytes, size_t len, size_t step)
 {
     feed(&the_link->base, redis_bytes, bytes, len, step);
+}
+
+static inline void
+feed_text(const char *text, size_t step)
+{
+    feed_redis(text, strlen(text), step);
 }
 
 #endif

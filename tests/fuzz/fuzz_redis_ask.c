@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
+#include "fuzz_stream.h"
 #include "store/redis/sentinel.h"
 
 #include <string.h>
@@ -9,49 +9,13 @@
  * unless that was allowed; whoever has been told, or does not want to be any more, has no
  * connection left open.
  *
- * Input: how many sentinels; flags, and which write fails (in the lowest four bits); then for
- * each piece which sentinel it is from (from 128 on: its connection is lost), its length, its
- * bytes. Connections are below, instead of those of stream.c. */
+ * Input: how many sentinels, and flags; then for each piece which sentinel it is from (from 128
+ * on: its connection is lost), its length, its bytes. */
 
 enum { PASSWORD = 0x80, USER = 0x40, PLAINTEXT = 0x20, GIVES_UP = 0x10 };
 
-struct remote_stream {
-    remote_owner owner;
-    bool open, ready;
-    size_t heard;
-};
-
-static remote_stream streams[SENTINELS_MAX];
-static size_t opened;
-static unsigned told, writes, fails_at;
+static unsigned told;
 static redis_sentinels sentinels;
-
-coat_err
-remote_stream_open(uv_loop_t *loop, const remote_address *address, const remote_owner *owner,
-                   remote_stream **out)
-{
-    (void)loop;
-    FUZZ_CHECK(opened < SENTINELS_MAX && address->host[0] != '\0');
-    streams[opened] = (remote_stream){.owner = *owner, .open = true};
-    *out = &streams[opened++];
-    return COAT_OK;
-}
-
-void
-remote_stream_write(remote_stream *stream, remote_buffer *bytes)
-{
-    FUZZ_CHECK(stream->open && bytes->len > 0);
-    remote_buffer_free(bytes);
-    if (++writes == fails_at) /* that may be told of before it returns */
-        stream->owner.lost(stream->owner.ctx, "it cannot be written to");
-}
-
-void
-remote_stream_drop(remote_stream *stream)
-{
-    if (stream != NULL)
-        stream->open = false;
-}
 
 static void
 check_closed(void)
@@ -95,12 +59,11 @@ set_up(uint8_t count, uint8_t flags)
     sentinels.user = (flags & USER) != 0 ? "app" : NULL;
     sentinels.plaintext = (flags & PLAINTEXT) != 0;
     opened = 0;
-    told = writes = 0;
-    fails_at = flags % 16;
+    told = 0;
 }
 
 static void
-hear(uint8_t from, const uint8_t *bytes, size_t len)
+hear_one(uint8_t from, const uint8_t *bytes, size_t len)
 {
     remote_stream *stream = &streams[from % 128 % sentinels.count];
 
@@ -110,13 +73,7 @@ hear(uint8_t from, const uint8_t *bytes, size_t len)
         stream->owner.lost(stream->owner.ctx, "it has gone");
         return;
     }
-    if (!stream->ready)
-        stream->owner.ready(stream->owner.ctx);
-    stream->ready = true;
-    if (!stream->open)
-        return;
-    stream->heard += len;
-    stream->owner.bytes(stream->owner.ctx, bytes, len);
+    hear(stream, bytes, len);
 }
 
 int
@@ -145,10 +102,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 2;
         size -= 2;
         bytes = fuzz_take(&data, &size, len, &got);
-        hear(from, bytes, got);
+        hear_one(from, bytes, got);
     }
     for (uint8_t i = 0; (flags & GIVES_UP) == 0 && i < sentinels.count; i++)
-        hear(128 + i, NULL, 0); /* all the others go */
+        hear_one(128 + i, NULL, 0); /* all the others go */
     FUZZ_CHECK(told == 1 || (flags & GIVES_UP) != 0);
     if (told == 0)
         redis_ask_drop(ask);

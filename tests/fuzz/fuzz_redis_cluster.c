@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
+#include "fuzz_redis.h"
 #include "store/redis/cluster.h"
-
-#include <string.h>
 
 /* What a node of a cluster sends, whatever it is: a topology that is taken has each bucket with
  * one primary of a sound address; nobody but the node that was named before is connected to;
@@ -11,79 +9,22 @@
  * Input: flags; which operations are asked; the length of a read; then the bytes. */
 
 enum {
-    REQUESTS = 2,
     GREETED = 0x80, /* a well-behaved greeting goes first */
     ASKED = 0x40,   /* then it is asked once more who has what */
+    TOLD = 0x20, /* everybody's sessions were ended, and one: before it is used it hears so */
 };
-
-static coat_err
-fixed_random(void *ctx, uint8_t *buf, size_t len)
-{
-    (void)ctx;
-    memset(buf, 0, len);
-    return COAT_OK;
-}
-
-static int64_t
-fixed_clock(void *ctx)
-{
-    (void)ctx;
-    return 1000;
-}
-
-static redis_link *the_link;
-static unsigned ended[REQUESTS];
-static struct remote_kind kind;
-
-static void
-start(remote_link *base)
-{
-    redis_link *link = (redis_link *)base;
-
-    the_link = link;
-    link->greeted = false;
-    link->number = 0;
-    link->reader = resp_reader_new();
-    redis_hello(link);
-}
-
-static void
-flush(remote_link *base)
-{
-    remote_buffer_free(&((redis_link *)base)->out);
-}
-
-static void
-on_item(coat_store_req *req, const coat_store_item *item)
-{
-    FUZZ_CHECK(item->value.len <= COAT_STORE_VALUE_MAX);
-    FUZZ_CHECK(ended[(size_t)(uintptr_t)req->ctx] == 0);
-}
 
 static void
 on_done(coat_store_req *req)
 {
-    ended[(size_t)(uintptr_t)req->ctx]++;
-    FUZZ_CHECK(req->result <= COAT_UNSUPPORTED);
+    has_ended(req);
     FUZZ_CHECK(req->op == COAT_OP_EPOCHS || req->op == COAT_OP_REMOVE || req->limit == 0 ||
                req->count <= req->limit);
 }
 
-static void
-feed(const uint8_t *bytes, size_t len, size_t step)
-{
-    while (len > 0 && the_link->base.state != REMOTE_IDLE) {
-        size_t n = len < step ? len : step;
-
-        redis_bytes(the_link, bytes, n);
-        bytes += n;
-        len -= n;
-    }
-}
-
 /** It has all slots. */
 static void
-greet(size_t step)
+greet(bool told, size_t step)
 {
     static const char greeting[] =
         "$40\r\n0123456789012345678901234567890123456789\r\n"
@@ -98,68 +39,58 @@ greet(size_t step)
     static const char script[] = "$40\r\n0123456789012345678901234567890123456789\r\n";
     static const char format[] = "*4\r\n:0\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n0\r\n";
 
-    feed((const uint8_t *)greeting, sizeof greeting - 1, step);
+    feed_text(greeting, step);
     for (int i = SCRIPT_HELLO + 1; i < SCRIPT_COUNT; i++)
-        feed((const uint8_t *)script, sizeof script - 1, step);
-    feed((const uint8_t *)format, sizeof format - 1, step);
-    FUZZ_CHECK(the_link->base.state == REMOTE_READY);
+        feed_text(script, step);
+    feed_text(format, step);
+    FUZZ_CHECK(the_link->base.state == (told ? REMOTE_CONNECTING : REMOTE_READY));
 }
 
 static void
-ask(coat_lane *lane, coat_store_req *reqs, uint8_t which)
+note_ends(redis_cluster *cluster)
 {
-    for (size_t i = 0; i < REQUESTS; i++) {
-        coat_op op = (coat_op)(COAT_OP_INSERT + (which + i) % COAT_OP_LEAVE);
+    const redis_ended one = {.raised_ms = fuzz_ms};
 
-        reqs[i] = (coat_store_req){.op = op,
-                                   .space = (coat_space)(COAT_SPACE_SESSION + which % 3),
-                                   .now_ms = 1000,
-                                   .item = on_item,
-                                   .done = on_done,
-                                   .ctx = (void *)(uintptr_t)i};
-        memset(reqs[i].address.bytes, 'a', sizeof reqs[i].address.bytes);
-        coat_store_submit(lane, &reqs[i]);
-    }
+    (void)redis_global_seen(&cluster->home, 5);
+    FUZZ_CHECK(redis_journal_add(the_link, &one));
 }
 
 static void
 converse(const uint8_t *data, size_t size)
 {
-    static coat_store_req reqs[REQUESTS];
     coat_store_conf conf = {.url = "redis+cluster://127.0.0.1:7000"};
-    size_t step = data[2] % 16 == 0 ? SIZE_MAX : data[2] % 16;
+    size_t step = step_of(data[2]);
     coat_store *store;
     redis_cluster *cluster;
     coat_lane *lane;
     uv_loop_t loop;
 
-    memset(ended, 0, sizeof ended);
-    kind = redis_kind;
-    kind.start = start;
-    kind.flush = flush;
     FUZZ_CHECK(redis_cluster_open(&conf, &store) == COAT_OK);
     cluster = (redis_cluster *)(void *)store;
     cluster->home.remote.monotonic = fixed_clock;
     FUZZ_CHECK(cluster->seat_count == 1);
-    cluster->seats[0]->store.remote.kind = &kind;
+    cluster->seats[0]->store.remote.kind = redis_without_network();
     cluster->seats[0]->store.remote.rng = fixed_random;
     cluster->seats[0]->store.remote.links = 1;
     (void)snprintf(cluster->front, sizeof cluster->front, "redis:");
     FUZZ_CHECK(uv_loop_init(&loop) == 0);
     FUZZ_CHECK(coat_lane_open(store, &loop, &lane) == COAT_OK);
+    if ((data[0] & TOLD) != 0)
+        note_ends(cluster);
     if ((data[0] & GREETED) != 0) {
-        greet(step);
+        greet((data[0] & TOLD) != 0, step);
         if ((data[0] & ASKED) != 0)
             redis_cluster_ask(the_link);
     }
-    ask(lane, reqs, data[1]);
-    feed(data + 3, size - 3, step);
+    for (size_t i = 0; i < REQUESTS; i++)
+        ask(lane, i, (coat_op)(COAT_OP_INSERT + (data[1] + i) % COAT_OP_LEAVE), data[1],
+            on_done);
+    feed_redis(data + 3, size - 3, step);
     FUZZ_CHECK(cluster->seat_count == 1);
     for (size_t b = 0; b < CLUSTER_BUCKETS; b++)
         FUZZ_CHECK(cluster->seat_of[b] == 0 || cluster->seat_of[b] == CLUSTER_NOBODY);
     coat_lane_close(lane);
-    for (size_t i = 0; i < REQUESTS; i++)
-        FUZZ_CHECK(ended[i] == 1);
+    all_have_ended();
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     FUZZ_CHECK(uv_loop_close(&loop) == 0);
     coat_store_close(store);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
+#include "fuzz_remote.h"
+#include "fuzz_stream.h"
 #include "store/redis/redis.h"
-
-#include <string.h>
 
 /* What comes on the connection of a watch, whatever it is: changes are reported between READY
  * and LOST only, each of these comes once for a connection, and what is no answer or message of
- * ours ends it. Connections are below, instead of those of stream.c.
+ * ours ends it. Once it is ready it lives on exactly as long as all it hears are messages of
+ * ours, and it reports what these say and nothing else.
  *
- * Input: flags, and which write fails (in the lowest four bits); the length of a read; then the
- * bytes. */
+ * Input: flags; the length of a read; then the bytes. */
 
 enum {
     GREETED = 0x80, /* a well-behaved greeting goes first, up to READY */
@@ -17,56 +16,7 @@ enum {
     LOST = 0x20, /* the connection ends in the end */
 };
 
-struct remote_stream {
-    remote_owner owner;
-    bool open;
-};
-
-static remote_stream stream;
-static unsigned opened, readied, lost, writes, fails_at;
-
-coat_err
-remote_stream_open(uv_loop_t *loop, const remote_address *address, const remote_owner *owner,
-                   remote_stream **out)
-{
-    (void)loop;
-    (void)address;
-    stream = (remote_stream){*owner, true};
-    opened++;
-    *out = &stream;
-    return COAT_OK;
-}
-
-void
-remote_stream_write(remote_stream *to, remote_buffer *bytes)
-{
-    FUZZ_CHECK(to->open && bytes->len > 0 && !bytes->failed);
-    remote_buffer_free(bytes);
-    if (++writes == fails_at) /* that may be told of before it returns */
-        to->owner.lost(to->owner.ctx, "it cannot be written to");
-}
-
-void
-remote_stream_drop(remote_stream *of)
-{
-    if (of != NULL)
-        of->open = false;
-}
-
-static int64_t
-fixed_clock(void *ctx)
-{
-    (void)ctx;
-    return 1000;
-}
-
-static coat_err
-fixed_random(void *ctx, uint8_t *buf, size_t len)
-{
-    (void)ctx;
-    memset(buf, 0, len);
-    return COAT_OK;
-}
+static unsigned readied, lost, changes, expected;
 
 static void
 on_event(void *ctx, const coat_watch_event *event)
@@ -74,74 +24,132 @@ on_event(void *ctx, const coat_watch_event *event)
     (void)ctx;
     readied += event->kind == COAT_WATCH_READY;
     lost += event->kind == COAT_WATCH_LOST;
+    changes += event->kind != COAT_WATCH_READY && event->kind != COAT_WATCH_LOST;
     FUZZ_CHECK(readied == 1 && lost <= 1);
     FUZZ_CHECK(lost == 0 || event->kind == COAT_WATCH_LOST);
 }
 
 static void
-start(remote_link *link)
+on_expected(void *ctx, const coat_watch_event *event)
 {
-    (void)link; /* the watch is alone */
+    (void)ctx;
+    (void)event;
+    expected++;
 }
 
 static void
-feed(const void *bytes, size_t len, size_t step)
+feed_watch(const void *bytes, size_t len, size_t step)
 {
     const uint8_t *at = bytes;
 
-    while (len > 0 && stream.open) {
+    while (len > 0 && streams[0].open) {
         size_t n = len < step ? len : step;
 
-        stream.owner.bytes(stream.owner.ctx, at, n);
+        hear(&streams[0], at, n);
         at += n;
         len -= n;
     }
 }
 
 static void
-greet(size_t step)
+greet(bool with_password, size_t step)
 {
     static const char who[] =
         "$84\r\nredis_version:7.0.15\r\nrun_id:0123456789012345678901234567890123456789\r\n"
         "role:master\r\n\r\n*2\r\n$1\r\nn\r\n$4\r\nEgxe\r\n:7\r\n+OK\r\n";
     static const char subscribed[] = "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n";
 
-    feed(who, sizeof who - 1, step);
+    if (with_password)
+        feed_watch("+OK\r\n", 5, step);
+    feed_watch(who, sizeof who - 1, step);
     for (int i = 0; i < 6; i++)
-        feed(subscribed, sizeof subscribed - 1, step);
-    FUZZ_CHECK(fails_at != 0 || (readied == 1 && lost == 0));
+        feed_watch(subscribed, sizeof subscribed - 1, step);
+    FUZZ_CHECK(streams[0].open && readied == 1 && lost == 0 && changes == 0);
+}
+
+static bool
+is_message(const resp_reply *reply)
+{
+    return reply->count == 3 && resp_is(reply, 0, RESP_STRING) &&
+           resp_is(reply, 1, RESP_STRING) &&
+           coat_span_is(reply->items[0]->text, COAT_LIT("message"));
+}
+
+/** What a watch that was ready must have made of these bytes. */
+static void
+check_heard(redis_store *store, const uint8_t *data, size_t size)
+{
+    remote_watch ready = {
+        .store = &store->remote, .sink = {.event = on_expected}, .ready = true};
+    resp_reader *reader = resp_reader_new();
+    resp_reply *reply = NULL;
+    bool ours;
+
+    FUZZ_CHECK(reader != NULL);
+    expected = 0;
+    ours = resp_feed(reader, data, size) == COAT_OK;
+    while (ours) {
+        ours = resp_next(reader, &reply) == COAT_OK;
+        if (!ours || reply == NULL)
+            break;
+        ours =
+            is_message(reply) && redis_report(&ready, reply->items[1]->text, reply->items[2]);
+        resp_reply_free(reply);
+    }
+    resp_reader_free(reader);
+    FUZZ_CHECK(ours == streams[0].open && changes == expected);
+}
+
+static void
+converse(redis_store *store, const uint8_t *data, size_t size)
+{
+    bool with_password = (data[0] & PASSWORD) != 0, greeted = (data[0] & GREETED) != 0;
+    size_t step = step_of(data[1]);
+
+    hear(&streams[0], NULL, 0);
+    if (greeted)
+        greet(with_password, step);
+    feed_watch(data + 2, size - 2, step);
+    FUZZ_CHECK(lost == (streams[0].open ? 0 : readied));
+    if (greeted)
+        check_heard(store, data + 2, size - 2);
+    if ((data[0] & LOST) != 0 && streams[0].open) {
+        streams[0].owner.lost(streams[0].owner.ctx, "it has ended");
+        FUZZ_CHECK(!streams[0].open && lost == readied);
+    }
 }
 
 static void
 watch(redis_store *store, uv_loop_t *loop, const uint8_t *data, size_t size)
 {
     const coat_watch_sink sink = {.event = on_event};
-    size_t step = data[1] % 16 == 0 ? SIZE_MAX : data[1] % 16;
     coat_watch *w, *another;
+    uv_handle_t *timer;
     coat_lane *lane;
+    unsigned told;
 
-    opened = readied = lost = writes = 0;
-    fails_at = data[0] % 16;
+    opened = readied = lost = changes = 0;
     FUZZ_CHECK(remote_lane_open(&store->remote.base, loop, &lane) == COAT_OK);
     FUZZ_CHECK(redis_watch_open(lane, &sink, &w) == COAT_OK);
     FUZZ_CHECK(redis_watch_open(lane, &sink, &another) == COAT_EXISTS);
-    uv_ref((uv_handle_t *)&((remote_watch *)w)->timer);
+    timer = (uv_handle_t *)&((remote_watch *)w)->timer;
+    uv_ref(timer);
     (void)uv_run(loop, UV_RUN_NOWAIT); /* it connects */
-    uv_unref((uv_handle_t *)&((remote_watch *)w)->timer);
+    uv_unref(timer);
     FUZZ_CHECK(opened == 1);
-    stream.owner.ready(stream.owner.ctx);
-    if ((data[0] & PASSWORD) != 0)
-        feed("+OK\r\n", 5, step);
-    if ((data[0] & GREETED) != 0)
-        greet(step);
-    feed(data + 2, size - 2, step);
-    if ((data[0] & LOST) != 0 && stream.open)
-        stream.owner.lost(stream.owner.ctx, "it has ended");
-    FUZZ_CHECK(stream.open || readied == lost);
+    converse(store, data, size);
+    told = readied + lost + changes;
     redis_watch_close(w);
-    FUZZ_CHECK(!stream.open);
+    FUZZ_CHECK(!streams[0].open);
     remote_lane_close(lane);
     (void)uv_run(loop, UV_RUN_DEFAULT);
+    FUZZ_CHECK(opened == 1 && readied + lost + changes == told);
+}
+
+static void
+start(remote_link *link)
+{
+    (void)link; /* the watch is alone */
 }
 
 int
@@ -162,6 +170,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     store.remote.links = 1;
     store.remote.monotonic = fixed_clock;
     store.remote.rng = fixed_random;
+    store.address.host = "127.0.0.1";
     memcpy(store.prefix, "p:", 3);
     memcpy(store.channel, "p:0:changes", 12);
     store.channel_stem = 4;

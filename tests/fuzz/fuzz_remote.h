@@ -45,9 +45,9 @@ has_ended(const coat_store_req *req)
     FUZZ_CHECK(req->result <= COAT_UNSUPPORTED);
 }
 
-/** @param op  of the i-th request */
-static inline void
-ask(coat_lane *lane, size_t i, coat_op op, uint8_t space, void (*done)(coat_store_req *req))
+/** The i-th request, for who asks for more than ask() does. */
+static inline coat_store_req *
+prepare(size_t i, coat_op op, uint8_t space, void (*done)(coat_store_req *req))
 {
     reqs[i] = (coat_store_req){.op = op,
                                .space = (coat_space)(COAT_SPACE_SESSION + space % 3),
@@ -59,7 +59,13 @@ ask(coat_lane *lane, size_t i, coat_op op, uint8_t space, void (*done)(coat_stor
     memset(reqs[i].address.bytes, 'a', sizeof reqs[i].address.bytes);
     memset(reqs[i].owner.bytes, 'a', sizeof reqs[i].owner.bytes);
     ended[i] = 0;
-    coat_store_submit(lane, &reqs[i]);
+    return &reqs[i];
+}
+
+static inline void
+ask(coat_lane *lane, size_t i, coat_op op, uint8_t space, void (*done)(coat_store_req *req))
+{
+    coat_store_submit(lane, prepare(i, op, space, done));
 }
 
 static inline void

@@ -49,11 +49,13 @@ check_written(coat_mark *mark, coat_span found)
     FUZZ_CHECK(coat_mark_write(lane, mark) == COAT_OK);
     coat_mark_ask(&req);
     FUZZ_CHECK(coat_store_run(lane, &req) == COAT_OK);
-    FUZZ_CHECK(coat_mark_read(lane, COAT_MARK_OF_STORE, &again) == COAT_OK && again.version == mark->version);
+    FUZZ_CHECK(coat_mark_read(lane, COAT_MARK_OF_STORE, &again) == COAT_OK &&
+               again.version == mark->version);
     FUZZ_CHECK(again.state == mark->state && strcmp(again.other, mark->other) == 0 &&
                memcmp(again.id, mark->id, sizeof again.id) == 0);
     FUZZ_CHECK(coat_mark_remove(lane, COAT_MARK_OF_STORE) == COAT_OK);
-    FUZZ_CHECK(coat_mark_read(lane, COAT_MARK_OF_STORE, &again) == COAT_OK && again.state == COAT_MARK_NONE);
+    FUZZ_CHECK(coat_mark_read(lane, COAT_MARK_OF_STORE, &again) == COAT_OK &&
+               again.state == COAT_MARK_NONE);
 }
 
 int

@@ -9,8 +9,8 @@
 
 #include "records.h"
 
-#include "store/remote/remote.h"
 #include "remote_world.h"
+#include "store/remote/remote.h"
 
 #include <signal.h>
 #include <sys/prctl.h>

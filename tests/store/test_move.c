@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Moving to another store: what is refused, the marks, and that at most one of both is to be
- * used, wherever it is cut off. */
+/** Moving to another store: refusals, marks; that never both are to be used, wherever it is
+ * cut. */
 
 #include "coat_test.h"
 #include "core/bytes.h"
