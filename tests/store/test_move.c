@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Moving to another store: refusals, marks; that never both are to be used, wherever it is
- * cut. */
+/** Moving to another store: never are both to be used, wherever it is cut off. */
 
 #include "coat_test.h"
 #include "core/bytes.h"
