@@ -55,8 +55,6 @@ set_state(coat_moving *m, coat_moving_state state, const char *message)
     if (m->move != NULL)
         m->status.counts = *coat_copy_count(coat_move_copy(m->move));
     (void)pthread_mutex_unlock(&m->mutex);
-    if (is_new && state == COAT_MOVING_FAILED)
-        log_it(m, COAT_LOG_ERROR, "copying the store has failed", message);
     if (is_new && state == COAT_MOVING_IN_STEP)
         log_it(m, COAT_LOG_NOTICE, "the store is copied, and kept in step", m->status.to);
 }
@@ -102,7 +100,8 @@ open_both(coat_moving *m, char *message, size_t cap)
     return err == COAT_OK ? coat_move_begin(&m->conf, &m->move, message, cap) : err;
 }
 
-static void
+/** @return false: it has failed, and message says why */
+static bool
 go_on(coat_moving *m, char *message, size_t cap)
 {
     coat_moving_state state = COAT_MOVING_COPYING;
@@ -116,10 +115,8 @@ go_on(coat_moving *m, char *message, size_t cap)
         message[0] = '\0';
         if (err != COAT_OK) {
             coat_move_explain(err, message, cap);
-            if (!coat_move_is_passing(err)) {
-                set_state(m, COAT_MOVING_FAILED, message);
-                return;
-            }
+            if (!coat_move_is_passing(err))
+                return false;
             pause_ms = AGAIN_MS;
         }
         if (complete && coat_copy_count(coat_move_copy(m->move))->passes >= IN_STEP_PASSES)
@@ -132,6 +129,7 @@ go_on(coat_moving *m, char *message, size_t cap)
         if (complete)
             began_ms = mono_ms() + pause_ms;
     }
+    return true;
 }
 
 static void
@@ -143,47 +141,63 @@ drop(coat_moving *m)
     m->to = NULL;
 }
 
+/**
+ * The copying has come to an end. Once it is said to have failed, the thread must not wait for
+ * the mutex any more: whoever begins anew waits for the thread with the mutex held.
+ * @return it is to be given up as well
+ */
 static bool
-is_cancelled(coat_moving *m)
+has_ended(coat_moving *m, bool failed, const char *message)
 {
     bool cancelled;
 
     (void)pthread_mutex_lock(&m->mutex);
     cancelled = m->cancel;
+    if (failed && !cancelled) {
+        m->status.state = COAT_MOVING_FAILED;
+        (void)snprintf(m->status.message, sizeof m->status.message, "%s", message);
+    }
     (void)pthread_mutex_unlock(&m->mutex);
+    if (failed && !cancelled)
+        log_it(m, COAT_LOG_ERROR, "copying the store has failed", message);
     return cancelled;
 }
 
 static void
-give_up(coat_moving *m, char *message, size_t cap)
+give_up(coat_moving *m)
 {
+    char message[COAT_MOVING_MESSAGE_MAX];
     coat_err err;
 
     drop(m);
-    err = open_target(m, message, cap);
+    err = open_target(m, message, sizeof message);
     if (err == COAT_OK)
-        err = coat_move_cancel(&m->conf, message, cap);
-    set_state(m, err == COAT_OK ? COAT_MOVING_CANCELLED : COAT_MOVING_FAILED, message);
+        err = coat_move_cancel(&m->conf, message, sizeof message);
+    (void)pthread_mutex_lock(&m->mutex);
+    m->cancel = false;
+    m->status.state = err == COAT_OK ? COAT_MOVING_CANCELLED : COAT_MOVING_FAILED;
+    (void)snprintf(m->status.message, sizeof m->status.message, "%s", message);
+    (void)pthread_mutex_unlock(&m->mutex);
     if (err == COAT_OK)
         log_it(m, COAT_LOG_NOTICE, "the copy of the store was given up", m->status.to);
+    else
+        log_it(m, COAT_LOG_ERROR, "giving up the copy of the store has failed", message);
 }
 
 static void *
 work(void *ctx)
 {
     coat_moving *m = ctx;
-    char message[COAT_MOVING_MESSAGE_MAX];
+    char message[COAT_MOVING_MESSAGE_MAX] = "";
+    bool fine = true;
 
-    if (is_cancelled(m)) {
-        give_up(m, message, sizeof message);
-        return NULL;
+    if (!has_ended(m, false, message)) { /* not begun in order to be given up */
+        fine = open_both(m, message, sizeof message) == COAT_OK &&
+               go_on(m, message, sizeof message);
+        if (!has_ended(m, !fine, message))
+            return NULL;
     }
-    if (open_both(m, message, sizeof message) == COAT_OK)
-        go_on(m, message, sizeof message);
-    else
-        set_state(m, COAT_MOVING_FAILED, message);
-    if (is_cancelled(m))
-        give_up(m, message, sizeof message);
+    give_up(m);
     return NULL;
 }
 
