@@ -270,7 +270,6 @@ check(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
     const coat_cookie_found *found = &ctx->found;
     ngx_int_t rc;
 
-    coat_ngx_cookies_look(lcf, ctx);
     if (found->count == 0 && !found->ambiguous && lcf->mode == COAT_NGX_OPTIONAL)
         return anonymous(r, lcf, ctx, "gate");
     if (found->count == 1 && !found->ambiguous && is_secure(r, lcf)) {
@@ -290,7 +289,6 @@ static ngx_int_t
 pass_by(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     ctx->decided = 1;
-    coat_ngx_cookies_look(lcf, ctx);
     return coat_ngx_cookies_hide(r, lcf, ctx) == NGX_OK ? NGX_DECLINED
                                                         : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
@@ -324,6 +322,7 @@ unread(ngx_http_request_t *r, const coat_ngx_loc *lcf)
     ctx = coat_ngx_ctx_of(r);
     if (ctx == NULL || rc != NGX_DECLINED)
         return rc;
+    coat_ngx_cookies_look(lcf, ctx);
     return pass_by(r, lcf, ctx);
 }
 
@@ -342,6 +341,7 @@ coat_ngx_access(ngx_http_request_t *r)
         return answered(r, lcf, ctx);
     if (ctx->decided && begin_anew(r, ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    coat_ngx_cookies_look(lcf, ctx); /* first: whatever comes of it hides what is ours */
     if (lcf->question.len == 0)
         return pass_by(r, lcf, ctx);
     if (ctx->too_many_lines) /* this is the page for that */

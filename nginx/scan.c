@@ -259,6 +259,7 @@ note_cookie(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 {
     coat_ngx_line *line = &ctx->lines[ctx->line_count++];
 
+    ctx->rests[ctx->line_count - 1] = (coat_cookie_rest){0}; /* till it is looked at: nothing */
     line->known = line->listed = h;
     line->original = h->value;
 }
