@@ -423,11 +423,12 @@ facts_of(uint32_t version, bool read_only)
 {
     static const int lengths[] = {4, 1, 1, 1, 4, 8, 1, 3};
     PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    char name[] = "c";
     PGresAttDesc columns[8];
     uint8_t bytes[8] = {0};
 
     for (size_t i = 0; i < 8; i++)
-        columns[i] = (PGresAttDesc){.name = (char[]){'c', 0}, .format = 1};
+        columns[i] = (PGresAttDesc){.name = name, .format = 1};
     REQUIRE(PQsetResultAttrs(result, 8, columns) == 1);
     for (int i = 0; i < 8; i++) {
         memset(bytes, i == 7 ? 'x' : 0, sizeof bytes);
