@@ -222,6 +222,7 @@ open_engine(fill *all, const coat_keys *keys, coat_store *store)
     coat_engine_conf_default(&conf);
     conf.keys = keys;
     conf.store = store;
+    conf.clock_off_ms = 0; /* it works by a clock of the past */
     conf.sessions_per_user = 0;
     conf.table_path = all->table;
     conf.table_slots = all->slots;
