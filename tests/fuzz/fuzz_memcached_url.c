@@ -2,9 +2,16 @@
 #include "fuzz.h"
 #include "store/memcached/memcached.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-/* A URL becomes servers that are all different, spoken to without TLS only on this machine or
+/* Input: a URL; then, behind a line feed, what is in the file of its password, which is named
+ * "/s".
+ *
+ * A URL becomes servers that are all different, spoken to without TLS only on this machine or
  * where it says so, and a prefix that cannot end a key. What is refused says why in one line.
  */
 
@@ -29,6 +36,47 @@ check_taken(const mc_store *store)
     }
 }
 
+static char secret[64];
+
+static void
+remove_secret(void)
+{
+    (void)unlink(secret);
+}
+
+static void
+write_secret(const char *bytes, size_t len)
+{
+    int fd;
+
+    if (secret[0] == '\0') {
+        (void)snprintf(secret, sizeof secret, "/dev/shm/coat-fuzz-secret-%d", (int)getpid());
+        FUZZ_CHECK(atexit(remove_secret) == 0);
+    }
+    fd = open(secret, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+    FUZZ_CHECK(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
+    (void)close(fd);
+}
+
+/** The URL with the name of the file in it, if it has one. @return false: it is too long */
+static bool
+name_secret(const char *text, size_t size, char out[static REMOTE_URL_MAX + 8])
+{
+    static const char mark[] = "password-file=/s";
+    const char *line = memchr(text, '\n', size);
+    size_t url = line != NULL ? (size_t)(line - text) : size;
+    const char *at = memmem(text, url, mark, sizeof mark - 1);
+    size_t front = at != NULL ? (size_t)(at - text) + sizeof mark - 3 : url;
+    size_t rest = at != NULL ? url - front - 2 : 0;
+    int n;
+
+    if (at != NULL)
+        write_secret(text + url + (line != NULL), size - url - (line != NULL));
+    n = snprintf(out, REMOTE_URL_MAX + 8, "%.*s%s%.*s", (int)front, text,
+                 at != NULL ? secret : "", (int)rest, text + front + (at != NULL ? 2 : 0));
+    return n >= 0 && n < REMOTE_URL_MAX + 8;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -37,11 +85,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mc_store *store;
     coat_err err;
 
-    if (size >= sizeof text)
+    if (!name_secret(size > 0 ? (const char *)data : "", size, text))
         return 0;
-    if (size > 0)
-        memcpy(text, data, size);
-    text[size] = '\0';
     /* To read what a system has of certificates takes milliseconds. */
     if (strncmp(text, "memcacheds", 10) == 0 && strstr(text, "?ca-file=/nonexistent") == NULL)
         return 0;
