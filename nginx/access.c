@@ -104,7 +104,7 @@ static ngx_int_t
 look(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, coat_span token)
 {
     coat_table *table = coat_ngx_table_of(lcf->table, r->connection->log);
-    coat_table_query query;
+    COAT_UNSET coat_table_query query;
     COAT_UNSET coat_table_answer answer;
     COAT_UNSET coat_ngx_asker who;
 
@@ -293,23 +293,25 @@ pass_by(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
                                                         : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* After an internal redirect another location's rules count: begin anew. */
+/* After an internal redirect another location's rules count: begin anew. Until all is taken
+ * back something is left to take back: for the error page, should that fail. */
 static ngx_int_t
 begin_anew(ngx_http_request_t *r, coat_ngx_ctx *ctx)
 {
     const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
 
-    ctx->decided = 0;
     ctx->refused = NULL;
     ctx->verdict = NULL;
     forget_identity(ctx);
-    if (coat_ngx_strip(r, scf) != NGX_OK)
+    if (coat_ngx_strip(r, scf) != NGX_OK || coat_ngx_cookies_restore(r, ctx) != NGX_OK)
         return NGX_ERROR;
-    return coat_ngx_cookies_restore(r, ctx);
+    ctx->decided = 0;
+    return NGX_OK;
 }
 
-/* An error page for a request that nginx refused while it read the header, which nobody has
- * looked at then: no place for a check, and no way in for what only we may say (FA-3). */
+/* An error page for a request that nginx refused while it read the header, or whose header we
+ * could not read to its end: nobody has looked at it then. No place for a check, and no way in
+ * for what only we may say (FA-3). */
 static ngx_int_t
 unread(ngx_http_request_t *r, const coat_ngx_loc *lcf)
 {

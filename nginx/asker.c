@@ -58,10 +58,16 @@ kept_by(const ngx_connection_t *c)
     return NULL;
 }
 
+/* Addresses and languages are short: compared without a call. */
 static inline bool
 is_at(coat_span part, const u_char *text, size_t len)
 {
-    return part.len == len && (len == 0 || memcmp(part.ptr, text, len) == 0);
+    if (part.len != len)
+        return false;
+    if (len >= 8 && len <= 16)
+        return coat_load64(part.ptr) == coat_load64(text) &&
+               coat_load64(part.ptr + len - 8) == coat_load64(text + len - 8);
+    return len == 0 || memcmp(part.ptr, text, len) == 0;
 }
 
 static inline bool
@@ -88,25 +94,39 @@ client_address(const ngx_connection_t *c, char buf[static 46])
     return coat_span_of(buf);
 }
 
+static const coat_context *
+put_together(void *data)
+{
+    coat_ngx_asker *room = data;
+    coat_span language = room->ctx->language;
+    size_t len = coat_language_first(language, room->language, sizeof room->language);
+
+    room->context = (coat_context){
+        .address = client_address(room->r->connection, room->address),
+        .agent = coat_ngx_cut(room->ctx->agent, COAT_AGENT_MAX),
+        .language = {(uint8_t *)room->language, len},
+    };
+    return &room->context;
+}
+
 void
 coat_ngx_asker_of(const ngx_http_request_t *r, const coat_ngx_ctx *ctx,
                   const coat_ngx_table *table, coat_ngx_asker *room, coat_table_query *query)
 {
     const kept *k = kept_by(connection_of(r));
-    said now = said_of(r, ctx);
-    size_t len;
 
-    if (k != NULL && k->table == table && k->opened == table->opened && is_same(k, &now)) {
-        query->context = k->context;
-        return;
+    if (k != NULL && k->table == table && k->opened == table->opened) {
+        said now = said_of(r, ctx);
+
+        if (is_same(k, &now)) {
+            query->context = k->context;
+            return;
+        }
     }
-    len = coat_language_first(ctx->language, room->language, sizeof room->language);
-    room->context = (coat_context){
-        .address = client_address(r->connection, room->address),
-        .agent = now.part[1],
-        .language = {(uint8_t *)room->language, len},
-    };
-    query->from = &room->context;
+    room->r = r;
+    room->ctx = ctx;
+    query->from = put_together;
+    query->from_ctx = room;
 }
 
 void

@@ -29,7 +29,7 @@ refuse(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx, const 
     return coat_ngx_put(r, lcf, ctx);
 }
 
-static ngx_int_t
+static __attribute__((noinline)) ngx_int_t
 cors(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     coat_cors_policy policy = cors_policy(lcf);
@@ -54,7 +54,7 @@ is_handshake(const ngx_http_request_t *r, const coat_site_facts *facts)
 }
 
 /* An origin that CORS allows may do what CORS allows; all others must be our own. */
-static ngx_int_t
+static __attribute__((noinline)) ngx_int_t
 csrf(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx)
 {
     coat_site_policy policy = {.own = *lcf->own,

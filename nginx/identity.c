@@ -11,20 +11,22 @@
 static inline u_char *
 put(u_char *p, coat_span value, ngx_str_t *out)
 {
-    size_t len = value.len;
+    u_char *end = NULL;
+    size_t len;
 
-    if (len == 0) {
+    if (value.len == 0) {
         *out = (ngx_str_t){0, NULL};
         return p;
     }
-    if (len <= COAT_IDENTITY_MAX && coat_span_is_plain(value)) { /* without the call */
-        ngx_memcpy(p, value.ptr, len);
-        p[len] = '\0';
-    } else if (coat_identity_encode(value, (char *)p, 3 * value.len + 1, &len) != COAT_OK) {
-        return NULL;
+    if (value.len <= COAT_IDENTITY_MAX / 3)
+        end = coat_plain_put(value, p);
+    if (end == NULL) {
+        if (coat_identity_encode(value, (char *)p, 3 * value.len + 1, &len) != COAT_OK)
+            return NULL;
+        end = p + len;
     }
-    *out = (ngx_str_t){.len = len, .data = p};
-    return p + len + 1; /* a NUL is behind it */
+    *out = (ngx_str_t){.len = (size_t)(end - p), .data = p};
+    return end + 1; /* a NUL is behind it */
 }
 
 ngx_int_t
@@ -32,8 +34,8 @@ coat_ngx_identity_table(ngx_http_request_t *r, coat_ngx_ctx *ctx, coat_span toke
                         const coat_table_answer *answer)
 {
     size_t room = 3 * (answer->user.len + answer->roles.len + answer->methods.len) + 3 +
-                  COAT_HANDLE_CHARS + NGX_INT64_LEN;
-    u_char *p = ngx_pnalloc(r->pool, room), *start = p;
+                  COAT_PLAIN_SPARE + COAT_HANDLE_CHARS + COAT_DIGITS_MAX;
+    u_char *p = ngx_pnalloc(r->pool, room), *start = p, *end = p + room, *time = end;
     ngx_str_t *values = ctx->values;
 
     if (p == NULL)
@@ -45,13 +47,9 @@ coat_ngx_identity_table(ngx_http_request_t *r, coat_ngx_ctx *ctx, coat_span toke
     p = p != NULL ? put(p, answer->methods, &values[COAT_NGX_METHODS]) : NULL;
     if (p == NULL || (size_t)(p - start) > COAT_IDENTITY_ALL_MAX + COAT_HANDLE_CHARS)
         return NGX_DECLINED;
-    values[COAT_NGX_TIME] = (ngx_str_t){0, NULL};
-    if (answer->auth_ms > 0) {
-        coat_out time = coat_out_init((char *)p, NGX_INT64_LEN); /* printf is slow */
-
-        coat_out_int(&time, answer->auth_ms / 1000);
-        values[COAT_NGX_TIME] = (ngx_str_t){.len = time.len, .data = p};
-    }
+    if (answer->auth_ms > 0)
+        time = (u_char *)coat_digits((uint64_t)answer->auth_ms / 1000, (char *)end);
+    values[COAT_NGX_TIME] = (ngx_str_t){.len = (size_t)(end - time), .data = time};
     return NGX_OK;
 }
 

@@ -150,38 +150,39 @@ enum coat_ngx_state { COAT_NGX_IDLE, COAT_NGX_ASKING, COAT_NGX_ANSWERED };
 struct coat_ngx_ctx {
     ngx_http_request_t *r;
     /* From scan.c, for as long as the request lives. */
-    coat_site_facts facts;
-    ngx_flag_t facts_noted;
-    coat_span agent, language, cors_method, cors_headers;
+    coat_span agent, language;
     ngx_uint_t line_count;
-    ngx_flag_t too_many_lines;
+    bool too_many_lines;
+    bool facts_noted; /* only then there are more of them than the method */
 
     /* The decision; redone after an internal redirect. */
+    bool decided; /* something was set for upstream that a redo has to take back */
     enum coat_ngx_state state;
-    ngx_flag_t decided; /* something was set for upstream that a redo has to take back */
     const char *verdict, *source;
     ngx_str_t values[COAT_NGX_FIELDS]; /* encoded */
-    coat_cookie_found found;           /* our cookies; one of them names the live session */
     const char *refused;               /* "csrf" or "cors": only a 403 can come of it */
-    ngx_flag_t fields_set, retry_set;  /* those of an answer of our own */
-    ngx_str_t set_cookie[2];           /* a rotated cookie, to be sent whatever follows */
-    ngx_uint_t set_cookie_count;
     coat_cors_answer cors;
-    ngx_flag_t vary_origin, vary_site;
-
-    coat_ngx_ask *ask;
+    bool vary_origin, vary_site;
+    bool fields_set, retry_set; /* those of an answer of our own */
+    bool watching;              /* watch.c */
+    ngx_uint_t set_cookie_count;
+    coat_ngx_ask *ask, *live_ask;
     coat_reply *reply; /* NULL: none, or none that can be believed */
 
-    /* watch.c */
+    /* From here on nothing is zeroed: each says when it is set. */
+    coat_site_facts facts;               /* the method at once, the others when noted */
+    coat_span cors_method, cors_headers; /* when noted */
+    coat_cookie_found found;             /* by looking for them: our cookies */
+    ngx_str_t set_cookie[2]; /* as counted: a rotated cookie, to be sent whatever follows */
+
+    /* By watch.c, while watching. */
     ngx_queue_t watched;
-    ngx_flag_t watching;
     ngx_uint_t unsure; /* questions in a row that nobody could answer */
-    coat_ngx_ask *live_ask;
     ngx_str_t live_buf;
     ngx_str_t live_question;
     const coat_ngx_loc *watch_conf;
 
-    /* The first line_count of each; from here on nothing is zeroed. */
+    /* The first line_count of each. */
     coat_ngx_line lines[COAT_NGX_COOKIE_LINES];
     coat_cookie_rest rests[COAT_NGX_COOKIE_LINES];
 };
@@ -207,9 +208,8 @@ char *coat_ngx_merge_loc(ngx_conf_t *cf, void *parent, void *child);
 
 /* ---- scan.c ---- */
 
-/** The request's context, also after an internal redirect; NULL: this server does not use us.
- */
-coat_ngx_ctx *coat_ngx_ctx_of(ngx_http_request_t *r);
+/** Of a main request whose context is not at hand: an internal redirect has cleared it. */
+coat_ngx_ctx *coat_ngx_ctx_again(ngx_http_request_t *r);
 /** POST_READ: makes the context, reads the header, takes out what only we may say (FA-3). */
 ngx_int_t coat_ngx_post_read(ngx_http_request_t *r);
 /** Note what questions, CSRF and CORS need beside; once, since few requests need it. */
@@ -245,8 +245,10 @@ ngx_int_t coat_ngx_put(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_
 
 /* ---- asker.c ---- */
 
-/** Room for what has to be put together about who asks. */
+/** Room for what has to be put together about who asks, if it matters. */
 typedef struct coat_ngx_asker {
+    const ngx_http_request_t *r;
+    const coat_ngx_ctx *ctx;
     coat_context context;
     char language[COAT_LANGUAGE_MAX], address[46];
 } coat_ngx_asker;
@@ -355,6 +357,16 @@ void coat_ngx_assertion_keep(const coat_ngx_loc *lcf, coat_ngx_ctx *ctx);
 
 /* ---- little helpers ---- */
 
+/** The request's context, also after an internal redirect; NULL: this server does not use us.
+ */
+static inline coat_ngx_ctx *
+coat_ngx_ctx_of(ngx_http_request_t *r)
+{
+    coat_ngx_ctx *ctx = ngx_http_get_module_ctx(r->main, ngx_http_coatcheck_module);
+
+    return ctx != NULL ? ctx : coat_ngx_ctx_again(r->main);
+}
+
 static inline coat_span
 coat_ngx_span(ngx_str_t text)
 {
@@ -377,14 +389,15 @@ coat_ngx_cut(coat_span span, size_t most)
 }
 
 /**
- * A number below 64 that follows from a name's length and its first letter, in either case. Few
- * of the fields that clients send share one with a name that is looked for, so most of a header
- * is passed at the price of this.
+ * A number below 64 that follows from a name's length and its first letter, in either case:
+ * what distinguishes these, 0x20, is a multiple of 64 by then. Few of the fields that clients
+ * send share one with a name that is looked for, so most of a header is passed at the price of
+ * this.
  */
 static inline unsigned
 coat_ngx_kind(size_t len, uint8_t first)
 {
-    return (unsigned)(len + (size_t)11 * (first & 31)) & 63;
+    return (unsigned)(len + (size_t)40 * first) & 63;
 }
 
 /** One more name to be taken out of each request; there is room. */

@@ -22,39 +22,63 @@ forget(void *data)
 }
 
 coat_ngx_ctx *
-coat_ngx_ctx_of(ngx_http_request_t *r)
+coat_ngx_ctx_again(ngx_http_request_t *r)
 {
-    coat_ngx_ctx *ctx;
-
-    if (r != r->main)
-        r = r->main;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_coatcheck_module);
-    if (ctx != NULL || (!r->internal && !r->filter_finalize))
-        return ctx;
+    if (!r->internal && !r->filter_finalize)
+        return NULL;
     /* An internal redirect has cleared the contexts; the pool remembers. */
     for (ngx_pool_cleanup_t *cln = r->pool->cleanup; cln != NULL; cln = cln->next)
         if (cln->handler == forget) {
-            ctx = cln->data;
-            ngx_http_set_ctx(r, ctx, ngx_http_coatcheck_module);
-            return ctx;
+            ngx_http_set_ctx(r, cln->data, ngx_http_coatcheck_module);
+            return cln->data;
         }
     return NULL;
 }
 
-static coat_ngx_ctx *
-new_ctx(ngx_http_request_t *r)
+/* What of a context begins as zeros, piece by piece: for more at once the compiler takes an
+ * instruction that is slow to start. The last may go beyond, into what nobody has set yet. */
+typedef struct piece {
+    uint64_t word[8];
+} piece;
+
+static inline void
+clear(coat_ngx_ctx *ctx)
+{
+    piece *pieces = (void *)ctx;
+
+#pragma GCC unroll 8
+    for (size_t i = 0;
+         i < (offsetof(coat_ngx_ctx, facts) + sizeof *pieces - 1) / sizeof *pieces; i++)
+        pieces[i] = (piece){{0}};
+}
+
+static ngx_int_t
+new_ctx(ngx_http_request_t *r, coat_ngx_ctx **out)
 {
     ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(r->pool, sizeof(coat_ngx_ctx));
     coat_ngx_ctx *ctx;
 
     if (cln == NULL)
-        return NULL;
+        return NGX_ERROR;
     ctx = cln->data;
-    ngx_memzero(ctx, offsetof(coat_ngx_ctx, lines));
+    clear(ctx);
     ctx->r = r;
+    ctx->facts.method = coat_ngx_span(r->method_name);
     cln->handler = forget;
     ngx_http_set_ctx(r, ctx, ngx_http_coatcheck_module);
-    return ctx;
+    *out = ctx;
+    return NGX_OK;
+}
+
+/* What was not read to its end is not to be found again: an error page would go by half of it.
+ */
+static void
+drop_ctx(ngx_http_request_t *r, const coat_ngx_ctx *ctx)
+{
+    for (ngx_pool_cleanup_t *cln = r->pool->cleanup; cln != NULL; cln = cln->next)
+        if (cln->data == ctx)
+            cln->handler = NULL; /* nginx passes it by */
+    ngx_http_set_ctx(r, NULL, ngx_http_coatcheck_module);
 }
 
 /* ---- names ---- */
@@ -122,18 +146,25 @@ walk_here(walk *w)
     return (ngx_table_elt_t *)w->part->elts + w->at;
 }
 
-/** The next element whose name is of one of these kinds. */
-static inline ngx_table_elt_t *
-walk_to(walk *w, uint64_t kinds)
+/** May this element stay? */
+typedef bool stays_fn(const coat_ngx_srv *scf, coat_ngx_ctx *ctx, ngx_table_elt_t *h);
+
+/**
+ * The next element that may not stay, of those whose name is of one of these kinds; NULL: all
+ * of them may. Inline, and with the function.
+ */
+static inline __attribute__((always_inline)) ngx_table_elt_t *
+walk_to(walk *w, uint64_t kinds, stays_fn *stays, const coat_ngx_srv *scf, coat_ngx_ctx *ctx)
 {
     for (;;) {
         ngx_table_elt_t *all = w->part->elts, *h = all + w->at, *end = all + w->part->nelts;
 
-        while (h < end && !may_be(kinds, h))
-            h++;
-        w->at = (ngx_uint_t)(h - all);
-        if (h < end)
-            return h;
+        for (; h < end; h++)
+            if (may_be(kinds, h) && !stays(scf, ctx, h)) {
+                w->at = (ngx_uint_t)(h - all);
+                return h;
+            }
+        w->at = w->part->nelts;
         if (w->part->next == NULL)
             return NULL;
         w->before = w->part;
@@ -189,7 +220,7 @@ coat_ngx_list_changed(ngx_http_request_t *r)
 }
 
 /* The next push takes a new part: how much room is left in the last one is not known any more.
- */
+ * So a walk that failed ends, too. */
 static void
 walk_end(walk *w)
 {
@@ -203,16 +234,14 @@ walk_end(walk *w)
 
 /* What a client lists there, a proxy or application behind us might take out: our fields
  * (FA-4). */
-static void
-tame_connection(ngx_table_elt_t *h)
+static __attribute__((noinline)) void
+tame_tokens(ngx_table_elt_t *h)
 {
     static const char *const kept[] = {"keep-alive", "close", "upgrade"};
     coat_span rest = coat_ngx_span(h->value), token;
     u_char *to = h->value.data;
     bool plain = true;
 
-    if (rest.len == 10 && memcmp(rest.ptr, "keep-alive", 10) == 0) /* what browsers send */
-        return;
     for (int pass = 0; pass < 2; pass++) {
         rest = coat_ngx_span(h->value);
         while (rest.len > 0) {
@@ -238,6 +267,13 @@ tame_connection(ngx_table_elt_t *h)
             return;
     }
     h->value.len = (size_t)(to - h->value.data);
+}
+
+static inline void
+tame_connection(ngx_table_elt_t *h)
+{
+    if (h->value.len != 10 || memcmp(h->value.data, "keep-alive", 10) != 0) /* as browsers do */
+        tame_tokens(h);
 }
 
 /* ---- facts ---- */
@@ -322,7 +358,9 @@ coat_ngx_facts(ngx_http_request_t *r, coat_ngx_ctx *ctx)
 
     if (ctx->facts_noted)
         return;
-    ctx->facts_noted = 1;
+    ctx->facts_noted = true;
+    ctx->facts = (coat_site_facts){.method = ctx->facts.method};
+    ctx->cors_method = ctx->cors_headers = (coat_span){NULL, 0};
     for (; (h = walk_here(&w)) != NULL; w.at++)
         note_fact(ctx, h);
 }
@@ -343,11 +381,13 @@ note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
     case 6:
         if (!NAMED(h, "cookie"))
             return true;
-        if (ctx->line_count < COAT_NGX_COOKIE_LINES)
+        if (ctx->line_count < COAT_NGX_COOKIE_LINES) {
             note_cookie(ctx, h);
-        else
-            ctx->too_many_lines = 1;
-        return !ctx->too_many_lines;
+            return true;
+        }
+        ctx->too_many_lines = true;
+        h->value.len = 0; /* nginx's own pointers lead to it still */
+        return false;
     case 10:
         if (NAMED(h, "user-agent"))
             note(ctx, &ctx->agent, h, false);
@@ -364,42 +404,51 @@ note_field(coat_ngx_ctx *ctx, ngx_table_elt_t *h)
 
 /* ---- the walk ---- */
 
+static inline bool
+is_not_ours(const coat_ngx_srv *scf, coat_ngx_ctx *ctx, ngx_table_elt_t *h)
+{
+    (void)ctx;
+    return !is_listed(scf, h);
+}
+
 ngx_int_t
 coat_ngx_strip(ngx_http_request_t *r, const coat_ngx_srv *scf)
 {
     walk w = walk_begin(r);
-    ngx_table_elt_t *h;
+    ngx_int_t rc = NGX_OK;
 
-    while ((h = walk_to(&w, scf->kinds)) != NULL)
-        if (!is_listed(scf, h))
-            w.at++;
-        else if (walk_cut(&w) != NGX_OK)
-            return NGX_ERROR;
+    while (rc == NGX_OK && walk_to(&w, scf->kinds, is_not_ours, scf, NULL) != NULL)
+        rc = walk_cut(&w);
     walk_end(&w);
-    return NGX_OK;
+    return rc;
+}
+
+static inline bool
+is_for_us(const coat_ngx_srv *scf, coat_ngx_ctx *ctx, ngx_table_elt_t *h)
+{
+    return !(may_be(scf->kinds, h) && is_listed(scf, h)) && note_field(ctx, h);
 }
 
 ngx_int_t
 coat_ngx_post_read(ngx_http_request_t *r)
 {
     const coat_ngx_srv *scf = ngx_http_get_module_srv_conf(r, ngx_http_coatcheck_module);
-    uint64_t kinds = scf->kinds | noted();
-    walk w = walk_begin(r);
-    ngx_table_elt_t *h;
+    COAT_UNSET walk w;
+    ngx_int_t rc = NGX_OK;
     coat_ngx_ctx *ctx;
 
     if (!scf->used || r != r->main)
         return NGX_DECLINED;
-    ctx = new_ctx(r);
-    if (ctx == NULL)
+    if (new_ctx(r, &ctx) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    ctx->facts.method = coat_ngx_span(r->method_name);
-    while ((h = walk_to(&w, kinds)) != NULL)
-        if (!(may_be(scf->kinds, h) && is_listed(scf, h)) && note_field(ctx, h))
-            w.at++;
-        else if (walk_cut(&w) != NGX_OK)
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    w = walk_begin(r);
+    while (rc == NGX_OK && walk_to(&w, scf->kinds | noted(), is_for_us, scf, ctx) != NULL)
+        rc = walk_cut(&w);
     walk_end(&w);
+    if (rc != NGX_OK) {
+        drop_ctx(r, ctx);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (scf->cross) /* before anybody else can change what is decided by */
         coat_ngx_facts(r, ctx);
     if (ctx->too_many_lines) /* which one counts nobody can tell */
@@ -407,35 +456,33 @@ coat_ngx_post_read(ngx_http_request_t *r)
     return NGX_DECLINED;
 }
 
-/* ngx_list_push(), which has a call for what is nearly always there: room. */
-static inline ngx_table_elt_t *
-next_element(ngx_list_t *list)
-{
-    ngx_list_part_t *last = list->last;
-
-    if (last->nelts < list->nalloc)
-        return (ngx_table_elt_t *)last->elts + last->nelts++;
-    return ngx_list_push(list);
-}
-
 ngx_int_t
 coat_ngx_push(ngx_http_request_t *r, const coat_ngx_name *names, const ngx_str_t *values,
               ngx_uint_t count)
 {
-    for (ngx_uint_t i = 0; i < count; i++) {
-        ngx_table_elt_t *h;
+    ngx_list_t *list = &r->headers_in.headers;
+    ngx_list_part_t *last = list->last;
+    ngx_uint_t used = last->nelts;
+    ngx_table_elt_t *h = (ngx_table_elt_t *)last->elts + used;
 
-        if (names[i].text.len == 0 || values[i].len == 0)
+    for (const coat_ngx_name *end = names + count; names < end; names++, values++) {
+        if (names->text.len == 0 || values->len == 0)
             continue;
-        h = next_element(&r->headers_in.headers);
-        if (h == NULL)
-            return NGX_ERROR;
-        ngx_memzero(h, sizeof *h);
-        h->hash = names[i].hash;
-        h->key = names[i].text;
-        h->lowcase_key = names[i].lower;
-        h->value = values[i];
+        if (used >= list->nalloc) { /* rarely */
+            last->nelts = used;
+            h = ngx_list_push(list);
+            if (h == NULL)
+                return NGX_ERROR;
+            last = list->last;
+            used = 0;
+        }
+        *h++ = (ngx_table_elt_t){.hash = names->hash,
+                                 .key = names->text,
+                                 .value = *values,
+                                 .lowcase_key = names->lower};
+        used++;
     }
+    last->nelts = used;
     return NGX_OK;
 }
 

@@ -28,16 +28,20 @@ coat_ngx_now_ms(void)
 
 /* The daemon marks a table that it replaces. One that somebody has removed it cannot mark:
  * nobody would ever take out of our mapping what ends from now on. */
-static bool
-is_there(coat_ngx_table *at)
+static __attribute__((noinline)) bool
+look_for(coat_ngx_table *at)
 {
     struct stat now;
 
-    if (ngx_current_msec - at->looked < LOOK_MS)
-        return true;
     at->looked = ngx_current_msec;
     return stat((const char *)at->path.data, &now) == 0 && now.st_dev == at->device &&
            now.st_ino == at->inode;
+}
+
+static inline bool
+is_there(coat_ngx_table *at)
+{
+    return ngx_current_msec - at->looked < LOOK_MS || look_for(at);
 }
 
 /* @return false: it is another file already */

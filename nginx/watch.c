@@ -141,7 +141,8 @@ coat_ngx_watch(ngx_http_request_t *r, const coat_ngx_loc *lcf, coat_ngx_ctx *ctx
         coat_ngx_question_live(r, lcf, ctx, &ctx->live_question) != NGX_OK)
         return NGX_ERROR;
     ctx->watch_conf = lcf;
-    ctx->watching = 1;
+    ctx->unsure = 0;
+    ctx->watching = true;
     ngx_queue_insert_tail(&watched, &ctx->watched);
     if (count++ == 0 && !timer.timer_set)
         ngx_add_timer(&timer, TICK_MS);

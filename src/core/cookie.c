@@ -113,21 +113,15 @@ add_value(coat_cookie_found *found, coat_span value)
 
 /** What is left of a line, while it is read. */
 typedef struct left {
-    size_t from, to;
-    bool kept, cut_front, gap, scattered;
+    size_t from, to; /* the pairs kept so far, with what is between them */
+    bool kept, cut_front, scattered;
 } left;
 
-static inline void
-leave_out(left *l)
-{
-    l->cut_front |= !l->kept;
-    l->gap = l->kept;
-}
-
+/** The pairs from start to end are kept. */
 static inline void
 keep(left *l, size_t start, size_t end)
 {
-    l->scattered |= l->gap;
+    l->scattered |= l->kept; /* what is between was not */
     l->from = l->kept ? l->from : start;
     l->to = end;
     l->kept = true;
@@ -164,18 +158,25 @@ survey_line(coat_span line, const coat_span *names, size_t count, uint32_t initi
             coat_cookie_found *found)
 {
     left l = {0};
-    size_t start = 0;
+    size_t start = 0, run = 0; /* where the pairs begin that are kept together */
 
-    while (start <= line.len && line.len > 0) {
+    if (line.len == 0)
+        return (coat_cookie_rest){0};
+    while (start <= line.len) {
         size_t end = start + coat_span_find(coat_span_slice(line, start, line.len), ';');
         coat_span pair = pair_of(coat_span_slice(line, start, end));
 
-        if (may_be_named(pair, initials) && take(pair, names, count, found))
-            leave_out(&l);
-        else
-            keep(&l, start, end);
+        if (may_be_named(pair, initials) && take(pair, names, count, found)) {
+            if (run < start)
+                keep(&l, run, start - 1);
+            else
+                l.cut_front |= !l.kept;
+            run = end + 1;
+        }
         start = end + 1;
     }
+    if (run <= line.len)
+        keep(&l, run, line.len);
     return rest_of(line, &l);
 }
 

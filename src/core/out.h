@@ -51,25 +51,34 @@ coat_out_char(coat_out *out, char c)
     coat_out_bytes(out, &c, 1);
 }
 
-static inline void
-coat_out_uint(coat_out *out, uint64_t v)
+enum { COAT_DIGITS_MAX = 20 };
+
+/** Decimal digits, the last of them just before end. @return the first of them */
+static inline char *
+coat_digits(uint64_t v, char *end)
 {
     /* Two at a time: divisions are slow. */
     static const char pairs[] = "00010203040506070809101112131415161718192021222324"
                                 "25262728293031323334353637383940414243444546474849"
                                 "50515253545556575859606162636465666768697071727374"
                                 "75767778798081828384858687888990919293949596979899";
-    char digits[20];
-    size_t n = sizeof digits;
 
-    for (; v >= 100; v /= 100) {
-        digits[--n] = pairs[2 * (v % 100) + 1];
-        digits[--n] = pairs[2 * (v % 100)];
+    for (; v >= 10; v /= 100) {
+        end -= 2;
+        memcpy(end, pairs + 2 * (v % 100), 2);
+        if (v < 100)
+            return end;
     }
-    digits[--n] = pairs[2 * v + 1];
-    if (v >= 10)
-        digits[--n] = pairs[2 * v];
-    coat_out_bytes(out, digits + n, sizeof digits - n);
+    *--end = (char)('0' + v);
+    return end;
+}
+
+static inline void
+coat_out_uint(coat_out *out, uint64_t v)
+{
+    char text[COAT_DIGITS_MAX], *end = text + sizeof text, *digits = coat_digits(v, end);
+
+    coat_out_bytes(out, digits, (size_t)(end - digits));
 }
 
 static inline void

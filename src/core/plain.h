@@ -15,53 +15,70 @@ coat_byte_is_plain(uint8_t c)
     return coat_char_is_visible(c) && c != '%';
 }
 
-/** Eight bytes at once, none of them below `least`: false only sends them the long way. */
-static inline bool
-coat_word_is_plain(uint64_t v, uint8_t least)
-{
-    const uint64_t ones = 0x0101010101010101U, high = ones * 0x80;
-    uint64_t del = v ^ (ones * 0x7f), percent = v ^ (ones * '%');
+/** A byte in each byte of a word. */
+#define COAT_WORD_OF(c) (0x0101010101010101U * (uint8_t)(c))
 
-    return (((v - ones * least) | (del - ones) | (percent - ones) | v) & high) == 0;
+/** Of eight bytes at once: bits in those that are not plain, or follow one that is not. */
+static inline uint64_t
+coat_word_not_plain(uint64_t v)
+{
+    uint64_t del = v ^ COAT_WORD_OF(0x7f), percent = v ^ COAT_WORD_OF('%');
+
+    return ((del - COAT_WORD_OF(1)) | (percent - COAT_WORD_OF(1)) | v) & COAT_WORD_OF(0x80);
 }
 
-/** All bytes of less than eight, some of them twice, and the rest of the word plain. */
 static inline uint64_t
-coat_word_of_few(coat_span text)
+coat_word_below(uint64_t v, uint8_t least)
+{
+    return (v - COAT_WORD_OF(least)) & COAT_WORD_OF(0x80);
+}
+
+/** The 1 to 7 bytes there as a word, with letters behind them. */
+static inline uint64_t
+coat_word_of_few(const uint8_t *p, size_t len)
+{
+    uint64_t letters = COAT_WORD_OF('a') << 8 * len;
+
+    if (len >= 4) /* some bytes twice, at the same place */
+        return coat_load32(p) | (uint64_t)coat_load32(p + len - 4) << 8 * (len - 4) | letters;
+    return p[0] | (uint64_t)p[len / 2] << 8 * (len / 2) |
+           (uint64_t)p[len - 1] << 8 * (len - 1) | letters;
+}
+
+/** What coat_plain_put() needs beside three bytes for each: it writes whole words. */
+#define COAT_PLAIN_SPARE 8
+
+/**
+ * Write text as a header field has it (FA-5), if nothing in it has to be encoded but spaces, as
+ * between roles. `to` has room for 3 * text.len + COAT_PLAIN_SPARE.
+ * @return the end of what was written, where a NUL is; NULL: there is more to be encoded
+ */
+static inline uint8_t *
+coat_plain_put(coat_span text, uint8_t *to)
 {
     const uint8_t *p = text.ptr;
+    size_t left = text.len;
 
-    if (text.len >= 4)
-        return coat_load32(p) | (uint64_t)coat_load32(p + text.len - 4) << 32;
-    if (text.len == 0)
-        return 0x6161616161616161U;
-    return 0x6161616161000000U | p[0] | (uint64_t)p[text.len / 2] << 8 |
-           (uint64_t)p[text.len - 1] << 16;
-}
+    while (left > 0) {
+        size_t part = left < 8 ? left : 8;
+        uint64_t v = left < 8 ? coat_word_of_few(p, left) : coat_load64(p);
+        uint64_t low = coat_word_below(v, '!');
 
-static inline bool
-coat_words_are_plain(coat_span text, uint8_t least)
-{
-    if (text.len < 8)
-        return coat_word_is_plain(coat_word_of_few(text), least);
-    for (size_t i = 0; i + 8 < text.len; i += 8)
-        if (!coat_word_is_plain(coat_load64(text.ptr + i), least))
-            return false;
-    /* some bytes twice */
-    return coat_word_is_plain(coat_load64(text.ptr + text.len - 8), least);
-}
-
-static inline bool
-coat_span_is_plain(coat_span text)
-{
-    return coat_words_are_plain(text, '!');
-}
-
-/** But for spaces, as between roles. */
-static inline bool
-coat_span_is_spaced(coat_span text)
-{
-    return coat_words_are_plain(text, ' ');
+        coat_store64(to, v);
+        if ((coat_word_not_plain(v) | low) != 0) {
+            if ((coat_word_not_plain(v) | coat_word_below(v, ' ')) != 0)
+                return NULL;
+            part = (size_t)__builtin_ctzll(low) / 8; /* up to its first space */
+            memcpy(to + part, "%20", 3);
+            to += 2;
+            part++;
+        }
+        to += part;
+        p += part;
+        left -= part;
+    }
+    *to = '\0';
+    return to;
 }
 
 /**

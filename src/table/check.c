@@ -6,6 +6,7 @@
  */
 
 #include "core/judge.h"
+#include "core/token.h"
 #include "table/layout.h"
 #include "table/memo.h"
 #include "table/writer.h"
@@ -16,6 +17,7 @@ enum {
     CANDIDATES = 4, /* chance makes a second one once in a hundred million look-ups */
     RETRIES = 64,   /* of a slot that is being written; a writer may have been stopped in it */
     CACHE_LINE = 64,
+    IMAGE_WORDS = offsetof(coat_table_image, identity) / 8,
 };
 
 static inline void
@@ -57,38 +59,6 @@ copy_arena(const coat_table *table, uint32_t offset, uint32_t total, uint8_t *id
 
         memcpy(identity + done, &word, total - done < 8 ? total - done : 8);
     }
-}
-
-/**
- * Copy a slot out whole, and its identity if that is in the arena and wanted.
- * @return its sequence (even), or 1 when the writer was busy with it all the time
- */
-static uint32_t
-copy_slot(const coat_table *table, uint32_t index, coat_table_image *image, uint32_t *lengths,
-          uint8_t *identity)
-{
-    const coat_table_slot *slot = &table->slot[index];
-    uint64_t *words = (void *)image;
-
-    for (int i = 0; i < RETRIES; i++) {
-        uint32_t seq = atomic_load_explicit(&slot->seq, memory_order_acquire);
-        uint32_t offset;
-        bool fits;
-
-        *lengths = atomic_load_explicit(&slot->lengths, memory_order_acquire);
-#pragma GCC unroll 23
-        for (size_t w = 0; w < COAT_TABLE_WORDS; w++)
-            words[w] = atomic_load_explicit(&slot->word[w], memory_order_acquire);
-        /* Perhaps half-written: the bounds hold whatever it says. */
-        memcpy(&offset, image->identity, sizeof offset);
-        fits = coat_table_lengths_fit(*lengths, offset, table->geometry.arena);
-        if (fits && identity != NULL && coat_table_total(*lengths) > COAT_TABLE_INLINE)
-            copy_arena(table, offset, coat_table_total(*lengths), identity);
-        if ((seq & 1) == 0 && seq == atomic_load_explicit(&slot->seq, memory_order_relaxed))
-            return fits ? seq : 1;
-        pause_cpu();
-    }
-    return 1;
 }
 
 static inline void
@@ -153,9 +123,10 @@ candidates_of(const coat_table *table, const coat_table_place *place)
     return found;
 }
 
-/** An entry as found: where, and a whole copy. */
+/** An entry as found: where, and a copy; its identity has gone elsewhere. */
 typedef struct found_entry {
-    uint32_t index, seq, lengths;
+    uint32_t index, lengths;
+    uint32_t seq;   /* even, or 1: nothing that could be used */
     uint32_t noted; /* activity word */
     coat_table_image image;
 } found_entry;
@@ -189,19 +160,73 @@ locate(const coat_table *table, const coat_table_place *place)
     return found;
 }
 
-/** Copy out what lies there, without its identity if that is NULL. @return it is of handle */
-static bool
+/** A slot's words but for the identity, which is wanted elsewhere. */
+static inline void
+copy_image(const coat_table_slot *slot, coat_table_image *image)
+{
+    uint64_t *words = (void *)image;
+
+#pragma GCC unroll 14
+    for (size_t w = 0; w < IMAGE_WORDS; w++)
+        words[w] = atomic_load_explicit(&slot->word[w], memory_order_acquire);
+}
+
+static inline void
+copy_inline(const coat_table_slot *slot, uint8_t *identity)
+{
+#pragma GCC unroll 9
+    for (size_t w = IMAGE_WORDS; w < COAT_TABLE_WORDS; w++) {
+        uint64_t word = atomic_load_explicit(&slot->word[w], memory_order_acquire);
+
+        memcpy(identity + 8 * (w - IMAGE_WORDS), &word, sizeof word);
+    }
+}
+
+/**
+ * Copy a slot out, and its identity if that is not NULL. A function of its own, since in a loop
+ * the compiler works out the address of each word beforehand.
+ * @return false: the writer was busy with it
+ */
+static __attribute__((noinline)) bool
+try_slot(const coat_table *table, const coat_table_slot *slot, found_entry *found,
+         uint8_t *identity)
+{
+    uint32_t seq = atomic_load_explicit(&slot->seq, memory_order_acquire);
+    uint32_t lengths = atomic_load_explicit(&slot->lengths, memory_order_acquire);
+    uint64_t first = atomic_load_explicit(&slot->word[IMAGE_WORDS], memory_order_acquire);
+    uint32_t total = coat_table_total(lengths), offset;
+    bool fits;
+
+    copy_image(slot, &found->image);
+    /* Perhaps half-written: the bounds hold whatever it says. */
+    memcpy(&offset, &first, sizeof offset);
+    fits = coat_table_lengths_fit(lengths, offset, table->geometry.arena);
+    if (identity != NULL && total <= COAT_TABLE_INLINE)
+        copy_inline(slot, identity);
+    else if (identity != NULL && fits)
+        copy_arena(table, offset, total, identity);
+    found->lengths = lengths;
+    found->seq = fits ? seq : 1;
+    return (seq & 1) == 0 && seq == atomic_load_explicit(&slot->seq, memory_order_relaxed);
+}
+
+/** Copy out what lies there, and its identity if that is not NULL. @return it is of handle */
+static inline bool
 copy_entry(const coat_table *table, uint32_t index, const coat_handle *handle,
            found_entry *found, uint8_t *identity)
 {
     found->index = index;
     found->noted = atomic_load_explicit(&table->seen[index], memory_order_relaxed);
-    found->seq = copy_slot(table, index, &found->image, &found->lengths, identity);
-    return (found->seq & 1) == 0 &&
-           memcmp(found->image.handle.bytes, handle->bytes, sizeof handle->bytes) == 0;
+    for (int i = 0; i < RETRIES; i++) {
+        if (try_slot(table, &table->slot[index], found, identity))
+            return (found->seq & 1) == 0 &&
+                   memcmp(found->image.handle.bytes, handle->bytes, sizeof handle->bytes) == 0;
+        pause_cpu();
+    }
+    return false;
 }
 
-/** Copy out the entry of a handle, without its identity if that is NULL. */
+/** Copy out the entry of a handle, and its identity if that is not NULL. */
 static bool
 find(const coat_table *table, const candidates *among, const coat_handle *handle,
      found_entry *found, uint8_t *identity)
@@ -212,44 +237,58 @@ find(const coat_table *table, const candidates *among, const coat_handle *handle
     return false;
 }
 
-/**
- * The entry of an opened token, the digest of its secret, and the context if one is given. Each
- * miss of the cache is waited for by computing: the fingerprints, or the entry of a token that
- * is known, arrive while the context is hashed, and an entry that was found while the secret
- * is.
- */
-static bool
-find_token(const coat_table *table, const coat_table_query *query, coat_table_known *set,
-           const coat_token *token, looked_up *out, uint8_t *identity)
+/** What is known of a token, and lies within this table. It starts the fetch of the entry. */
+static coat_table_known *
+recall(const coat_table *table, coat_table_known *set, const coat_token *token)
 {
     coat_table_known *known = coat_table_memo_find(set, token);
+
+    if (known == NULL || known->slot >= table->geometry.slots)
+        return NULL; /* or of another table */
+    prefetch_entry(table, known->slot);
+    return known;
+}
+
+/** A token that was asked for, and what is known of it. */
+typedef struct asked {
+    coat_token token;
+    coat_table_known *set, *known; /* or NULL */
+} asked;
+
+/**
+ * The entry of an opened token, the digest of its secret, and the context if one is given. Each
+ * miss of the cache is waited for by computing: the entry of a token that is known arrives
+ * while the tag is, the fingerprints of another while the context is hashed, and the entry that
+ * they lead to while the secret is.
+ */
+static bool
+find_token(const coat_table *table, const coat_table_query *query, const asked *a,
+           looked_up *out, uint8_t *identity)
+{
+    const coat_handle *handle = &a->token.handle;
     COAT_UNSET coat_table_place place;
     COAT_UNSET candidates among;
 
-    if (known != NULL && known->slot >= table->geometry.slots)
-        known = NULL; /* of another table */
-    if (known != NULL) {
-        prefetch_entry(table, known->slot);
-    } else {
-        place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
+    if (a->known == NULL) {
+        place = coat_table_place_of(table->hash_key, table->sets, handle);
         prefetch_prints(table, &place);
     }
-    out->context =
-        query->from != NULL ? coat_table_context(table, query->from) : query->context;
-    if (known != NULL) {
-        memcpy(out->digest, known->digest, sizeof out->digest);
-        if (copy_entry(table, known->slot, &token->handle, &out->entry, identity))
+    out->context = query->from != NULL ? coat_table_context(table, query->from(query->from_ctx))
+                                       : query->context;
+    if (a->known != NULL) {
+        memcpy(out->digest, a->known->digest, sizeof out->digest);
+        if (copy_entry(table, a->known->slot, handle, &out->entry, identity))
             return coat_table_stamped(table, &out->entry.image);
-        place = coat_table_place_of(table->hash_key, table->sets, &token->handle);
+        place = coat_table_place_of(table->hash_key, table->sets, handle);
     }
     among = locate(table, &place);
     if (among.count == 0)
         return false;
-    if (known == NULL)
-        coat_secret_digest(token->secret, out->digest);
-    if (!find(table, &among, &token->handle, &out->entry, identity))
+    if (a->known == NULL)
+        coat_secret_digest(a->token.secret, out->digest);
+    if (!find(table, &among, handle, &out->entry, identity))
         return false;
-    coat_table_memo_keep(set, token, out->digest, out->entry.index);
+    coat_table_memo_keep(a->set, &a->token, out->digest, out->entry.index);
     return true;
 }
 
@@ -287,8 +326,6 @@ publish(const coat_table_image *image, uint32_t lengths, int64_t ends_ms,
     uint32_t total = coat_table_total(lengths);
     uint32_t user = lengths & 0xff, roles = lengths >> 8 & 0xffff;
 
-    if (total <= COAT_TABLE_INLINE)
-        memcpy(out->identity, image->identity, sizeof image->identity);
     out->identity[total] = '\0';
     out->user = (coat_span){identity, user};
     out->roles = (coat_span){identity + user, roles};
@@ -313,15 +350,15 @@ note(const coat_table *table, uint32_t index, uint32_t seq, uint32_t noted, int6
 
 /** Decide about an opened token; the caller has looked at the header. */
 static coat_table_verdict
-judge(const coat_table *table, const coat_table_query *query, coat_table_known *set,
-      const coat_token *token, int64_t now_ms, coat_table_answer *out)
+judge(const coat_table *table, const coat_table_query *query, const asked *a, int64_t now_ms,
+      coat_table_answer *out)
 {
     COAT_UNSET looked_up found;
     const found_entry *entry = &found.entry;
     coat_limits limits;
     int64_t noted_ms;
 
-    if (!find_token(table, query, set, token, &found, (uint8_t *)out->identity))
+    if (!find_token(table, query, a, &found, (uint8_t *)out->identity))
         return COAT_TABLE_ASK;
     limits = limits_of(&entry->image);
     noted_ms = coat_table_seen_ms(table->base_s, entry->noted, entry->seq);
@@ -337,25 +374,12 @@ judge(const coat_table *table, const coat_table_query *query, coat_table_known *
     return COAT_TABLE_LIVE;
 }
 
-/**
- * Is this our token? Only then is there more to find out.
- * @return false if not: *verdict is REFUSE, or ASK where there is nothing to judge it by
- */
+/** @return false: there is nothing to judge a token by */
 static bool
-open_token(const coat_table *table, coat_span text, coat_token *token,
-           coat_table_verdict *verdict)
+copy_keys(const coat_table_head *head, tag_words *out)
 {
-    const coat_table_head *head = table->head;
-    COAT_UNSET tag_words tags;
-
-    *verdict = COAT_TABLE_ASK;
-    if (atomic_load_explicit(&head->replaced, memory_order_acquire) != 0 ||
-        !copy_tags(head, &tags) || tags.keys.count == 0)
-        return false;
-    if (coat_token_open(text, &tags.keys, token) == COAT_OK)
-        return true;
-    *verdict = COAT_TABLE_REFUSE;
-    return false;
+    return atomic_load_explicit(&head->replaced, memory_order_acquire) == 0 &&
+           copy_tags(head, out) && out->keys.count != 0;
 }
 
 /** The caller's clock, or the daemon's where that is ahead (SF-10). */
@@ -405,30 +429,58 @@ trusted(const coat_table *table, int64_t now_ms)
            (table->mode == COAT_TABLE_EMBEDDED || leased(table, now_ms));
 }
 
+/** Only of our own tokens there is more to find out. */
+static coat_table_verdict
+check(const coat_table *table, const coat_table_query *query, asked *a, coat_table_answer *out)
+{
+    int64_t now_ms = not_before_floor(table, query->now_ms);
+    COAT_UNSET tag_words tags;
+
+    if (!copy_keys(table->head, &tags))
+        return COAT_TABLE_ASK;
+    if (!coat_token_read(query->token, &a->token))
+        return COAT_TABLE_REFUSE;
+    a->known = recall(table, a->set, &a->token);
+    if (!coat_token_tag_fits(&a->token, &tags.keys))
+        return COAT_TABLE_REFUSE;
+    out->handle = a->token.handle;
+    return trusted(table, now_ms) ? judge(table, query, a, now_ms, out) : COAT_TABLE_ASK;
+}
+
+/** All but the bytes of identity, which nothing points to yet. One by one: for this many bytes
+ * the compiler takes an instruction that is slow to start. */
+static void
+clear(coat_table_answer *out)
+{
+    const coat_span nothing = {NULL, 0};
+
+    out->verdict = COAT_TABLE_ASK;
+    out->handle = (coat_handle){{0}};
+    out->user = out->roles = out->methods = nothing;
+    out->created_ms = out->auth_ms = out->ends_ms = 0;
+    out->context = 0;
+    out->remember = false;
+    out->identity[0] = '\0';
+}
+
 void
 coat_table_check(const coat_table *table, const coat_table_query *query, coat_table_answer *out)
 {
-    coat_table_known *set = coat_table_memo_set(query->memo, query->token);
-    int64_t now_ms = not_before_floor(table, query->now_ms);
-    COAT_UNSET coat_token token;
+    COAT_UNSET asked a;
 
-    /* All but the bytes of identity, which nothing points to yet. */
-    memset(out, 0, offsetof(coat_table_answer, identity) + 1);
-    if (!open_token(table, query->token, &token, &out->verdict))
-        return;
-    out->handle = token.handle;
-    if (trusted(table, now_ms))
-        out->verdict = judge(table, query, set, &token, now_ms, out);
+    a.set = coat_table_memo_set(query->memo, query->token);
+    clear(out);
+    out->verdict = check(table, query, &a, out);
     if (out->verdict != COAT_TABLE_LIVE)
         out->identity[0] = '\0';
-    coat_token_wipe(&token);
+    coat_wipe(&a.token, sizeof a.token);
 }
 
 coat_table_verdict
 coat_table_live(const coat_table *table, coat_span text, int64_t now_ms)
 {
     COAT_UNSET found_entry found;
-    coat_table_verdict verdict;
+    COAT_UNSET tag_words tags;
     coat_table_place place;
     candidates among;
     coat_limits limits;
@@ -437,8 +489,10 @@ coat_table_live(const coat_table *table, coat_span text, int64_t now_ms)
     uint64_t epoch_min;
 
     now_ms = not_before_floor(table, now_ms);
-    if (!open_token(table, text, &token, &verdict))
-        return verdict;
+    if (!copy_keys(table->head, &tags))
+        return COAT_TABLE_ASK;
+    if (coat_token_open(text, &tags.keys, &token) != COAT_OK)
+        return COAT_TABLE_REFUSE;
     handle = token.handle;
     coat_token_wipe(&token); /* its secret may be an old one by now: it does not matter here */
     if (!trusted(table, now_ms))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coat_test.h"
-#include "core/bytes.h"
+#include "core/plain.h"
 
 #include <coatcheck/forward.h>
 #include <coatcheck/target.h>
+#include <stdlib.h>
 
 static const struct encode_case {
     const char *text, *want;
@@ -107,10 +108,63 @@ test_limits(void)
     CHECK_ERR(coat_identity_encode(COAT_LIT("abc"), buf, 4, &len), COAT_OK);
 }
 
+/** coat_plain_put() byte by byte. @return length; or -1: there is more to be encoded */
+static int
+put_slowly(coat_span text, char *to)
+{
+    int len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != ' ' && !coat_byte_is_plain(text.ptr[i]))
+            return -1;
+        if (text.ptr[i] == ' ') {
+            memcpy(to + len, "%20", 3);
+            len += 3;
+        } else {
+            to[len++] = (char)text.ptr[i];
+        }
+    }
+    return len;
+}
+
+/* Every length, with spaces at random, and with any one byte anywhere; text and room are as
+ * long as it says, so that a sanitizer sees what goes beyond. */
+static void
+test_words(void)
+{
+    test_rng rng = {11};
+
+    for (size_t len = 0; len <= 40; len++)
+        for (unsigned round = 0; round < 600; round++) {
+            uint8_t *text = malloc(len + 1), *to = malloc(3 * len + COAT_PLAIN_SPARE), *end;
+            coat_span span = {text + 1, len};
+            char want[128];
+            int want_len;
+
+            REQUIRE(text != NULL && to != NULL);
+            for (size_t i = 0; i < len; i++)
+                text[1 + i] = test_rng_next(&rng) % 4 == 0
+                                  ? ' '
+                                  : (uint8_t)('&' + test_rng_next(&rng) % ('~' - '&' + 1));
+            if (len > 0 && round < 512)
+                text[1 + test_rng_next(&rng) % len] = (uint8_t)round;
+            want_len = put_slowly(span, want);
+            end = coat_plain_put(span, to);
+            CHECK_INT(end != NULL, want_len >= 0);
+            if (end != NULL && want_len >= 0) {
+                CHECK_MEM(to, (size_t)(end - to), want, (size_t)want_len);
+                CHECK_INT(*end, '\0');
+            }
+            free(text);
+            free(to);
+        }
+}
+
 static const coat_test tests[] = {
     {"FA-5: identity values are one line of visible ASCII", test_table},
     {"FA-5: every byte is encoded or harmless, and comes back", test_bytes},
     {"FA-5: no position hides a byte", test_positions},
+    {"FA-5: words of text are written as byte by byte", test_words},
     {"FA-5: 1 KiB encoded is the limit; 10 KiB are refused", test_limits},
 };
 

@@ -285,9 +285,8 @@ memory_is_guarded(void)
 {
     for (int what = 0; what < 2; what++) {
         int status = 0;
-        pid_t pid = fork();
+        pid_t pid = test_fork();
 
-        REQUIRE(pid >= 0);
         if (pid == 0) {
             coat_keys *keys = fixture_keys();
             size_t past = (sizeof(coat_keys) + 63) / 64 * 64;

@@ -139,8 +139,7 @@ forks(void)
         pid_t pid;
 
         REQUIRE(pipe(ends) == 0);
-        pid = fork();
-        REQUIRE(pid >= 0);
+        pid = test_fork();
         if (pid == 0)
             worker(ends[1], each);
         (void)close(ends[1]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/plain.h"
+#include "core/token.h"
 #include "fixture.h"
 
 #include <sodium.h>
@@ -478,6 +479,35 @@ key_generations(void)
     CHECK_ERR(coat_token_open(span, &old, &got), COAT_NO_SESSION);
 }
 
+/* coat_token_open() step by step: what was read is judged by all of its bytes. */
+static void
+in_steps(void)
+{
+    coat_tag_keys keys = {.key = {{1}, {2}}, .count = 2}, second = {.key = {{2}}, .count = 1};
+    test_rng rng = {8};
+
+    for (int round = 0; round < 20; round++) {
+        coat_token token = fixture_token(&rng, round % 2 == 0 ? &keys : &second), got;
+        char text[COAT_TOKEN_CHARS];
+        uint8_t *bytes = (uint8_t *)&got;
+
+        coat_token_encode(&token, text);
+        CHECK(coat_token_read(fixture_text(text, sizeof text), &got));
+        CHECK(memcmp(&got, &token, sizeof got) == 0);
+        CHECK(coat_token_tag_fits(&got, &keys));
+        CHECK_INT(coat_token_tag_fits(&got, &second), round % 2 != 0);
+        for (size_t bit = 0; bit < 8 * sizeof got; bit++) {
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            CHECK(!coat_token_tag_fits(&got, &keys));
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        CHECK(!coat_token_read(fixture_text(text, sizeof text - 1), &got));
+        coat_token_wipe(&got);
+        for (size_t i = 0; i < sizeof got; i++)
+            CHECK_INT(bytes[i], 0);
+    }
+}
+
 static void
 handles(void)
 {
@@ -562,6 +592,7 @@ static const coat_test tests[] = {
     {"ID-1: a time out of range is cut, not wrapped", serial_out_of_range},
     {"ID-2: without random bytes nothing is issued", mint_without_random},
     {"both live tag keys are accepted, the newest signs", key_generations},
+    {"ID-2: read and judged in two steps", in_steps},
     {"handles have one spelling", handles},
     {"a handle's text is the head of its token's", handle_of_text},
     {"a digest is BLAKE2b-256; wiping wipes", digest_and_wipe},

@@ -1,153 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Taking fields out of nginx's list of them, against a plain array. nginx itself is not linked:
- * what these files call of it stands here, as nginx 1.22 has it. */
+/* Taking fields out of nginx's list of them, against a plain array. */
 #include "coat_test.h"
 
 #include "nginx/cookies.c"
 #include "nginx/scan.c"
 
-ngx_module_t ngx_http_coatcheck_module = {.ctx_index = 0};
-
-enum { BLOCKS_MAX = 4096 };
-static void *blocks[BLOCKS_MAX];
-static size_t block_count;
-
-void *
-ngx_palloc(ngx_pool_t *pool, size_t size)
-{
-    (void)pool;
-    REQUIRE(block_count < BLOCKS_MAX);
-    blocks[block_count] = malloc(size > 0 ? size : 1);
-    REQUIRE(blocks[block_count] != NULL);
-    memset(blocks[block_count], 0xbe, size); /* as nginx's pools, which are not zeroed */
-    return blocks[block_count++];
-}
-
-void *
-ngx_pnalloc(ngx_pool_t *pool, size_t size)
-{
-    return ngx_palloc(pool, size);
-}
-
-ngx_pool_cleanup_t *
-ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
-{
-    ngx_pool_cleanup_t *cln = ngx_palloc(pool, sizeof *cln);
-
-    cln->data = ngx_palloc(pool, size);
-    cln->next = pool->cleanup;
-    pool->cleanup = cln;
-    return cln;
-}
-
-/* As in nginx: a part is full when it has nalloc elements, however many it has room for. */
-void *
-ngx_list_push(ngx_list_t *list)
-{
-    ngx_list_part_t *last = list->last;
-
-    if (last->nelts == list->nalloc) {
-        last = ngx_palloc(list->pool, sizeof *last);
-        last->elts = ngx_palloc(list->pool, list->nalloc * list->size);
-        last->nelts = 0;
-        last->next = NULL;
-        list->last->next = last;
-        list->last = last;
-    }
-    return (char *)last->elts + list->size * last->nelts++;
-}
-
-void
-coat_ngx_ask_cancel(coat_ngx_ask *ask)
-{
-    CHECK(ask == NULL);
-}
-
-void
-coat_ngx_unwatch(coat_ngx_ctx *ctx)
-{
-    CHECK(!ctx->watching);
-}
-
-/* ---- a request ---- */
-
-static ngx_pool_t pool;
-static ngx_http_request_t request;
-static coat_ngx_srv server;
-static void *contexts[1], *servers[1];
-
-enum { FIRST_PART = 4 };
-
-static void
-begin(void)
-{
-    static const char *const names[] = {"X-Auth-User", "X-Auth-Roles"};
-
-    while (block_count > 0)
-        free(blocks[--block_count]);
-    memset(&pool, 0, sizeof pool);
-    memset(&request, 0, sizeof request);
-    memset(&server, 0, sizeof server);
-    contexts[0] = NULL;
-    servers[0] = &server;
-    request.main = &request;
-    request.pool = &pool;
-    request.ctx = contexts;
-    request.srv_conf = servers;
-    request.method_name = COAT_NGX_STR("GET");
-    REQUIRE(ngx_list_init(&request.headers_in.headers, &pool, FIRST_PART,
-                          sizeof(ngx_table_elt_t)) == NGX_OK);
-    server.used = 1;
-    for (size_t i = 0; i < 2; i++) {
-        coat_ngx_name name = {.text = coat_ngx_text(coat_span_of(names[i])),
-                              .lower = (u_char *)(i == 0 ? "x-auth-user" : "x-auth-roles")};
-
-        coat_ngx_add_name(&server, &name);
-    }
-}
-
-static ngx_table_elt_t *
-add(const char *key, const char *value)
-{
-    ngx_table_elt_t *h = ngx_list_push(&request.headers_in.headers);
-
-    memset(h, 0, sizeof *h);
-    h->key = coat_ngx_text(coat_span_of(key));
-    h->lowcase_key = ngx_palloc(&pool, h->key.len + 1);
-    for (size_t i = 0; i < h->key.len; i++)
-        h->lowcase_key[i] = ngx_tolower(h->key.data[i]);
-    h->value.len = strlen(value);
-    h->value.data = ngx_palloc(&pool, h->value.len + 1); /* scan.c may write there */
-    memcpy(h->value.data, value, h->value.len + 1);      /* as nginx leaves it, with NUL */
-    return h;
-}
-
-/** The fields that nginx would send on, walked as its own modules do; "name: value\n" each. */
-static const char *
-sent(void)
-{
-    static char text[16384];
-    ngx_list_part_t *part = &request.headers_in.headers.part;
-    ngx_table_elt_t *h = part->elts;
-    size_t len = 0;
-
-    for (ngx_uint_t i = 0;; i++) {
-        if (i >= part->nelts) {
-            if (part->next == NULL)
-                break;
-            part = part->next;
-            h = part->elts;
-            i = 0; /* nginx reads h[0] now, whether or not there is one */
-            REQUIRE(part->nelts > 0);
-        }
-        REQUIRE(len + h[i].key.len + h[i].value.len + 4 < sizeof text);
-        len +=
-            (size_t)snprintf(text + len, sizeof text - len, "%.*s: %.*s\n", (int)h[i].key.len,
-                             h[i].key.data, (int)h[i].value.len, h[i].value.data);
-    }
-    text[len] = '\0';
-    return text;
-}
+#include "request.h"
 
 static coat_ngx_ctx *
 scan(void)
@@ -300,6 +158,74 @@ test_facts(void)
         coat_ngx_facts(&request, ctx);
     CHECK(coat_span_is(ctx->facts.origin, COAT_LIT("https://a")));
     CHECK(!ctx->facts.origin_repeated);
+}
+
+/* Nothing of what the pool's memory held before, but for what says when it is set. */
+static void
+test_fresh(void)
+{
+    static const coat_ngx_ctx nothing;
+    coat_ngx_ctx *ctx;
+
+    begin();
+    add("Host", "a");
+    ctx = scan();
+    CHECK(ctx->r == &request && coat_span_is(ctx->facts.method, COAT_LIT("GET")));
+    CHECK_MEM((const char *)ctx + sizeof ctx->r, offsetof(coat_ngx_ctx, facts) - sizeof ctx->r,
+              (const char *)&nothing + sizeof ctx->r,
+              offsetof(coat_ngx_ctx, facts) - sizeof ctx->r);
+    coat_ngx_facts(&request, ctx);
+    CHECK(ctx->facts.accept.ptr == NULL && ctx->facts.origin.ptr == NULL);
+    CHECK(ctx->cors_method.ptr == NULL && ctx->cors_headers.ptr == NULL);
+    CHECK(!ctx->facts.any_fetch && !ctx->facts.origin_repeated);
+    CHECK(coat_span_is(ctx->facts.method, COAT_LIT("GET")));
+}
+
+/* One number for both cases of a letter, and others for other lengths. */
+static void
+test_kinds(void)
+{
+    for (size_t len = 1; len <= 40; len++)
+        for (unsigned c = 'a'; c <= 'z'; c++) {
+            unsigned kind = coat_ngx_kind(len, (uint8_t)c);
+
+            CHECK(kind < 64 && kind == coat_ngx_kind(len, (uint8_t)(c - 'a' + 'A')));
+            CHECK(kind != coat_ngx_kind(len + 1, (uint8_t)c));
+        }
+}
+
+/* Fields with and without a name and a value, behind lists that end anywhere in a part. */
+static void
+test_push(void)
+{
+    for (unsigned before = 0; before <= 2 * FIRST_PART; before++)
+        for (unsigned choice = 0; choice < 1U << 6; choice++) {
+            coat_ngx_name names[6];
+            ngx_str_t values[6];
+            char want[512] = "";
+            size_t len = 0;
+
+            begin();
+            for (unsigned i = 0; i < before; i++) {
+                (void)add("Other", "x");
+                len += (size_t)snprintf(want + len, sizeof want - len, "Other: x\n");
+            }
+            for (unsigned i = 0; i < 6; i++) {
+                bool there = (choice >> i & 1) != 0;
+
+                names[i] = server.names[i % 2];
+                values[i] = COAT_NGX_STR("mara");
+                if (!there && i < 3)
+                    names[i].text.len = 0;
+                else if (!there)
+                    values[i].len = 0;
+                if (there)
+                    len += (size_t)snprintf(want + len, sizeof want - len, "%s: mara\n",
+                                            i % 2 == 0 ? "X-Auth-User" : "X-Auth-Roles");
+            }
+            REQUIRE(coat_ngx_push(&request, names, values, 6) == NGX_OK);
+            CHECK_STR(sent(), want);
+        }
 }
 
 static const struct connection_case {
@@ -491,6 +417,9 @@ static const coat_test tests[] = {
 #endif
     {"CK-3 FA-7: more Cookie lines than can be looked after are refused", test_many_lines},
     {"the context is found again after an internal redirect", test_context},
+    {"a context begins with nothing of its own", test_fresh},
+    {"kinds of names are those of their letters", test_kinds},
+    {"fields are added wherever a part of the list ends", test_push},
 };
 
 COAT_TEST_MAIN(tests)

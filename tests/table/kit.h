@@ -103,6 +103,21 @@ kit_fill(coat_table_writer *w, const kit_session *s)
     return coat_table_fill(w, coat_table_ticket_take(w, entry.handle), &entry);
 }
 
+/** Somebody who asks, and how often that was wanted: .from = kit_who, .from_ctx = it. */
+typedef struct kit_asker {
+    coat_context context;
+    int wanted;
+} kit_asker;
+
+static inline const coat_context *
+kit_who(void *data)
+{
+    kit_asker *who = data;
+
+    who->wanted++;
+    return &who->context;
+}
+
 static inline coat_table_verdict
 kit_ask(const coat_table *table, const kit_session *s, coat_table_query query,
         coat_table_answer *answer)

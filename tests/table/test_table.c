@@ -117,21 +117,42 @@ test_limits(void)
     stop();
 }
 
+/* Who asks is put together only for tokens of ours: what anybody can invent costs no more. */
 static void
-test_demands(void)
+test_unwanted(void)
 {
+    kit_asker who = {{COAT_LIT("192.0.2.1"), COAT_LIT("Firefox"), COAT_LIT("de")}, 0};
+    coat_table_query query = {.now_ms = kit_now, .from = kit_who, .from_ctx = &who};
     coat_table_answer answer;
-    coat_context home = {COAT_LIT("192.0.2.1"), COAT_LIT("Firefox"), COAT_LIT("de")};
-    coat_context moved = {COAT_LIT("192.0.2.1F"), COAT_LIT("irefox"), COAT_LIT("de")};
     kit_session s;
 
     start(64);
     kit_session_make(&s, &rng, 1, 5, 5);
-    s.context = coat_table_context(table, &home);
+    CHECK_INT(kit_ask(table, &s, query, &answer), COAT_TABLE_ASK); /* not there, but ours */
+    CHECK_INT(who.wanted, 1);
+    s.text[COAT_TOKEN_CHARS / 2] ^= 1; /* another secret under the same tag */
+    CHECK_INT(kit_ask(table, &s, query, &answer), COAT_TABLE_REFUSE);
+    s.text[COAT_TOKEN_CHARS / 2] = '.';
+    CHECK_INT(kit_ask(table, &s, query, &answer), COAT_TABLE_REFUSE);
+    CHECK_INT(who.wanted, 1);
+    stop();
+}
+
+static void
+test_demands(void)
+{
+    coat_table_answer answer;
+    kit_asker home = {{COAT_LIT("192.0.2.1"), COAT_LIT("Firefox"), COAT_LIT("de")}, 0};
+    kit_asker moved = {{COAT_LIT("192.0.2.1F"), COAT_LIT("irefox"), COAT_LIT("de")}, 0};
+    kit_session s;
+
+    start(64);
+    kit_session_make(&s, &rng, 1, 5, 5);
+    s.context = coat_table_context(table, &home.context);
     s.next_due_ms = kit_now + 1000;
     REQUIRE_OK(kit_fill(writer, &s));
-    CHECK(s.context != 0 && s.context == coat_table_context(table, &home));
-    CHECK(coat_table_context(table, &moved) != s.context);
+    CHECK(s.context != 0 && s.context == coat_table_context(table, &home.context));
+    CHECK(coat_table_context(table, &moved.context) != s.context);
     CHECK_INT(kit_ask(table, &s,
                       (coat_table_query){
                           .now_ms = kit_now, .context = s.context, .max_age_ms = KIT_MINUTE},
@@ -139,14 +160,19 @@ test_demands(void)
               COAT_TABLE_LIVE);
     CHECK_INT(kit_ask(table, &s,
                       (coat_table_query){.now_ms = kit_now,
-                                         .context = coat_table_context(table, &moved)},
+                                         .context = coat_table_context(table, &moved.context)},
                       &answer),
               COAT_TABLE_ASK);
-    CHECK_INT(kit_ask(table, &s, (coat_table_query){.now_ms = kit_now, .from = &home}, &answer),
+    CHECK_INT(kit_ask(table, &s,
+                      (coat_table_query){.now_ms = kit_now, .from = kit_who, .from_ctx = &home},
+                      &answer),
               COAT_TABLE_LIVE);
     CHECK_INT(
-        kit_ask(table, &s, (coat_table_query){.now_ms = kit_now, .from = &moved}, &answer),
+        kit_ask(table, &s,
+                (coat_table_query){.now_ms = kit_now, .from = kit_who, .from_ctx = &moved},
+                &answer),
         COAT_TABLE_ASK);
+    CHECK(home.wanted == 1 && moved.wanted == 1);
     CHECK_INT(kit_verdict(table, &s, kit_now + 999), COAT_TABLE_LIVE);
     CHECK_INT(kit_verdict(table, &s, kit_now + 1000), COAT_TABLE_ASK);
 
@@ -615,6 +641,7 @@ static const coat_test tests[] = {
     {"another secret of a live session is for the daemon to judge", test_other_secret},
     {"LC-2: idle and absolute limits hold to the second, and activity moves no absolute end",
      test_limits},
+    {"who asks is put together for tokens of ours alone", test_unwanted},
     {"step-up, context and next due time lead to ASK", test_demands},
     {"no two contexts run together, whatever their length", test_contexts},
     {"SF-10: a reader whose clock is behind lives by the daemon's", test_floor},

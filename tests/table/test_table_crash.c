@@ -153,8 +153,7 @@ one_life(long n)
     int status;
     pid_t child;
 
-    (void)fflush(NULL);
-    child = fork();
+    child = test_fork();
     if (child == 0) {
         coat_table_writer *w;
 
@@ -303,8 +302,7 @@ test_random_kills(void)
         int status;
 
         atomic_store(&store->done, 0);
-        (void)fflush(NULL);
-        child = fork();
+        child = test_fork();
         if (child == 0)
             random_life(test_rng_next(&rng) + (uint64_t)i);
         REQUIRE(child > 0);
@@ -336,8 +334,7 @@ test_killed_readers(void)
         pid_t child;
 
         REQUIRE(pipe(ready) == 0);
-        (void)fflush(NULL);
-        child = fork();
+        child = test_fork();
         if (child == 0) {
             coat_table *table = NULL;
             test_rng own = {(uint64_t)i};

@@ -175,21 +175,23 @@ test_slots(void)
 static void
 test_ends(void)
 {
-    const coat_context context = {.agent = COAT_LIT("x")}, other = {.agent = COAT_LIT("y")};
+    kit_asker who = {{.agent = COAT_LIT("x")}, 0}, other = {{.agent = COAT_LIT("y")}, 0};
     kit_session s, old;
 
     start(3);
     kit_session_make(&s, &rng, 1, 5, 5);
-    s.context = coat_table_context(table, &context);
+    s.context = coat_table_context(table, &who.context);
     s.next_due_ms = kit_now + 15 * KIT_MINUTE;
     REQUIRE_OK(kit_fill(writer, &s));
     for (int i = 0; i < 3; i++)
         CHECK_INT(at(&s, kit_now), COAT_TABLE_LIVE);
     CHECK_INT(at(&s, kit_now + 15 * KIT_MINUTE), COAT_TABLE_ASK);
-    CHECK_INT(verdict(&s, (coat_table_query){.now_ms = kit_now, .from = &context}),
-              COAT_TABLE_LIVE);
-    CHECK_INT(verdict(&s, (coat_table_query){.now_ms = kit_now, .from = &other}),
-              COAT_TABLE_ASK);
+    CHECK_INT(
+        verdict(&s, (coat_table_query){.now_ms = kit_now, .from = kit_who, .from_ctx = &who}),
+        COAT_TABLE_LIVE);
+    CHECK_INT(
+        verdict(&s, (coat_table_query){.now_ms = kit_now, .from = kit_who, .from_ctx = &other}),
+        COAT_TABLE_ASK);
     CHECK_INT(verdict(&s, (coat_table_query){.now_ms = kit_now + 2000, .max_age_ms = 1000}),
               COAT_TABLE_ASK);
 

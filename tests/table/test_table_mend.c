@@ -213,7 +213,7 @@ live_on(void)
 static int
 in_child(void (*run)(void))
 {
-    pid_t child = fork();
+    pid_t child = test_fork();
     int status = -1;
 
     if (child == 0) {

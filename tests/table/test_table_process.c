@@ -103,8 +103,7 @@ in_child(void (*body)(void *ctx), void *ctx)
     int status = -1;
     pid_t child;
 
-    (void)fflush(NULL);
-    child = fork();
+    child = test_fork();
     if (child == 0) {
         body(ctx);
         _exit(99);
