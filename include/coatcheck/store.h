@@ -18,12 +18,14 @@
 
 struct uv_loop_s;
 
-#define COAT_STORE_ABI 2
+#define COAT_STORE_ABI 3
 #define COAT_STORE_VALUE_MAX (COAT_RECORD_MAX + 64)
 #define COAT_STORE_LIST_MAX 1000  /* entries a LIST_OWNER or SCAN reports at most */
 #define COAT_STORE_SWEEP_MAX 1000 /* entries a SWEEP looks at at most */
-#define COAT_STORE_TIMEOUT_MS 250 /* default deadline of an operation */
-#define COAT_SAY_MAX 512          /* bytes of a message */
+#define COAT_STORE_TIMEOUT_MS 250 /* default deadline of an operation, and its limits */
+#define COAT_STORE_TIMEOUT_MIN_MS 10
+#define COAT_STORE_TIMEOUT_MAX_MS 5000
+#define COAT_SAY_MAX 512 /* bytes of a message */
 
 /** What lives side by side in one store. Addresses of different spaces never meet. */
 typedef enum coat_space {
@@ -80,8 +82,10 @@ typedef enum coat_op {
      * only those of instance `to`; at most COAT_SAY_MAX bytes. In the same atomic step instance
      * `address` is entered in the register under a version higher than it ever had, the
      * result's found_version, and the register as it is then is reported through item(), if
-     * that is set (address and version; values empty). A write: refused whenever REPLACE would
-     * be. Never tried twice by the store. TOO_MANY beyond COAT_STORE_LIST_MAX instances. */
+     * that is set (address and version; values empty). With `unordered` set the message proves
+     * nothing of what was before it, and the rule of order is not for it. A write: refused
+     * whenever REPLACE would be. Never tried twice by the store. TOO_MANY beyond
+     * COAT_STORE_LIST_MAX instances. */
     COAT_OP_SAY,
     /* COAT_CAP_WATCH only. Take instance `address` out of the register; if `version` is set
      * only if that is its version, else CONFLICT. Idempotent. */
@@ -107,14 +111,15 @@ struct coat_store_req {
     uint64_t version;      /* REPLACE: the version it must have; INSERT: of superseded, or 0 */
     int64_t expires_ms;    /* 0: never */
     int64_t now_ms;        /* the caller's clock, decides about expiry */
-    uint32_t timeout_ms;   /* 0: COAT_STORE_TIMEOUT_MS; STORE_DOWN when it runs out */
+    uint32_t timeout_ms;   /* 0: the store's; STORE_DOWN when it runs out */
     uint64_t epoch_owner;  /* INSERT; result of EPOCHS, REMOVE_OWNER */
     uint64_t epoch_global; /* INSERT; result of EPOCHS, END_ALL */
     uint64_t again;        /* REMOVE_OWNER, END_ALL: an epoch to put back; 0: raise it */
     uint32_t owner_max;
     bool owner_evict;
     bool has_superseded, has_spare, has_cursor, has_to;
-    bool quiet; /* REPLACE: what others keep of it stays good enough */
+    bool quiet;     /* REPLACE: what others keep of it stays good enough */
+    bool unordered; /* SAY: see there */
     coat_handle superseded, spare, cursor, to;
     uint32_t limit;
     void (*item)(coat_store_req *req, const coat_store_item *item);
@@ -162,6 +167,9 @@ typedef struct coat_store_conf {
     /* Stores behind a network are modules, loaded when their URL is used. NULL: where they were
      * installed. */
     const char *module_dir;
+    /* Deadline of an operation that names none, COAT_STORE_TIMEOUT_MIN_MS to _MAX_MS; 0:
+     * COAT_STORE_TIMEOUT_MS (SF-2) */
+    uint32_t timeout_ms;
 } coat_store_conf;
 
 /** For status, metrics and tests. */
@@ -190,7 +198,8 @@ typedef struct coat_store_stats {
  *
  *  1. Order. A message is reported after every change that had taken place before SAY was
  *     submitted. A change has taken place once its request was answered or a LOAD can see it.
- *     Among messages of one instance the later is reported later.
+ *     Among messages of one instance one that was said when another had been answered is
+ *     reported after that.
  *  2. Completeness. Every change after READY is reported, unless LOST is. Either may be late
  *     without bound: silence promises nothing. Whoever must know says something and waits until
  *     it hears that; by rule 1 it has then heard what was before. A channel that can drop a
@@ -224,6 +233,7 @@ typedef struct coat_watch_event {
     bool own;            /* ADDRESS: by a lane of this very coat_store. May be left false */
     bool gone;           /* ADDRESS: is there no longer. May be left false */
     bool has_spare;      /* OWNER */
+    bool unordered;      /* SAID: by a store that orders others, and not this one */
     coat_handle address; /* ADDRESS: which; SAID: who */
     coat_handle spare;
     coat_owner owner;
@@ -262,6 +272,7 @@ struct coat_store_ops {
 /** First member of every store, lane and watch. */
 struct coat_store {
     const struct coat_store_ops *ops;
+    uint32_t timeout_ms; /* set by coat_store_open(); 0: COAT_STORE_TIMEOUT_MS */
 };
 struct coat_lane {
     coat_store *store;
@@ -288,6 +299,8 @@ COAT_API coat_err coat_store_migrate(const coat_store_conf *conf, uint32_t *from
                                      uint32_t *to) COAT_MUST_USE;
 COAT_API void coat_store_close(coat_store *store);
 COAT_API uint32_t coat_store_caps_of(const coat_store *store);
+/** The deadline of an operation that names none. */
+COAT_API uint32_t coat_store_timeout_of(const coat_store *store);
 COAT_API coat_err coat_store_stats_get(coat_store *store, coat_store_stats *out) COAT_MUST_USE;
 
 /** @param loop  the libuv loop (uv_loop_t) that drives the lane, or NULL: coat_store_run drives

@@ -28,8 +28,10 @@ typedef struct coat_table_query {
     int64_t now_ms;
     int64_t max_age_ms; /* step-up demand; not met: ASK */
     uint64_t context;   /* coat_table_context(); 0: do not compare. Differs: ASK */
-    /* Or NULL: what context would be of. Cheaper, since it is hashed only when it matters. */
-    const coat_context *from;
+    /* Or NULL: says what context would be of. Cheaper, since it is put together and hashed only
+     * when it matters. */
+    const coat_context *(*from)(void *from_ctx);
+    void *from_ctx;
     bool background;       /* do not note activity */
     coat_table_memo *memo; /* or NULL */
 } coat_table_query;

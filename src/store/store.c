@@ -67,6 +67,12 @@ coat_store_open(const coat_store_conf *conf, coat_store **out)
         return COAT_INVALID;
     if (conf->message != NULL && conf->message_cap > 0)
         conf->message[0] = '\0';
+    if (conf->timeout_ms != 0 && (conf->timeout_ms < COAT_STORE_TIMEOUT_MIN_MS ||
+                                  conf->timeout_ms > COAT_STORE_TIMEOUT_MAX_MS)) {
+        coat_store_message(conf, "timeout_ms", " is the deadline of an operation in",
+                           " milliseconds: 10 to 5000");
+        return COAT_INVALID;
+    }
     colon = strchr(conf->url, ':');
     if (colon == NULL) {
         coat_store_message(conf, conf->url, " is not a store URL;",
@@ -82,7 +88,11 @@ coat_store_open(const coat_store_conf *conf, coat_store **out)
                            "\"postgresql://host\" or \"memory:\"");
         return COAT_INVALID;
     }
-    return err == COAT_OK ? ops->open(conf, out) : err;
+    if (err == COAT_OK)
+        err = ops->open(conf, out);
+    if (err == COAT_OK)
+        (*out)->timeout_ms = conf->timeout_ms;
+    return err;
 }
 
 coat_err
@@ -109,6 +119,12 @@ coat_store_close(coat_store *store)
 {
     if (store != NULL)
         store->ops->close(store);
+}
+
+uint32_t
+coat_store_timeout_of(const coat_store *store)
+{
+    return store->timeout_ms != 0 ? store->timeout_ms : COAT_STORE_TIMEOUT_MS;
 }
 
 uint32_t
@@ -240,7 +256,7 @@ prepare(const coat_lane *lane, coat_store_req *req)
     if (req->limit == 0 || req->limit > most)
         req->limit = most;
     if (req->timeout_ms == 0)
-        req->timeout_ms = COAT_STORE_TIMEOUT_MS;
+        req->timeout_ms = coat_store_timeout_of(lane->store);
     return check_request(lane->store->ops->caps, req);
 }
 

@@ -265,7 +265,7 @@ answer_report(pg_link *link, coat_store_req *req, const PGresult *result)
         strange(link);
         return;
     }
-    goes_on = req->op == COAT_OP_SCAN && looked >= PG_LOOK_MAX;
+    goes_on = looked >= pg_look(req);
     if (goes_on &&
         (!read_address(req, result, head, &last) ||
          (req->has_cursor && memcmp(last.bytes, req->cursor.bytes, COAT_HANDLE_BYTES) <= 0))) {
@@ -277,10 +277,16 @@ answer_report(pg_link *link, coat_store_req *req, const PGresult *result)
         pg_finish(link, req, COAT_OK);
         return;
     }
-    /* It has looked long enough: on behind the last entry that it looked at. */
-    remote_pending_of(req)->step = 1;
+    /* It has looked long enough: on behind the last entry that it looked at. A list is one
+     * snapshot, so whoever asked for it goes on. */
     req->has_cursor = true;
     req->cursor = last;
+    if (req->op == COAT_OP_LIST_OWNER) {
+        req->more = true;
+        pg_finish(link, req, COAT_OK);
+        return;
+    }
+    remote_pending_of(req)->step = 1;
     pg_ask(link, req);
 }
 
@@ -367,17 +373,6 @@ advance(pg_store *store, const swept *r, uint64_t asked_at, int64_t mono_ms)
 }
 
 static void
-forget_doubts(pg_store *store, uint64_t mark)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < store->doubt_count; i++)
-        if (store->doubts[i].number > mark)
-            store->doubts[kept++] = store->doubts[i];
-    store->doubt_count = kept;
-}
-
-static void
 answer_sweep(pg_link *link, coat_store_req *req, const PGresult *result)
 {
     static const uint64_t mask = ((uint64_t)1 << 56) - 1;
@@ -394,7 +389,7 @@ answer_sweep(pg_link *link, coat_store_req *req, const PGresult *result)
     pthread_mutex_lock(&store->remote.mutex);
     end = advance(store, &r, (uint64_t)(uintptr_t)p->data, mono_ms);
     if (p->step != 2)
-        forget_doubts(store, p->mark & mask);
+        pg_doubts_forget(link, p->mark & mask, NULL);
     pthread_mutex_unlock(&store->remote.mutex);
     req->count += (uint32_t)r.erased;
     p->count += (uint32_t)r.looked;

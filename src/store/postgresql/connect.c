@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * A connection until it can be spoken on. libpq has the socket; we watch it. Names are resolved
- * here, since libpq would wait for the answer.
+ * A connection until it can be spoken on. libpq has the socket; we watch a duplicate of it,
+ * since libpq closes its own when it likes, and the number is somebody else's then. Names are
+ * resolved here, since libpq would wait for the answer.
  */
 
 #include "store/postgresql/postgresql.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct pg_poll {
     uv_poll_t handle;
     pg_socket *socket; /* NULL: let go */
-    bool writable;     /* watched for that too */
+    int fd;
+    bool writable; /* watched for that too */
 };
 
 struct pg_lookup {
@@ -35,12 +39,13 @@ fail(pg_socket *socket, const char *why)
 }
 
 static void
-unwatch(pg_socket *socket)
+pg_unwatch(pg_socket *socket)
 {
     if (socket->poll == NULL)
         return;
     socket->poll->socket = NULL;
     uv_close((uv_handle_t *)&socket->poll->handle, on_poll_closed);
+    (void)close(socket->poll->fd); /* libuv has just left it */
     socket->poll = NULL;
 }
 
@@ -50,10 +55,15 @@ watch_with(pg_socket *socket, int events, uv_poll_cb callback)
     pg_poll *poll = calloc(1, sizeof *poll);
     int fd = PQsocket(socket->conn);
 
+    if (fd >= 0)
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (poll == NULL || fd < 0 || uv_poll_init(socket->loop, &poll->handle, fd) != 0) {
+        if (fd >= 0)
+            (void)close(fd);
         free(poll);
         return false;
     }
+    poll->fd = fd;
     poll->socket = socket;
     poll->handle.data = poll;
     socket->poll = poll;
@@ -93,8 +103,8 @@ step(pg_socket *socket, PostgresPollingStatusType status)
 {
     bool watched = false;
 
-    /* libpq may have another socket now, perhaps of the same number. */
-    unwatch(socket);
+    /* libpq may have another socket now. */
+    pg_unwatch(socket);
     if (status == PGRES_POLLING_READING)
         watched = watch_with(socket, UV_READABLE, on_step);
     else if (status == PGRES_POLLING_WRITING)
@@ -224,7 +234,7 @@ pg_socket_close(pg_socket *socket, bool abort)
         (void)uv_cancel((uv_req_t *)&socket->lookup->req);
         socket->lookup = NULL;
     }
-    unwatch(socket);
+    pg_unwatch(socket);
     if (socket->conn == NULL)
         return;
     if (abort && PQsocket(socket->conn) >= 0)

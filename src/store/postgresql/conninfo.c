@@ -168,11 +168,13 @@ take_tls(pg_store *store, const coat_store_conf *conf)
 /* ---- all ---- */
 
 /** In the first packet, so that nothing resets them to anything else. Statements are planned
- * once, and always by index: a plan made while a table is small would not do later. */
+ * once, and always by index, row by row: a plan made while a table is small would not do later,
+ * and one for a limit that the planner does not know would read the whole table into a hash. */
 static const char options[] =
     "-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed"
     " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
-    " -c jit=off -c idle_in_transaction_session_timeout=10000 -c statement_timeout=900"
+    " -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+    " -c idle_in_transaction_session_timeout=10000 -c statement_timeout=900"
     " -c client_min_messages=error -c idle_session_timeout=0 -c tcp_user_timeout=30000"
     " -c coatcheck.self=";
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASK_SERVER, ASK_FORMAT, ASK_HELLO };
+enum { ASK_SERVER, ASK_FORMAT, ASK_ALIVE, ASK_HELLO };
 
 static bool
 expect(pg_link *link, uint8_t what)
@@ -181,6 +181,43 @@ take_server(pg_link *link, const PGresult *result)
     return go(link, ask(link, ASK_FORMAT, pg_ask_format, NULL));
 }
 
+/**
+ * What was in doubt on a connection that the server has no more is decided: so there are no
+ * more doubts than it has connections, however many were dropped since the last SWEEP. Another
+ * server's are none of its business: this one need not be admitted.
+ */
+static bool
+ask_alive(pg_link *link)
+{
+    pg_store *store = pg_store_of(link);
+    bool doubts;
+
+    pthread_mutex_lock(&store->remote.mutex);
+    doubts = store->doubt_count > 0;
+    link->asked_doubts = store->doubt_number;
+    pthread_mutex_unlock(&store->remote.mutex);
+    return !doubts || ask(link, ASK_ALIVE,
+                          "SELECT pid, (extract(epoch FROM backend_start) * 1000000)::int8"
+                          " FROM pg_stat_activity WHERE backend_start IS NOT NULL",
+                          NULL);
+}
+
+static bool
+take_alive(pg_link *link, const PGresult *result)
+{
+    pg_store *store = pg_store_of(link);
+
+    /* This connection itself is one of them. */
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || !pg_is_row(result, 0, 2)) {
+        pg_fail(link, PQresultErrorMessage(result));
+        return false;
+    }
+    pthread_mutex_lock(&store->remote.mutex);
+    pg_doubts_forget(link, link->asked_doubts, result);
+    pthread_mutex_unlock(&store->remote.mutex);
+    return true;
+}
+
 static bool
 take_format(pg_link *link, const PGresult *result)
 {
@@ -198,7 +235,7 @@ take_format(pg_link *link, const PGresult *result)
     }
     if (wrong_format(link, format, oldest))
         return false;
-    return go(link, ask(link, ASK_HELLO, "SELECT {s}.hello($1)", &seen));
+    return go(link, ask_alive(link) && ask(link, ASK_HELLO, "SELECT {s}.hello($1)", &seen));
 }
 
 bool
@@ -211,6 +248,8 @@ pg_hello_result(pg_link *link, const pg_due *due, const PGresult *result)
         return take_server(link, result);
     case ASK_FORMAT:
         return take_format(link, result);
+    case ASK_ALIVE:
+        return take_alive(link, result);
     default:
         if (PQresultStatus(result) != PGRES_TUPLES_OK || !pg_is_row(result, 0, 1) ||
             !pg_number(result, 0, 0, &global)) {

@@ -325,12 +325,46 @@ note_doubt(pg_link *link)
         return;
     pthread_mutex_lock(&store->remote.mutex);
     store->doubt_number++;
-    if (store->doubt_count == PG_DOUBTS_MAX)
-        store->doubts_lost = true;
-    else
-        store->doubts[store->doubt_count++] =
-            (pg_doubt){store->doubt_number, link->pid, link->started_us};
+    if (store->doubt_count < PG_DOUBTS_MAX) {
+        pg_doubt *doubt = &store->doubts[store->doubt_count++];
+
+        *doubt = (pg_doubt){store->doubt_number, link->pid, link->started_us, ""};
+        memcpy(doubt->server, link->server, sizeof doubt->server);
+    } else if (link->era >= store->lost_era) { /* one to a former server may be dropped late */
+        store->lost_era = link->era;
+        memcpy(store->lost_on, link->server, sizeof store->lost_on);
+    }
     pthread_mutex_unlock(&store->remote.mutex);
+}
+
+static bool
+is_alive(const pg_doubt *doubt, const PGresult *alive)
+{
+    int32_t pid;
+    int64_t started_us;
+
+    for (int row = 0; row < PQntuples(alive); row++)
+        if (pg_small(alive, row, 0, &pid) && pg_signed(alive, row, 1, &started_us) &&
+            pid == doubt->pid && started_us == doubt->started_us)
+            return true;
+    return false;
+}
+
+void
+pg_doubts_forget(const pg_link *link, uint64_t mark, const PGresult *alive)
+{
+    pg_store *store = pg_store_of(link);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < store->doubt_count; i++) {
+        const pg_doubt *doubt = &store->doubts[i];
+
+        if (doubt->number > mark ||
+            (alive != NULL &&
+             (strcmp(doubt->server, link->server) != 0 || is_alive(doubt, alive))))
+            store->doubts[kept++] = *doubt;
+    }
+    store->doubt_count = kept;
 }
 
 static void

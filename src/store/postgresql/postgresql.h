@@ -42,6 +42,7 @@ enum {
     PG_SERVER_LEAST = 140000,
     PG_DOUBTS_MAX = 1024,
     PG_LOOK_MAX = 1000,        /* entries that one SCAN or SWEEP statement looks at */
+    PG_LIST_LOOK = 256,        /* LIST_OWNER likewise, or as many as it may report */
     PG_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
     PG_RETRIES_MAX = 3,        /* of serialization failures and deadlocks (SF-9) */
     PG_PARAMS_MAX = 16,
@@ -99,6 +100,7 @@ typedef struct pg_doubt {
     uint64_t number; /* counted from 1 */
     int32_t pid;
     int64_t started_us; /* a pid alone may be somebody else's by now */
+    char server[REMOTE_SERVER_MAX];
 } pg_doubt;
 
 enum { PG_PHASES = 5 };
@@ -141,7 +143,9 @@ typedef struct pg_store {
     pg_doubt doubts[PG_DOUBTS_MAX];
     size_t doubt_count;
     uint64_t doubt_number;
-    bool doubts_lost; /* there were more: SWEEP can promise nothing any more */
+    char lost_on[REMOTE_SERVER_MAX]; /* a server where there were more: SWEEP can promise
+                                      * nothing while it serves. "": none */
+    uint64_t lost_era;
     pg_sweeper sweeper;
     char notice[256];  /* what is unsuitable about the server */
     char trouble[200]; /* why there is no connection */
@@ -215,6 +219,7 @@ typedef struct pg_link {
 
     int32_t pid;
     int64_t started_us;
+    uint64_t asked_doubts; /* its hello asks about doubts up to this number */
 } pg_link;
 
 static inline pg_store *
@@ -278,6 +283,10 @@ void pg_flush(remote_link *link);
 void pg_fail(pg_link *link, const char *why);
 /** May it be asked again for what others do at the same time? Three times (SF-9). */
 bool pg_may_retry(coat_store_req *req);
+/** Under the mutex: forget doubts up to this number.
+ * @param alive  kept are other servers' than the link's, and those whose pid and start are in
+ *               its rows; NULL: the link's server serves and has dropped them all, so none */
+void pg_doubts_forget(const pg_link *link, uint64_t mark, const PGresult *alive);
 /** Take one result that is due; frees it. Also for tests, without a server. */
 void pg_take_result(pg_link *link, PGresult *result);
 /** End the segment. */
@@ -287,6 +296,9 @@ void pg_sync(pg_link *link);
 coat_err pg_send(remote_link *link, coat_store_req *req);
 /** Queue a request's statement: the first time, the next part, or once more. */
 void pg_ask(pg_link *link, coat_store_req *req);
+
+/** How many entries a LIST_OWNER or SCAN statement looks at. */
+uint32_t pg_look(const coat_store_req *req);
 
 /* answer.c */
 /** The result of a request's statement, whose transaction is committed if it writes. */

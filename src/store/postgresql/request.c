@@ -132,14 +132,23 @@ add_replace(params *p, const coat_store_req *req)
     return of_space(PG_REPLACE_SESSION, req->space);
 }
 
+uint32_t
+pg_look(const coat_store_req *req)
+{
+    uint32_t wanted = req->limit - req->count + 1; /* one more, to see that there is more */
+
+    if (req->op == COAT_OP_SCAN)
+        return PG_LOOK_MAX;
+    return wanted > PG_LIST_LOOK ? wanted : PG_LIST_LOOK;
+}
+
 static pg_statement
 add_report(params *p, const coat_store_req *req)
 {
     if (req->op == COAT_OP_LIST_OWNER)
         add_bytes(p, req->owner.bytes, COAT_OWNER_BYTES);
     add_bytes(p, req->cursor.bytes, req->has_cursor ? COAT_HANDLE_BYTES : 0);
-    if (req->op == COAT_OP_SCAN)
-        add_int32(p, PG_LOOK_MAX);
+    add_int32(p, pg_look(req));
     add_int32(p, req->limit - req->count);
     add_int64(p, PG_REPORT_BYTES);
     add_int64(p, req->now_ms);
@@ -368,7 +377,7 @@ settle_doubts(pg_link *link, coat_store_req *req)
     bool lost;
 
     pthread_mutex_lock(&store->remote.mutex);
-    lost = store->doubts_lost;
+    lost = strcmp(store->lost_on, link->server) == 0;
     for (size_t i = 0; i < store->doubt_count && !lost; i++) {
         const pg_doubt *doubt = &store->doubts[i];
         pg_due due = {.kind = PG_DUE_ASIDE, .what = PG_SETTLE, .req = req};

@@ -65,14 +65,22 @@
     " WINDOW w AS (ORDER BY t.address ROWS UNBOUNDED PRECEDING)"                               \
     " ORDER BY t.address LIMIT " limit " + 1) x"
 
-#define LOOKED(columns, table)                                                                 \
-    "WITH looked AS MATERIALIZED (SELECT " columns " FROM {s}." table                          \
-    " WHERE address > $1 ORDER BY address LIMIT $2)"
+#define LOOKED_AT(columns, table, which, look)                                                 \
+    "WITH looked AS MATERIALIZED (SELECT " columns " FROM {s}." table " WHERE " which          \
+    " ORDER BY address LIMIT " look ")"
+#define LOOKED(columns, table) LOOKED_AT(columns, table, "address > $1", "$2")
 
-#define SCAN(columns, table, from)                                                             \
-    LOOKED(columns, table)                                                                     \
-    " SELECT $6::bigint, (SELECT address FROM looked ORDER BY address DESC LIMIT 1),"          \
-    " (SELECT count(*) FROM looked), NULL::bigint, NULL::bytea" ITEMS(from, "$3", "$4", "$6")
+#define REPORT(from, limit, bytes, number)                                                     \
+    " SELECT " number "::bigint, (SELECT address FROM looked ORDER BY address DESC LIMIT 1),"  \
+    " (SELECT count(*) FROM looked), NULL::bigint, NULL::bytea" ITEMS(from, limit, bytes,      \
+                                                                      number)
+
+#define SCAN(columns, table, from) LOOKED(columns, table) REPORT(from, "$3", "$4", "$6")
+
+#define SESSION_COLUMNS "address, owner, version, expires_ms, epoch_owner, epoch_global, value"
+#define LIVE_SESSIONS(now)                                                                     \
+    "FROM {s}.state g CROSS JOIN looked t LEFT JOIN {s}.owners o ON o.owner = t.owner"         \
+    " WHERE g.one AND " NOT_EXPIRED("t", now) " AND " NOT_ENDED("t")
 
 /* Sweeps: number, erased, looked at, the last looked at, the last number given out. */
 #define SWEPT(number, last)                                                                    \
@@ -112,13 +120,9 @@ const pg_text pg_texts[PG_STATEMENT_COUNT] = {
     [PG_REMOVE_SESSION] = {"remove_session", REMOVE("sessions"), "bq", true},
     [PG_REMOVE_ACCOUNT] = {"remove_account", REMOVE("accounts"), "bq", true},
     [PG_REMOVE_META] = {"remove_meta", REMOVE("meta"), "bq", true},
-    [PG_SCAN_SESSIONS] =
-        {"scan_sessions",
-         SCAN("address, owner, version, expires_ms, epoch_owner, epoch_global, value",
-              "sessions",
-              "FROM {s}.state g CROSS JOIN looked t LEFT JOIN {s}.owners o ON o.owner = t.owner"
-              " WHERE g.one AND " NOT_EXPIRED("t", "$5") " AND " NOT_ENDED("t")),
-         "biiqqq", false},
+    [PG_SCAN_SESSIONS] = {"scan_sessions",
+                          SCAN(SESSION_COLUMNS, "sessions", LIVE_SESSIONS("$5")), "biiqqq",
+                          false},
     [PG_SCAN_ACCOUNTS] = {"scan_accounts",
                           SCAN("address, version, expires_ms, value", "accounts",
                                "FROM looked t WHERE " NOT_EXPIRED("t", "$5")),
@@ -128,12 +132,9 @@ const pg_text pg_texts[PG_STATEMENT_COUNT] = {
                            "FROM looked t WHERE " NOT_EXPIRED("t", "$5")),
                       "biiqqq", false},
     [PG_LIST] = {"list",
-                 "SELECT $6::bigint, NULL::bytea, 0::bigint, NULL::bigint, NULL::bytea" ITEMS(
-                     "FROM {s}.state g JOIN {s}.sessions t ON t.owner = $1 AND t.address > $2"
-                     " LEFT JOIN {s}.owners o ON o.owner = $1"
-                     " WHERE g.one AND " NOT_EXPIRED("t", "$5") " AND " NOT_ENDED("t"),
-                     "$3", "$4", "$6"),
-                 "bbiqqq", false},
+                 LOOKED_AT(SESSION_COLUMNS, "sessions", "owner = $1 AND address > $2", "$3")
+                     REPORT(LIVE_SESSIONS("$6"), "$4", "$5", "$7"),
+                 "bbiiqqq", false},
     [PG_REMOVE_OWNER] = {"remove_owner",
                          "SELECT $6::bigint, {s}.remove_owner($1, $2, $3, $4, $5)", "bqqbqq",
                          true},

@@ -429,19 +429,6 @@ advance(redis_sweeper *s, const swept *r, uint64_t asked_at, int64_t mono_ms)
     return true;
 }
 
-void
-redis_settled(redis_store *store, uint64_t mark)
-{
-    size_t kept = 0;
-
-    pthread_mutex_lock(&store->remote.mutex);
-    for (size_t i = 0; i < store->doubt_count; i++)
-        if (store->doubts[i].number > mark)
-            store->doubts[kept++] = store->doubts[i];
-    store->doubt_count = kept;
-    pthread_mutex_unlock(&store->remote.mutex);
-}
-
 static bool
 move_on(redis_store *store, const coat_store_req *req, const swept *r, uint64_t asked_at)
 {
@@ -476,7 +463,7 @@ answer_sweep(redis_link *link, coat_store_req *req, const resp_reply *reply)
     }
     count_unreadable(link, r.odd);
     end = move_on(store, req, &r, (uint64_t)(uintptr_t)p->data);
-    redis_settled(store, p->mark);
+    redis_doubts_ended(link, p->mark);
     req->count += (uint32_t)r.count;
     p->count += (uint32_t)r.looked;
     if (!end && req->count < req->limit && p->count < redis_look_max(store, req)) {
@@ -495,9 +482,9 @@ redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply)
 {
     int64_t code;
 
-    if (redis_store_of(link)->cluster != NULL && redis_cluster_own_answer(req)) {
+    if (redis_store_of(link)->cluster != NULL && redis_cluster_own_answer(link, req)) {
         if (req->op == COAT_OP_SWEEP)
-            redis_settled(redis_store_of(link), remote_pending_of(req)->mark);
+            redis_doubts_ended(link, remote_pending_of(req)->mark);
         redis_finish(link, req, COAT_OK);
         return;
     }

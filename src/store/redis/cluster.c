@@ -106,6 +106,8 @@ write_notice(const redis_cluster *cluster, coat_out *out)
         text = store->notice; /* of when it was last greeted */
         if (atomic_load(&store->remote.ready) == 0 && store->trouble[0] != '\0')
             text = store->trouble;
+        if (text[0] == '\0')
+            text = store->watches.trouble;
         if (!seat->named && cluster->epoch != 0)
             text = ""; /* one of the URL that is no primary need not be there */
         if (text[0] != '\0') {
@@ -150,13 +152,9 @@ cluster_stats(coat_store *base, coat_store_stats *out)
     return COAT_OK;
 }
 
-/**
- * No COAT_CAP_WATCH: rule 3 of watching is that all answers come from the server that reports,
- * and here several answer. So every check asks the store.
- */
 static const struct coat_store_ops cluster_ops = {
     .abi = COAT_STORE_ABI,
-    .caps = COAT_CAP_SHARED | COAT_CAP_ACCOUNTS,
+    .caps = COAT_CAP_WATCH | COAT_CAP_SHARED | COAT_CAP_ACCOUNTS,
     .name = "redis+cluster",
     .open = redis_cluster_open,
     .close = cluster_close,
@@ -165,6 +163,8 @@ static const struct coat_store_ops cluster_ops = {
     .submit = cluster_submit,
     .wait = cluster_wait,
     .stats = cluster_stats,
+    .watch_open = cluster_watch_open,
+    .watch_close = cluster_watch_close,
 };
 
 static void

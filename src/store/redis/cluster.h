@@ -15,6 +15,8 @@
  *  cluster_lane.c      to whom a request goes, and when it goes again
  *  cluster_all.c       requests to all buckets: END_ALL, SWEEP
  *  cluster_scan.c      SCAN: all buckets, in the order of addresses
+ *  cluster_say.c       SAY: a message by way of all nodes
+ *  cluster_watch.c     what changes: a watch of each node, and when they are one
  */
 
 #include "store/redis/cluster_topology.h"
@@ -32,7 +34,10 @@ enum {
     CLUSTER_SEEDS_MS = 500, /* nobody answers: then those of the URL are asked */
     CLUSTER_DARK_MS = 10 * 1000, /* nobody answers: what comes then may be another cluster */
     CLUSTER_GROUP = 16,          /* buckets that a SWEEP works on at a time */
+    CLUSTER_REGISTER = 0,        /* the bucket that has the register of who says something */
 };
+
+typedef struct cluster_watch cluster_watch;
 
 /** A node, known by its address: a store of its own to remote/, with links and a breaker. */
 typedef struct cluster_seat {
@@ -40,10 +45,11 @@ typedef struct cluster_seat {
     char host[CLUSTER_HOST_MAX + 1];
     uint16_t port;
     char name[CLUSTER_HOST_MAX + 10];
-    bool seed;       /* of the URL */
-    bool named;      /* a primary that has slots, by the topology */
-    uint32_t users;  /* lanes that have one of it */
-    uint64_t marked; /* by which installation it was found */
+    char id[CLUSTER_ID + 1]; /* the node's, when it was last named */
+    bool seed;               /* of the URL */
+    bool named;              /* a primary that has slots, by the topology */
+    uint32_t users;          /* lanes that have one of it */
+    uint64_t marked;         /* by which installation it was found */
 } cluster_seat;
 
 typedef struct redis_cluster {
@@ -56,6 +62,8 @@ typedef struct redis_cluster {
     uint32_t seat_count;
     uint8_t seat_of[CLUSTER_BUCKETS];
     uint64_t epoch; /* of the topology, by the cluster's own count */
+    uint64_t shape; /* of the topology; 0: nothing is known yet */
+    cluster_watch *watches;
     uint64_t installations;
     _Atomic uint32_t generation;   /* of seats and seat_of */
     uint64_t ends_failed, leveled; /* END_ALLs that did not reach all; how many were mended */
@@ -85,6 +93,7 @@ typedef enum cluster_part_kind {
     PART_REQUEST,  /* of a bucket */
     PART_TOPOLOGY, /* of a seat: who has what */
     PART_SETTLE,   /* of a seat: what was in doubt is decided */
+    PART_SAY,      /* of a bucket that must be this seat's */
 } cluster_part_kind;
 
 /** What a node is asked for, by a request or a part of one. */
@@ -97,6 +106,8 @@ struct cluster_part {
     uint8_t seat, tries;
     bool again;    /* its node has refused it, nothing has happened: others may have the slot */
     uint32_t look; /* SWEEP: entries to look at */
+    uint64_t shape;   /* PART_TOPOLOGY: as the node sees it, 0: it is of no use; PART_SAY */
+    uint64_t version; /* PART_SAY: of the message; 0: the register gives it one */
     int64_t deadline_ms, next_ms;
     void (*ended)(cluster_part *part); /* part->req has the answer */
     void *ctx;
@@ -114,9 +125,19 @@ void cluster_submit(coat_lane *lane, coat_store_req *req);
 void cluster_wait(coat_lane *lane, coat_store_req *req);
 /** Send it to who has its bucket, or to its seat. ended() will follow, or was called. */
 void cluster_send(cluster_part *part);
+/** The same after a while, which is longer the more tries there were. */
+void cluster_send_later(cluster_part *part);
 redis_cluster *cluster_of_lane(const cluster_lane *lane);
 /** A request of the caller's has its answer. */
 void cluster_answer(cluster_lane *lane, coat_store_req *req, coat_err result);
+
+/* For cluster_watch.c. */
+/** Of a seat; opened if need be. NULL: it cannot be */
+coat_lane *cluster_seat_lane(cluster_lane *lane, uint32_t seat);
+struct uv_loop_s *cluster_loop(cluster_lane *lane);
+/** Somebody has another view of the cluster than this lane: ask who serves. */
+void cluster_ask_soon(cluster_lane *lane);
+cluster_watch **cluster_watch_of(cluster_lane *lane);
 
 /* ---- cluster_part.c ---- */
 
@@ -128,5 +149,20 @@ void cluster_bucket_prefix(const redis_cluster *cluster, uint16_t bucket, char *
 void cluster_end_all(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms);
 void cluster_sweep(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms);
 void cluster_scan(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms);
+
+/* ---- cluster_say.c ---- */
+
+void cluster_say(cluster_lane *lane, coat_store_req *req, int64_t deadline_ms);
+
+/* ---- cluster_watch.c ---- */
+
+coat_err cluster_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out);
+void cluster_watch_close(coat_watch *watch);
+/** Listen to who serves. On the lane's thread, not from within a callback of a node's. */
+void cluster_watch_sync(cluster_watch *watch);
+/** Its lane to this seat is about to be closed. */
+void cluster_watch_leave(cluster_watch *watch, uint32_t seat);
+/** Under the mutex of home: the cluster is another one than was watched. */
+void cluster_watches_lose(redis_cluster *cluster);
 
 #endif

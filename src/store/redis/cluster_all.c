@@ -339,7 +339,7 @@ is_in_doubt(cluster_seat *seat)
     bool doubt;
 
     pthread_mutex_lock(&store->remote.mutex);
-    doubt = store->doubt_count > 0 || store->doubts_lost;
+    doubt = store->doubt_count > 0 || store->lost_on[0] != '\0';
     pthread_mutex_unlock(&store->remote.mutex);
     return doubt;
 }

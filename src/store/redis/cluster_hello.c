@@ -11,6 +11,7 @@
 
 enum {
     HELLO_ID = HELLO_CLUSTER,
+    HELLO_MOVING,
     HELLO_STATE,
     HELLO_SLOTS,
     HELLO_COVERAGE,
@@ -22,6 +23,9 @@ enum {
 void
 redis_cluster_ask(redis_link *link)
 {
+    /* In this order: what it still calls its own is not on its way to somebody who may serve it
+     * already. */
+    REDIS_SAY(link, HELLO_MOVING, "CLUSTER", "NODES");
     REDIS_SAY(link, HELLO_STATE, "CLUSTER", "INFO");
     REDIS_SAY(link, HELLO_SLOTS, "CLUSTER", "SLOTS");
 }
@@ -137,6 +141,7 @@ take_slots(redis_link *link, const resp_reply *reply)
     cluster_topology topology;
     const char *wrong = NULL;
 
+    link->view.shape = 0;
     if (!link->view.ok) {
         wrong = "it says that the cluster is down";
     } else if (cluster_topology_read(reply, &cluster->buckets, store->address.host,
@@ -147,12 +152,25 @@ take_slots(redis_link *link, const resp_reply *reply)
         if (!cluster_install(cluster, &topology, link->view.epoch))
             wrong = "it has not heard of the cluster's last change";
         pthread_mutex_unlock(&cluster->home.remote.mutex);
+        if (!link->view.moving)
+            link->view.shape = cluster_shape(&topology, link->view.epoch);
     }
     if (wrong == NULL && !link->greeted)
         take_claims(link, &topology);
     if (wrong == NULL || link->greeted)
         return true;
     redis_fail(link, wrong);
+    return false;
+}
+
+static bool
+take_moving(redis_link *link, const resp_reply *reply)
+{
+    const cluster_buckets *buckets = &redis_store_of(link)->cluster->buckets;
+
+    if (cluster_moving_read(reply, buckets, &link->view.moving) == COAT_OK)
+        return true;
+    redis_fail(link, "it is no node of a cluster, or the user may not CLUSTER NODES");
     return false;
 }
 
@@ -209,6 +227,8 @@ redis_cluster_hello_reply(redis_link *link, const redis_due *due, const resp_rep
         }
         memcpy(link->view.id, reply->text.ptr, CLUSTER_ID);
         return true;
+    case HELLO_MOVING:
+        return take_moving(link, reply);
     case HELLO_STATE:
         return take_state(link, reply);
     case HELLO_SLOTS:

@@ -30,6 +30,7 @@ struct cluster_lane {
     bool trouble;  /* a node is away */
     bool doubtful; /* one has said that a slot is not its own */
     bool asking;
+    cluster_watch *watch; /* NULL: none */
     uint32_t asked_seat;
     int64_t asked_ms, dark_ms; /* dark: since when nobody answers; 0: somebody does */
 };
@@ -105,6 +106,8 @@ close_seat(cluster_lane *lane, uint32_t i)
 
     if (closed == NULL)
         return;
+    if (lane->watch != NULL)
+        cluster_watch_leave(lane->watch, i);
     lane->seats[i].lane = NULL;
     remote_lane_close(closed);
     pthread_mutex_lock(&cluster->home.remote.mutex);
@@ -213,6 +216,36 @@ choose_seats(cluster_lane *lane, int64_t now_ms)
     lane->trouble = v.away;
 }
 
+/* ---- for its watch ---- */
+
+coat_lane *
+cluster_seat_lane(cluster_lane *lane, uint32_t seat)
+{
+    sync_seats(lane);
+    if (seat < lane->seat_count)
+        open_seat(lane, seat);
+    return seat < lane->seat_count ? lane->seats[seat].lane : NULL;
+}
+
+struct uv_loop_s *
+cluster_loop(cluster_lane *lane)
+{
+    return lane->loop;
+}
+
+cluster_watch **
+cluster_watch_of(cluster_lane *lane)
+{
+    return &lane->watch;
+}
+
+void
+cluster_ask_soon(cluster_lane *lane)
+{
+    lane->doubtful = true;
+    pace(lane, CLUSTER_PACE_MS);
+}
+
 /* ---- sending ---- */
 
 static void part_done(coat_store_req *req);
@@ -224,8 +257,8 @@ end(cluster_part *part, coat_err result)
     part->ended(part);
 }
 
-static void
-put_aside(cluster_part *part)
+void
+cluster_send_later(cluster_part *part)
 {
     cluster_lane *lane = part->lane;
     int64_t wait_ms = (int64_t)CLUSTER_PACE_MS << (part->tries < 4 ? part->tries : 4);
@@ -268,7 +301,7 @@ cluster_send(cluster_part *part)
         part->req.timeout_ms = left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX;
         remote_submit(lane->seats[seat].lane, &part->req);
     } else if (lane->generation == 0 && part->kind == PART_REQUEST) {
-        put_aside(part); /* nobody has said yet who has what */
+        cluster_send_later(part); /* nobody has said yet who has what */
     } else {
         lane->doubtful = true;
         pace(lane, CLUSTER_PACE_MS);
@@ -301,7 +334,7 @@ part_done(coat_store_req *req)
         pace(lane, CLUSTER_PACE_MS);
     }
     if (goes_again(part)) {
-        put_aside(part);
+        cluster_send_later(part);
         return;
     }
     if (req->result == COAT_CANCELLED && !lane->closing)
@@ -370,7 +403,7 @@ ask(cluster_lane *lane, int64_t now_ms)
     part->lane = lane;
     part->seat = (uint8_t)at;
     part->req.op = COAT_OP_EPOCHS; /* a question, to who sends it */
-    part->deadline_ms = now_ms + COAT_STORE_TIMEOUT_MS;
+    part->deadline_ms = now_ms + coat_store_timeout_of(lane->base.store);
     part->ended = asked;
     cluster_send(part);
 }
@@ -383,6 +416,8 @@ on_pace(uv_timer_t *timer)
 
     sync_seats(lane);
     choose_seats(lane, now_ms);
+    if (lane->watch != NULL)
+        cluster_watch_sync(lane->watch);
     if (!lane->asking && ((lane->doubtful && now_ms - lane->asked_ms >= CLUSTER_PACE_MS) ||
                           (lane->trouble && now_ms - lane->asked_ms >= CLUSTER_LOOK_MS)))
         ask(lane, now_ms);
@@ -549,8 +584,10 @@ cluster_submit(coat_lane *base, coat_store_req *req)
         cluster_scan(lane, req, deadline_ms);
         break;
     case COAT_OP_SAY:
-    case COAT_OP_LEAVE:
-        cluster_answer(lane, req, COAT_UNSUPPORTED);
+        if (req->unordered)
+            send_one(lane, req, deadline_ms);
+        else
+            cluster_say(lane, req, deadline_ms);
         break;
     default:
         send_one(lane, req, deadline_ms);

@@ -12,6 +12,8 @@
 uint16_t
 cluster_bucket_of_request(const coat_store_req *req)
 {
+    if (req->op == COAT_OP_LEAVE || req->op == COAT_OP_SAY)
+        return CLUSTER_REGISTER;
     if (req->op == COAT_OP_LIST_OWNER || req->op == COAT_OP_REMOVE_OWNER ||
         req->op == COAT_OP_EPOCHS)
         return cluster_bucket_of(req->owner.bytes, COAT_OWNER_BYTES);
@@ -67,7 +69,7 @@ redis_cluster_own(redis_link *link, coat_store_req *req, coat_err *result)
 {
     const cluster_part *part = cluster_part_of(req);
 
-    if (part->kind == PART_REQUEST)
+    if (part->kind == PART_REQUEST || part->kind == PART_SAY)
         return false;
     if (part->kind == PART_TOPOLOGY)
         redis_cluster_ask(link);
@@ -79,9 +81,21 @@ redis_cluster_own(redis_link *link, coat_store_req *req, coat_err *result)
 }
 
 bool
-redis_cluster_own_answer(coat_store_req *req)
+redis_cluster_own_answer(const redis_link *link, coat_store_req *req)
 {
-    return cluster_part_of(req)->kind != PART_REQUEST;
+    cluster_part *part = cluster_part_of(req);
+
+    part->shape = part->kind == PART_TOPOLOGY ? link->view.shape : part->shape;
+    return part->kind != PART_REQUEST && part->kind != PART_SAY;
+}
+
+uint64_t
+redis_cluster_message(const coat_store_req *req, uint8_t *shape)
+{
+    const cluster_part *part = cluster_part_of(req);
+
+    coat_store64(shape, part->shape);
+    return part->version;
 }
 
 static bool

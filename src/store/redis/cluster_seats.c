@@ -69,7 +69,6 @@ make_seat(redis_cluster *cluster, const char *host, uint16_t port, cluster_seat 
     seat->port = port;
     (void)snprintf(seat->name, sizeof seat->name, "%s:%u", host, port);
     err = take_url(cluster, seat);
-    store->channel[0] = '\0'; /* nobody watches */
     if (err != COAT_OK) {
         cluster_seat_free(seat);
         return err;
@@ -135,29 +134,46 @@ number_of(const redis_cluster *cluster, const cluster_seat *seat)
     return CLUSTER_NOBODY;
 }
 
-bool
-cluster_install(redis_cluster *cluster, const cluster_topology *topology, uint64_t epoch)
+/** Find a seat for each primary. @return one of them is another node now */
+static bool
+seat_primaries(redis_cluster *cluster, const cluster_topology *topology, uint8_t *seats)
 {
-    uint8_t seats[CLUSTER_PRIMARIES_MAX], seat_of[CLUSTER_BUCKETS];
-    bool changed;
+    bool changed = false;
 
-    if (epoch < cluster->epoch)
-        return false;
-    cluster->epoch = epoch;
-    cluster->installations++;
     for (size_t i = 0; i < topology->count; i++) {
         const cluster_primary *p = &topology->primaries[i];
         coat_err err;
         cluster_seat *seat = cluster_seat_find(cluster, p->host, p->port, &err);
 
         seats[i] = seat != NULL ? number_of(cluster, seat) : CLUSTER_NOBODY;
-        if (seat != NULL)
-            seat->marked = cluster->installations;
+        if (seat == NULL)
+            continue;
+        seat->marked = cluster->installations;
+        if (seat->named && memcmp(seat->id, p->id, sizeof seat->id) != 0) {
+            new_era(&seat->store); /* links publish by the name that they were greeted with */
+            changed = true;
+        }
+        memcpy(seat->id, p->id, sizeof seat->id);
     }
+    return changed;
+}
+
+bool
+cluster_install(redis_cluster *cluster, const cluster_topology *topology, uint64_t epoch)
+{
+    uint8_t seats[CLUSTER_PRIMARIES_MAX], seat_of[CLUSTER_BUCKETS];
+    uint64_t shape = cluster_shape(topology, epoch);
+    bool changed;
+
+    if (epoch < cluster->epoch)
+        return false;
+    cluster->epoch = epoch;
+    cluster->installations++;
+    changed = seat_primaries(cluster, topology, seats);
     for (size_t b = 0; b < CLUSTER_BUCKETS; b++)
         seat_of[b] = topology->primary_of[b] < topology->count ? seats[topology->primary_of[b]]
                                                                : CLUSTER_NOBODY;
-    changed = memcmp(seat_of, cluster->seat_of, sizeof seat_of) != 0;
+    changed = changed || memcmp(seat_of, cluster->seat_of, sizeof seat_of) != 0;
     memcpy(cluster->seat_of, seat_of, sizeof seat_of);
     for (uint32_t i = 0; i < cluster->seat_count; i++) {
         cluster_seat *seat = cluster->seats[i];
@@ -169,6 +185,9 @@ cluster_install(redis_cluster *cluster, const cluster_topology *topology, uint64
         new_era(&seat->store);
         changed = true;
     }
+    if (changed || shape != cluster->shape)
+        cluster_watches_lose(cluster);
+    cluster->shape = shape;
     if (changed || atomic_load(&cluster->generation) == 0)
         atomic_fetch_add(&cluster->generation, 1);
     return true;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/redis/cluster_topology.h"
 
+#include "core/bytes.h"
+#include "core/chars.h"
 #include "core/out.h"
+
+#include <sodium.h>
 
 enum { SLOTS_OF_BUCKET = CLUSTER_SLOTS / CLUSTER_BUCKETS };
 
@@ -161,4 +165,110 @@ cluster_topology_read(const resp_reply *reply, const cluster_buckets *buckets,
             return err;
     }
     return COAT_OK;
+}
+
+/* ---- CLUSTER NODES ---- */
+
+/** What is before the next `end`; `text` goes on behind it. */
+static coat_span
+cut(coat_span *text, uint8_t end)
+{
+    size_t len = coat_span_find(*text, end);
+    coat_span piece = coat_span_slice(*text, 0, len);
+
+    *text = coat_span_slice(*text, len < text->len ? len + 1 : text->len, text->len);
+    return piece;
+}
+
+static bool
+has_bucket(const cluster_buckets *buckets, uint64_t slot)
+{
+    for (size_t bucket = 0; bucket < CLUSTER_BUCKETS; bucket++)
+        if (buckets->slots[bucket] == slot)
+            return true;
+    return false;
+}
+
+/** "[SLOT->-NODE]": it goes there; with < it comes. */
+static bool
+is_leaving(coat_span word, const cluster_buckets *buckets)
+{
+    uint64_t slot = 0;
+    size_t at = 1;
+
+    if (word.len == 0 || word.ptr[0] != '[')
+        return false;
+    for (; at < word.len && at < 7 && coat_char_is_digit(word.ptr[at]); at++)
+        slot = slot * 10 + (uint64_t)(word.ptr[at] - '0');
+    return word.len - at >= 3 && memcmp(word.ptr + at, "->-", 3) == 0 &&
+           has_bucket(buckets, slot);
+}
+
+/** A line is ID ADDRESS FLAGS PRIMARY PING PONG EPOCH LINK [SLOT..]; of others' moves it knows
+ * nothing. */
+static bool
+is_own_line(coat_span line)
+{
+    coat_span flags;
+
+    (void)cut(&line, ' ');
+    (void)cut(&line, ' ');
+    flags = cut(&line, ' ');
+    while (flags.len > 0)
+        if (coat_span_is(cut(&flags, ','), COAT_LIT("myself")))
+            return true;
+    return false;
+}
+
+coat_err
+cluster_moving_read(const resp_reply *reply, const cluster_buckets *buckets, bool *moving)
+{
+    coat_span text = reply->text;
+
+    *moving = false;
+    while (reply->type == RESP_STRING && text.len > 0) {
+        coat_span line = cut(&text, '\n');
+
+        if (!is_own_line(line))
+            continue;
+        while (line.len > 0)
+            *moving = is_leaving(cut(&line, ' '), buckets) || *moving;
+        return COAT_OK;
+    }
+    return COAT_MALFORMED;
+}
+
+/* ---- as one number ---- */
+
+/** Nodes name each other in any order: here in that of the buckets that they have. */
+uint64_t
+cluster_shape(const cluster_topology *topology, uint64_t epoch)
+{
+    uint8_t number_of[CLUSTER_PRIMARIES_MAX], owners[CLUSTER_BUCKETS], number[8];
+    uint8_t sum[crypto_generichash_BYTES_MIN];
+    crypto_generichash_state state;
+    uint8_t count = 0;
+    uint64_t shape;
+
+    memset(number_of, CLUSTER_NOBODY, sizeof number_of);
+    (void)crypto_generichash_init(&state, NULL, 0, sizeof sum);
+    coat_store64(number, epoch);
+    (void)crypto_generichash_update(&state, number, sizeof number);
+    for (size_t bucket = 0; bucket < CLUSTER_BUCKETS; bucket++) {
+        uint8_t primary = topology->primary_of[bucket];
+
+        owners[bucket] = CLUSTER_NOBODY;
+        if (primary >= topology->count)
+            continue;
+        if (number_of[primary] == CLUSTER_NOBODY) {
+            number_of[primary] = count++;
+            (void)crypto_generichash_update(
+                &state, (const uint8_t *)topology->primaries[primary].id, CLUSTER_ID);
+        }
+        owners[bucket] = number_of[primary];
+    }
+    (void)crypto_generichash_update(&state, owners, sizeof owners);
+    (void)crypto_generichash_final(&state, sum, sizeof sum);
+    shape = coat_load64(sum);
+    return shape != 0 ? shape : 1;
 }

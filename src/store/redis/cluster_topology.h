@@ -53,4 +53,18 @@ uint16_t cluster_bucket_of(const uint8_t *bytes, size_t len);
 coat_err cluster_topology_read(const resp_reply *reply, const cluster_buckets *buckets,
                                const char *asked, cluster_topology *out);
 
+/**
+ * Is the node that answers CLUSTER NODES handing over one of our buckets? Outside input.
+ * @retval COAT_MALFORMED  it does not say which line is its own
+ */
+coat_err cluster_moving_read(const resp_reply *reply, const cluster_buckets *buckets,
+                             bool *moving);
+
+/**
+ * Who has what at which epoch, as a number: two that agree on it agree on all of that. A bucket
+ * that goes to another node and comes back has raised the epoch.
+ * @return never 0
+ */
+uint64_t cluster_shape(const cluster_topology *topology, uint64_t epoch);
+
 #endif

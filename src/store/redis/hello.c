@@ -18,6 +18,7 @@ enum {
     HELLO_LOAD,
     HELLO_FORMAT,
     HELLO_KILL,
+    HELLO_END_DOUBT,
     HELLO_APPENDFSYNC,
     HELLO_SAVE,
     HELLO_MIN_REPLICAS,
@@ -79,7 +80,7 @@ redis_hello(redis_link *link)
         redis_cluster_hello(link); /* first: also who will not do knows who does */
     REDIS_SAY(link, HELLO_INFO, "INFO");
     REDIS_SAY(link, HELLO_CLIENT, "CLIENT", "ID");
-    /* An identifier that no client has; asked now whether it is allowed, see note_doubt(). */
+    /* An identifier that no client has; asked now whether it is allowed, see doubt.c. */
     REDIS_SAY(link, HELLO_KILL, "CLIENT", "KILL", "ID", "9223372036854775807");
     REDIS_SAY(link, HELLO_APPENDFSYNC, "CONFIG", "GET", "appendfsync");
     REDIS_SAY(link, HELLO_SAVE, "CONFIG", "GET", "save");
@@ -303,6 +304,13 @@ redis_hello_reply(redis_link *link, const redis_due *due, const resp_reply *repl
         return redis_take_format(link, reply);
     case HELLO_KILL:
         link->may_kill = reply->type == RESP_INTEGER;
+        if (redis_doubts_end(link, NULL, HELLO_END_DOUBT, &link->settles) == COAT_NO_MEMORY)
+            wrong = "out of memory";
+        else if (link->out.len > 0)
+            remote_link_queued(&link->base);
+        break;
+    case HELLO_END_DOUBT:
+        wrong = reply->type == RESP_INTEGER ? NULL : "it does not drop an earlier connection";
         break;
     case HELLO_APPENDFSYNC:
         take_setting(reply, link->appendfsync, sizeof link->appendfsync);

@@ -288,35 +288,11 @@ flush(remote_link *base)
 }
 
 static void
-note_doubt(redis_link *link)
-{
-    redis_store *store = redis_store_of(link);
-    coat_store_req *req = link->base.flight.head;
-
-    while (req != NULL && remote_reads(req->op))
-        req = remote_pending_of(req)->next;
-    if (req == NULL || !link->greeted)
-        return;
-    pthread_mutex_lock(&store->remote.mutex);
-    store->doubt_number++;
-    if (store->doubt_count == REDIS_DOUBTS_MAX) {
-        store->doubts_lost = true;
-    } else {
-        redis_doubt *doubt = &store->doubts[store->doubt_count++];
-
-        doubt->number = store->doubt_number;
-        doubt->client = link->client;
-        memcpy(doubt->run_id, link->run_id, REDIS_RUN_ID);
-    }
-    pthread_mutex_unlock(&store->remote.mutex);
-}
-
-static void
 stop(remote_link *base)
 {
     redis_link *link = (redis_link *)base;
 
-    note_doubt(link);
+    redis_doubt_note(link);
     link->connection++;
     redis_ask_drop(link->ask);
     link->ask = NULL;

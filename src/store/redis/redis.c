@@ -195,25 +195,19 @@ take_sentinels(redis_store *store, const coat_store_conf *conf)
 }
 
 void
-redis_channel_to(const redis_store *store, const coat_handle *instance, char *out)
+redis_channel(const redis_store *store, const coat_handle *to, const char *node, char *out)
 {
-    coat_out to = coat_out_init(out, REDIS_CHANNEL_MAX);
+    coat_out channel = coat_out_init(out, REDIS_CHANNEL_MAX);
 
-    coat_out_bytes(&to, (const uint8_t *)store->channel, store->channel_stem);
-    coat_out_str(&to, "to:");
-    coat_out_hex(&to, instance->bytes, sizeof instance->bytes);
-    (void)coat_out_end(&to);
-}
-
-/** Channels are not of one database, so they bear its number. */
-static void
-name_channels(redis_store *store)
-{
-    static const char name[] = "changes";
-    int len = snprintf(store->channel, sizeof store->channel, "%s%u:%s", store->prefix,
-                       store->db, name);
-
-    store->channel_stem = (size_t)len - strlen(name);
+    coat_out_str(&channel, store->channels);
+    coat_out_str(&channel, to != NULL ? "to:" : "changes");
+    if (to != NULL)
+        coat_out_hex(&channel, to->bytes, sizeof to->bytes);
+    if (node[0] != '\0') {
+        coat_out_str(&channel, ":");
+        coat_out_str(&channel, node);
+    }
+    (void)coat_out_end(&channel);
 }
 
 static coat_err
@@ -252,7 +246,7 @@ redis_take_url(redis_store *store, const coat_store_conf *conf)
         return refuse(conf, "", "the database is not a number");
     if (take_password(store, conf) != COAT_OK)
         return COAT_INVALID;
-    name_channels(store);
+    (void)snprintf(store->channels, sizeof store->channels, "%s%u:", store->prefix, store->db);
     store->address.host = url->host;
     store->address.path = socket ? url->path : NULL;
     store->address.port = url->port != 0 ? url->port : DEFAULT_PORT;

@@ -7,8 +7,9 @@
  * cluster, see cluster.h.
  *
  *  redis.c     the store's functions: open, close, statistics
- *  link.c      a connection: replies in the order of commands, errors, doubts
+ *  link.c      a connection: replies in the order of commands, errors
  *  hello.c     what is said and checked before the first request
+ *  doubt.c     writes of unknown outcome are decided
  *  request.c   requests to commands
  *  answer.c    replies to answers
  *  server.c    one server at a time: see remote/watch.h; and what it has to hear first
@@ -27,7 +28,8 @@
  *   members           who has said something, and the version of it
  *   nothing           never is: see scripts/common.lua
  * In a cluster the prefix of a bucket's keys is PREFIX {TAG}:
- * Channels: PREFIX DB:changes, and PREFIX DB:to:INSTANCE
+ * Channels: PREFIX DB:changes, and PREFIX DB:to:INSTANCE; in a cluster each with :NODE behind
+ * it, by which a message that came over the cluster's bus is told from one of the node's own.
  */
 
 #include "core/out.h"
@@ -41,8 +43,9 @@
 enum {
     REDIS_FORMAT = 1,
     REDIS_PREFIX_MAX = 64,
-    REDIS_CHANNEL_MAX = REDIS_PREFIX_MAX + 56,
+    REDIS_CHANNEL_MAX = REDIS_PREFIX_MAX + 104,
     REDIS_DOUBTS_MAX = 1024,
+    REDIS_DOUBTS_MANY = REDIS_DOUBTS_MAX / 2, /* what is left is enough for a daemon's links */
     REDIS_RUN_ID = 40,
     REDIS_REPORT_BYTES = 4 << 20, /* values in one answer to LIST_OWNER or SCAN, about */
     REDIS_LOOK_MAX =
@@ -123,11 +126,11 @@ typedef struct redis_store {
     char prefix[REDIS_PREFIX_MAX + 2]; /* with the colon */
     char password[REMOTE_SECRET_MAX + 1];
     uint32_t db;
-    char channel[REDIS_CHANNEL_MAX]; /* of changes */
-    size_t channel_stem;             /* bytes that all our channels begin with */
-    uint8_t self[8];                 /* who has changed something: this store */
-    _Atomic uint64_t global;         /* the highest global epoch seen */
-    _Atomic uint64_t given;          /* the highest epoch of whatever kind */
+    char channels[REDIS_PREFIX_MAX + 16]; /* what all our channels begin with: channels are not
+                                           * of one database, so they bear its number */
+    uint8_t self[8];                      /* who has changed something: this store */
+    _Atomic uint64_t global;              /* the highest global epoch seen */
+    _Atomic uint64_t given;               /* the highest epoch of whatever kind */
     _Atomic uint64_t sessions, accounts;
     _Atomic bool full;
     _Atomic int64_t sentry_ms; /* when the sentinels were last asked; monotonic */
@@ -136,7 +139,9 @@ typedef struct redis_store {
     redis_doubt doubts[REDIS_DOUBTS_MAX];
     size_t doubt_count;
     uint64_t doubt_number;
-    bool doubts_lost; /* there were more: SWEEP can promise nothing any more */
+    char lost_on[REDIS_RUN_ID]; /* a server where there were more: SWEEP can promise nothing
+                                 * while it serves. "": none */
+    uint64_t lost_era;
     redis_sweeper sweeper;
     redis_journal journal;
     char replayed[REDIS_RUN_ID];    /* the server that has heard the journal */
@@ -158,10 +163,12 @@ redis_home(redis_store *part)
 /** What a node of a cluster says of itself. */
 typedef struct redis_view {
     char id[41];
+    bool moving;          /* it is handing a bucket over */
     bool ok;              /* it serves: most of the cluster can be reached */
     bool full_coverage;   /* it does not when any slot is not served */
     bool reads_when_down; /* it answers though others may have taken over */
     uint64_t epoch;       /* of the cluster: it rises with each promotion */
+    uint64_t shape;       /* as it sees the cluster; 0: of no use */
     uint8_t claims[32];   /* bits: the buckets it has */
     uint16_t greeting;    /* the bucket that its format is asked for */
 } redis_view;
@@ -195,6 +202,7 @@ typedef struct redis_link {
     uint64_t connection;  /* how many there were before */
     uint64_t number;      /* of the last request; begins at random */
     uint64_t client;
+    uint64_t settles;            /* doubts up to this number, once it is greeted */
     char shas[SCRIPT_COUNT][41]; /* by which the server knows our scripts */
     char run_id[REDIS_RUN_ID + 1], history[REDIS_RUN_ID];
     char appendfsync[16], save[16];
@@ -255,7 +263,16 @@ uint32_t redis_cluster_look(const coat_store_req *req);
 void redis_cluster_counted(const coat_store_req *req, uint64_t sessions, uint64_t accounts);
 /** A request that is to a node and to no bucket. @return false: it is none */
 bool redis_cluster_own(redis_link *link, coat_store_req *req, coat_err *result);
-bool redis_cluster_own_answer(coat_store_req *req);
+bool redis_cluster_own_answer(const redis_link *link, coat_store_req *req);
+/** What a SAY to a node is part of. @param shape  8 bytes
+ * @return the version that the message has already; 0: none */
+uint64_t redis_cluster_message(const coat_store_req *req, uint8_t *shape);
+/** May a node be used that a watch does not listen to? Under the mutex of home. @return false:
+ * not until that is LOST */
+bool redis_cluster_covered(redis_store *store);
+/** What a node has said of a message, by this watch of it. */
+void redis_cluster_heard(remote_watch *watch, const coat_watch_event *event, uint64_t version,
+                         uint64_t shape);
 /** A node that has not the slot, or not all of it. @return false: it says something else */
 bool redis_cluster_refused(redis_link *link, coat_store_req *req, coat_span text);
 
@@ -276,6 +293,8 @@ void redis_sentry_close(redis_sentry *sentry); /* NULL is a no-op */
 /* watch.c */
 coat_err redis_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out);
 void redis_watch_close(coat_watch *watch);
+/** The identifier of the node of a cluster that it listens to, when it is ready. */
+const char *redis_watch_node(const coat_watch *watch);
 
 /* report.c */
 /** @return false: not what our scripts publish */
@@ -298,6 +317,19 @@ bool redis_journal_replay(redis_link *link);
 /** Under the mutex. Has it heard all? */
 bool redis_journal_heard(const redis_link *link);
 
+/* doubt.c */
+/** The link is dropped: note whether writes are in flight on it. */
+void redis_doubt_note(const redis_link *link);
+/**
+ * Queue that this link's server drops what is in doubt on it.
+ * @param req   NULL: the link's own, and only if there are many
+ * @param mark  set: up to this number
+ * @retval COAT_STORE_DOWN  not all that was can be: SWEEP can promise nothing
+ */
+coat_err redis_doubts_end(redis_link *link, coat_store_req *req, uint8_t what, uint64_t *mark);
+/** It has: forget them, and what was in doubt on servers before it. */
+void redis_doubts_ended(const redis_link *link, uint64_t mark);
+
 /* request.c */
 /** Queue that something was ended once more, as the connection's own. */
 coat_err redis_say_ended(redis_link *link, const redis_ended *ended);
@@ -316,12 +348,12 @@ redis_sweeper *redis_sweeper_of(redis_store *store, const coat_store_req *req);
 uint32_t redis_look_max(const redis_store *store, const coat_store_req *req);
 /** The arguments that every script has last. */
 void redis_last_args(redis_link *link);
-/** The channel of messages to one instance: REDIS_CHANNEL_MAX bytes. */
-void redis_channel_to(const redis_store *store, const coat_handle *instance, char *out);
+/** The channel of changes, or of messages to one instance: REDIS_CHANNEL_MAX bytes.
+ * @param node  of a cluster, by its identifier; else "" */
+void redis_channel(const redis_store *store, const coat_handle *to, const char *node,
+                   char *out);
 
 /* answer.c */
-/** Forget what was in doubt up to this number. */
-void redis_settled(redis_store *store, uint64_t mark);
 void redis_finish(redis_link *link, coat_store_req *req, coat_err result);
 void redis_answer(redis_link *link, coat_store_req *req, const resp_reply *reply);
 

@@ -3,11 +3,14 @@
  * Messages to events. Ours, as common.lua writes them:
  *   a TELLER(8) ADDRESS(16) gone(0|1)   o OWNER(8) EPOCH(8) [SPARE'S SERIAL(8)]
  *   g EPOCH(8)                          s INSTANCE(16) bytes
+ *   p INSTANCE(16) VERSION(8) SHAPE(8) bytes: of a cluster, where each node says it
  * Redis's own name keys that were deleted, have expired or were evicted, by whomever; or say,
  * by an invalidation without keys, that everything was flushed.
  */
 
 #include "store/redis/redis.h"
+
+#include "core/chars.h"
 
 static redis_store *
 store_of(const remote_watch *w)
@@ -71,7 +74,24 @@ was_said(remote_watch *w, coat_span m)
         return false;
     memcpy(event.address.bytes, m.ptr + 1, sizeof event.address.bytes);
     event.message = (coat_span){m.ptr + 17, m.len - 17};
+    event.unordered = store_of(w)->cluster != NULL; /* one node has said it */
     remote_watch_tell(w, &event);
+    return true;
+}
+
+/** Each node of a cluster says it; reported once all have. */
+static bool
+was_said_by_node(remote_watch *w, coat_span m)
+{
+    enum { HEAD = 1 + COAT_HANDLE_BYTES + 8 + 8 };
+    coat_watch_event event = {.kind = COAT_WATCH_SAID};
+
+    if (m.len <= HEAD || m.len > HEAD + COAT_SAY_MAX)
+        return false;
+    memcpy(event.address.bytes, m.ptr + 1, sizeof event.address.bytes);
+    event.message = (coat_span){m.ptr + HEAD, m.len - HEAD};
+    if (w->ready)
+        redis_cluster_heard(w, &event, coat_load64(m.ptr + 17), coat_load64(m.ptr + 25));
     return true;
 }
 
@@ -89,6 +109,8 @@ ours(remote_watch *w, coat_span m)
         return all_ended(w, m);
     case 's':
         return was_said(w, m);
+    case 'p':
+        return store_of(w)->cluster != NULL && was_said_by_node(w, m);
     default:
         return false;
     }
@@ -112,16 +134,34 @@ unhex(coat_span text, uint8_t *out)
     return true;
 }
 
-/** {OWNER}:s:SERIAL; an owner's or the global epoch; all else is nothing that is watched. */
+/** What is behind the prefix, in a cluster the bucket's. */
+static bool
+cut_prefix(const redis_store *store, coat_span *key)
+{
+    size_t prefix = strlen(store->prefix);
+
+    if (key->len < prefix || memcmp(key->ptr, store->prefix, prefix) != 0)
+        return false;
+    if (store->cluster != NULL) {
+        while (prefix < key->len && key->ptr[prefix] != '}')
+            prefix++;
+        prefix += 2; /* and the colon */
+    }
+    *key = coat_span_slice(*key, prefix < key->len ? prefix : key->len, key->len);
+    return true;
+}
+
+/**
+ * {OWNER}:s:SERIAL; an owner's or the global epoch; all else is nothing that is watched. In a
+ * cluster a key that is gone may have moved.
+ */
 static void
 key_gone(remote_watch *w, coat_span key)
 {
-    size_t prefix = strlen(store_of(w)->prefix);
-    coat_watch_event event = {.kind = COAT_WATCH_ADDRESS, .gone = true};
+    coat_watch_event event = {.kind = COAT_WATCH_ADDRESS, .gone = store_of(w)->cluster == NULL};
 
-    if (key.len < prefix || memcmp(key.ptr, store_of(w)->prefix, prefix) != 0)
+    if (!cut_prefix(store_of(w), &key))
         return;
-    key = (coat_span){key.ptr + prefix, key.len - prefix};
     if (coat_span_is(key, COAT_LIT("global"))) {
         event.kind = COAT_WATCH_ALL;
         remote_watch_tell(w, &event);
@@ -145,7 +185,7 @@ key_gone(remote_watch *w, coat_span key)
 bool
 redis_report(remote_watch *w, coat_span channel, const resp_reply *message)
 {
-    coat_span stem = {(const uint8_t *)store_of(w)->channel, store_of(w)->channel_stem};
+    coat_span stem = coat_span_of(store_of(w)->channels);
     coat_watch_event flushed = {.kind = COAT_WATCH_ALL};
 
     if (channel.len > stem.len && memcmp(channel.ptr, stem.ptr, stem.len) == 0)

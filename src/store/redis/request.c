@@ -285,6 +285,8 @@ static void
 add_say(command *c, const coat_store_req *req)
 {
     char to[REDIS_CHANNEL_MAX];
+    uint8_t shape[8];
+    uint64_t version;
     size_t from;
 
     add_key(c, "members");
@@ -293,12 +295,22 @@ add_say(command *c, const coat_store_req *req)
     add(c, value_follows.ptr, value_follows.len);
     from = c->out.len;
     if (req->has_to) {
-        redis_channel_to(c->store, &req->to, to);
+        redis_channel(c->store, &req->to, c->link->view.id, to);
         coat_out_str(&c->out, to);
     }
     add_since(c, from);
     add_str(c, req->item != NULL ? "1" : "0");
     add_uint(c, COAT_STORE_LIST_MAX);
+    if (c->store->cluster == NULL || req->unordered)
+        return;
+    version = redis_cluster_message(req, shape);
+    from = c->out.len;
+    coat_out_bytes(&c->out, shape, sizeof shape);
+    add_since(c, from);
+    if (version != 0)
+        add_uint(c, version);
+    else
+        add_str(c, "");
 }
 
 static void
@@ -512,9 +524,11 @@ void
 redis_last_args(redis_link *link)
 {
     const redis_store *store = redis_store_of(link);
+    char channel[REDIS_CHANNEL_MAX];
 
+    redis_channel(store, NULL, link->view.id, channel);
     resp_arg(&link->out, store->self, sizeof store->self);
-    resp_arg_str(&link->out, store->channel);
+    resp_arg_str(&link->out, channel);
     resp_arg_uint(&link->out, link->number);
 }
 
@@ -581,38 +595,6 @@ redis_say_global(redis_link *link, coat_store_req *req, uint64_t global, uint8_t
     return say_again(link, req, what);
 }
 
-/**
- * SWEEP promises that what was answered STORE_DOWN before it is decided. What was in flight on
- * a dropped connection may still be on its way to the server, or wait there: so the server is
- * told to drop that connection too, and what it has not carried out by then never happens. A
- * server that was started anew has dropped it.
- */
-static coat_err
-settle_doubts(redis_link *link, coat_store_req *req)
-{
-    redis_store *store = redis_store_of(link);
-    coat_err err = COAT_OK;
-
-    pthread_mutex_lock(&store->remote.mutex);
-    if (store->doubts_lost || (store->doubt_count > 0 && !link->may_kill))
-        err = COAT_STORE_DOWN;
-    for (size_t i = 0; i < store->doubt_count && err == COAT_OK; i++) {
-        const redis_doubt *doubt = &store->doubts[i];
-
-        if (memcmp(doubt->run_id, link->run_id, REDIS_RUN_ID) != 0)
-            continue;
-        resp_begin(&link->out, 4);
-        resp_arg_str(&link->out, "CLIENT");
-        resp_arg_str(&link->out, "KILL");
-        resp_arg_str(&link->out, "ID");
-        resp_arg_uint(&link->out, doubt->client);
-        err = redis_expect(link, req, DUE_IGNORE, SCRIPT_COUNT);
-    }
-    remote_pending_of(req)->mark = store->doubt_number;
-    pthread_mutex_unlock(&store->remote.mutex);
-    return err;
-}
-
 coat_err
 redis_send(remote_link *base, coat_store_req *req)
 {
@@ -621,7 +603,7 @@ redis_send(remote_link *base, coat_store_req *req)
     coat_err err = COAT_OK;
 
     if (req->op == COAT_OP_SWEEP)
-        err = settle_doubts(link, req);
+        err = redis_doubts_end(link, req, DUE_IGNORE, &remote_pending_of(req)->mark);
     if (err == COAT_OK &&
         (redis_store_of(link)->cluster == NULL || !redis_cluster_own(link, req, &err)))
         err = redis_request(link, req, false);

@@ -35,7 +35,8 @@ redis_admit(redis_link *link)
     bool admitted;
 
     lock_both(store);
-    admitted = remote_server_turn(&store->watches, link->run_id);
+    admitted = (store->cluster == NULL || redis_cluster_covered(store)) &&
+               remote_server_turn(&store->watches, link->run_id);
     if (admitted)
         store->serving_at = link->place;
     /* It is the current one even if it has not heard all: so the former one acknowledges
@@ -47,6 +48,8 @@ redis_admit(redis_link *link)
     }
     link->era = atomic_load(&store->watches.era);
     unlock_both(store);
+    if (admitted)
+        redis_doubts_ended(link, link->settles);
     return admitted;
 }
 

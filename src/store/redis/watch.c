@@ -5,6 +5,8 @@
  * order: so order and completeness hold as long as the connection lives. It is greeted (AUTH,
  * INFO, CLIENT ID), then it subscribes; READY follows when all of that is acknowledged and the
  * store's other connections are to the same server.
+ *
+ * In a cluster each node has a watch of its own (cluster_watch.c).
  */
 
 #include "store/redis/redis.h"
@@ -18,6 +20,7 @@ typedef enum due_kind {
     DUE_AUTH,
     DUE_INFO,
     DUE_EVENTS,
+    DUE_NODE,
     DUE_ID,
     DUE_TRACKING, /* from here on not needed: without, less is noticed */
     DUE_OPTIONAL,
@@ -35,7 +38,8 @@ typedef struct redis_watch {
     uint64_t connection; /* how many there were before */
     uint8_t due[WATCH_DUE_MAX];
     size_t due_first, due_count;
-    bool blind; /* keys that others delete go unnoticed */
+    char node[41]; /* of a cluster; else "" */
+    bool blind;    /* keys that others delete go unnoticed */
 } redis_watch;
 
 static redis_store *
@@ -82,6 +86,8 @@ greet(void *ctx)
     w->out.secret = false;
     SAY(w, DUE_INFO, "INFO");
     SAY(w, DUE_EVENTS, "CONFIG", "GET", "notify-keyspace-events");
+    if (store->cluster != NULL)
+        SAY(w, DUE_NODE, "CLUSTER", "MYID");
     SAY(w, DUE_ID, "CLIENT", "ID");
     remote_stream_write(w->stream, &w->out);
 }
@@ -106,8 +112,9 @@ subscribe(redis_watch *w, int64_t id)
         (void)snprintf(channel, sizeof channel, "__keyevent@%u__:%s", store->db, events[i]);
         SAY(w, DUE_OPTIONAL, "SUBSCRIBE", channel);
     }
-    SAY(w, DUE_CHANNEL, "SUBSCRIBE", store->channel);
-    redis_channel_to(store, &w->base.sink.instance, channel);
+    redis_channel(store, NULL, w->node, channel);
+    SAY(w, DUE_CHANNEL, "SUBSCRIBE", channel);
+    redis_channel(store, &w->base.sink.instance, w->node, channel);
     SAY(w, DUE_CHANNEL, "SUBSCRIBE", channel);
     remote_stream_write(w->stream, &w->out);
 }
@@ -139,9 +146,15 @@ take_due(redis_watch *w, due_kind what, const resp_reply *reply)
     case DUE_INFO:
         return reply->type != RESP_STRING
                    ? "the user may not INFO"
-                   : redis_info_wrong(reply->text, false, w->base.server);
+                   : redis_info_wrong(reply->text, store_of(w)->cluster != NULL,
+                                      w->base.server);
     case DUE_EVENTS:
         w->blind = !tells_of_keys(reply);
+        return NULL;
+    case DUE_NODE:
+        if (reply->type != RESP_STRING || reply->text.len != sizeof w->node - 1)
+            return "the user may not CLUSTER MYID";
+        memcpy(w->node, reply->text.ptr, sizeof w->node - 1);
         return NULL;
     case DUE_ID:
         if (reply->type != RESP_INTEGER)
@@ -321,6 +334,12 @@ redis_watch_open(coat_lane *lane, const coat_watch_sink *sink, coat_watch **out)
     }
     *out = &w->base.base;
     return COAT_OK;
+}
+
+const char *
+redis_watch_node(const coat_watch *watch)
+{
+    return ((const redis_watch *)watch)->node;
 }
 
 void

@@ -281,6 +281,11 @@ try_next(remote_stream *stream, int rc)
         rc = connect_tcp(stream, address->ai_addr);
         if (rc == 0)
             return;
+        /* Refused at once, as where there is no way to an address of this family. */
+        if (stream->next != NULL && stream->has_handle) {
+            uv_close(&stream->u.handle, on_failed_close);
+            return;
+        }
     }
     lose_rc(stream, rc);
 }

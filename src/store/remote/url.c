@@ -4,6 +4,7 @@
 #include "core/bytes.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -264,6 +265,24 @@ check_file(int fd)
     return NULL;
 }
 
+/** @return how much of the file there is, at most room; -1: it cannot be read */
+static ssize_t
+read_all(int fd, char *out, size_t room)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    while (len < room) {
+        n = read(fd, out + len, room - len);
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n == 0)
+            break;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return (ssize_t)len;
+}
+
 coat_err
 remote_secret_read(const char *path, char *out, const char **why)
 {
@@ -273,7 +292,7 @@ remote_secret_read(const char *path, char *out, const char **why)
 
     *why = check_file(fd);
     if (*why == NULL) {
-        got = read(fd, out, REMOTE_SECRET_MAX + 1);
+        got = read_all(fd, out, REMOTE_SECRET_MAX + 1);
         *why = got > REMOTE_SECRET_MAX ? "is longer than 512 bytes" : "cannot be read";
         if (got >= 0 && got <= REMOTE_SECRET_MAX)
             *why = NULL;

@@ -305,6 +305,14 @@ messages(suite_run *run)
     catch_up(&one);
     EXPECT_INT(run, one.said, 2);
     EXPECT_INT(run, one.message_len, 3);
+    PUMP(&two, two.said == 3);
+    to.unordered = true; /* comes all the same */
+    EXPECT_ERR(run, coat_store_run(run->lane, &to), COAT_OK);
+    EXPECT(run, to.found_version > 0);
+    PUMP(&two, two.said == 4);
+    EXPECT_INT(run, two.message_len, 6);
+    catch_up(&one);
+    EXPECT_INT(run, one.said, 3);
     unwatch(&one);
     unwatch(&two);
 }

@@ -20,9 +20,8 @@ end
 -- Tell who watches. Before what it tells of: where it is refused, nothing has changed. It is read
 -- when the script is at its end. The last arguments of every script are: who asks, the channel,
 -- the request's number.
--- In a cluster nobody watches: there is no channel.
 local function tell(message)
-    if ARGV[#ARGV - 1] ~= '' then redis.call('PUBLISH', ARGV[#ARGV - 1], message) end
+    redis.call('PUBLISH', ARGV[#ARGV - 1], message)
 end
 local function tell_address(address, gone)
     tell('a' .. ARGV[#ARGV - 2] .. address .. gone)
