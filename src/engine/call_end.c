@@ -27,7 +27,7 @@ removed(coat_task *task)
         task->gates.ended = task->handle;
     }
     if (result == COAT_OK) {
-        coat_unsettled_ended(&engine->unsettled, &task->handle);
+        coat_unsettled_ended(&engine->unsettled, &task->handle, false);
         coat_shared_ended(engine, &task->handle);
         if (task->have != NULL) {
             task->call->count = 1;

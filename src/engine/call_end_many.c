@@ -33,13 +33,47 @@ confirmed(coat_task *task)
     coat_task_finish(task, task->req.result);
 }
 
+/** The last handle that any instance can have minted for this owner by then. */
+static coat_handle
+last_by(const coat_task *task, int64_t now_ms)
+{
+    /* Another instance's clock may be ahead of the store's, and ours behind it. */
+    bool shared = (coat_store_caps_of(task->desk->lane->store) & COAT_CAP_SHARED) != 0;
+    int64_t ahead_ms = shared ? 2 * task->setup->conf.clock_off_ms : 0;
+
+    return coat_handle_last(task->u.list.owner, now_ms + ahead_ms);
+}
+
+/** Denied here from now on, and ended one by one when the store is there again (SF-4). */
+static void
+pending(coat_task *task, coat_err result)
+{
+    task->gates_unsettled = true;
+    if (!task->u.list.has_spare) {
+        if (task->desk->engine->writer != NULL) /* they may not have been listed */
+            coat_table_forget_owner(task->desk->engine->writer, task->u.list.owner);
+        task->gates.ending = task->gates.older = true;
+        task->gates.ended = last_by(task, task->now_ms);
+    }
+    coat_task_finish(task, result);
+}
+
+/** What was pending when this began is done by it: who signs in from now on is not denied. */
+static void
+none_pending(coat_task *task)
+{
+    coat_handle last = last_by(task, task->now_ms - 1);
+
+    if (!task->u.list.has_spare)
+        coat_unsettled_ended(&task->desk->engine->unsettled, &last, true);
+}
+
 static void
 ended(coat_task *task)
 {
     coat_engine *engine = task->desk->engine;
     coat_err result = task->req.result;
 
-    task->gates_unsettled = coat_undecided(result);
     if (result == COAT_OK) {
         task->call->count = task->u.list.listed;
         task->call->more = task->u.list.more;
@@ -47,10 +81,11 @@ ended(coat_task *task)
         coat_report(task, COAT_EVENT_SESSION_REVOKED, "user", NULL, task->call->user);
         coat_shared_owner_ended(engine, task->u.list.owner, task->req.epoch_owner,
                                 task->u.list.has_spare ? &task->u.list.spare : NULL);
+        none_pending(task);
         coat_confirm(task, confirmed);
         return;
     }
-    coat_task_finish(task, result);
+    pending(task, result);
 }
 
 static void
@@ -67,8 +102,12 @@ commit(coat_task *task)
 static void
 listed(coat_task *task)
 {
+    if (task->req.result == COAT_CANCELLED) {
+        coat_task_finish(task, COAT_CANCELLED);
+        return;
+    }
     if (task->req.result != COAT_OK) {
-        coat_task_finish(task, task->req.result);
+        pending(task, task->req.result);
         return;
     }
     task->u.list.more = task->req.more;

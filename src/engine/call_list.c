@@ -58,18 +58,15 @@ each(coat_store_req *req, const coat_store_item *item)
         call->item(call, task->have);
 }
 
-/** It may have passed many that are dead behind the last one reported. */
-static void
-go_behind(coat_task *task)
+bool
+coat_list_behind(const coat_store_req *req, coat_handle *cursor, bool *has_cursor)
 {
-    const coat_store_req *req = &task->req;
-
     if (!req->has_cursor ||
-        (task->u.list.has_cursor &&
-         memcmp(req->cursor.bytes, task->u.list.cursor.bytes, sizeof req->cursor.bytes) <= 0))
-        return;
-    task->u.list.cursor = req->cursor;
-    task->u.list.has_cursor = task->u.list.moved = true;
+        (*has_cursor && memcmp(req->cursor.bytes, cursor->bytes, sizeof cursor->bytes) <= 0))
+        return false;
+    *cursor = req->cursor;
+    *has_cursor = true;
+    return true;
 }
 
 static void
@@ -82,8 +79,8 @@ listed(coat_task *task)
         return;
     }
     if (task->req.more && (call->limit == 0 || call->count < call->limit)) {
-        go_behind(task);
-        if (task->u.list.moved)
+        if (coat_list_behind(&task->req, &task->u.list.cursor, &task->u.list.has_cursor) ||
+            task->u.list.moved)
             next_page(task);
         else
             coat_task_finish(task, COAT_IO); /* it would go on for ever */

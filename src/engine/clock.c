@@ -17,6 +17,26 @@ boot_ms(void *ctx)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/**
+ * Both clocks at one moment. A thread that is stopped for long between the two readings would
+ * find the wall clock ahead by so much, and that is kept: so they are read again. Less than
+ * that is harmless, since what counts is the monotonic clock behind the wall clock.
+ */
+static void
+read_both(coat_clock *clock, int64_t *wall_ms, int64_t *mono_ms)
+{
+    enum { TRIES = 4 };
+    int64_t before_ms;
+
+    for (int i = 0; i < TRIES; i++) {
+        before_ms = clock->monotonic(clock->monotonic_ctx);
+        *wall_ms = clock->wall(clock->wall_ctx);
+        *mono_ms = clock->monotonic(clock->monotonic_ctx);
+        if (*mono_ms - before_ms <= AGREE_MS)
+            return;
+    }
+}
+
 coat_err
 coat_clock_init(coat_clock *clock, coat_clock_fn wall, void *wall_ctx, coat_clock_fn monotonic,
                 void *monotonic_ctx)
@@ -29,8 +49,7 @@ coat_clock_init(coat_clock *clock, coat_clock_fn wall, void *wall_ctx, coat_cloc
     clock->wall_ctx = wall_ctx;
     clock->monotonic = monotonic != NULL ? monotonic : boot_ms;
     clock->monotonic_ctx = monotonic_ctx;
-    wall_ms = clock->wall(clock->wall_ctx);
-    mono_ms = clock->monotonic(clock->monotonic_ctx);
+    read_both(clock, &wall_ms, &mono_ms);
     coat_timekeeper_init(&clock->keeper, wall_ms, mono_ms, 0);
     atomic_init(&clock->offset_ms, clock->keeper.lead_ms);
     atomic_init(&clock->lead_ms, clock->keeper.last_lead_ms);
@@ -47,13 +66,14 @@ coat_clock_fini(coat_clock *clock)
 static coat_time
 step(coat_clock *clock)
 {
+    int64_t wall_ms, mono_ms;
     coat_time time;
 
     /* Both clocks are read under the lock: steps in another order than readings would look
      * like jumps. */
     pthread_mutex_lock(&clock->mutex);
-    time = coat_timekeeper_step(&clock->keeper, clock->wall(clock->wall_ctx),
-                                clock->monotonic(clock->monotonic_ctx));
+    read_both(clock, &wall_ms, &mono_ms);
+    time = coat_timekeeper_step(&clock->keeper, wall_ms, mono_ms);
     atomic_store(&clock->offset_ms, clock->keeper.lead_ms);
     atomic_store(&clock->lead_ms, clock->keeper.last_lead_ms);
     if (time.jump_ms != 0)

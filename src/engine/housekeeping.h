@@ -19,6 +19,9 @@ typedef struct coat_housekeeping {
     bool sweeping, replaying; /* under way */
     bool sweep_on;            /* the last slice erased something */
     uint32_t slices;          /* of the sweep under way, finished */
+    uint32_t replay_from;     /* bucket of sessions whose end has not come through */
+    uint32_t replays_failed;  /* since the replay under way began */
+    coat_handle failed_first; /* of these */
     uint64_t mark;            /* unsettled changes before the sweep under way */
 } coat_housekeeping;
 
@@ -26,5 +29,7 @@ typedef struct coat_housekeeping {
 coat_housekeeping *coat_housekeeping_of(coat_desk *desk);
 /** Look at slots that are due, and start folding tasks. */
 void coat_fold_work(coat_desk *desk, int64_t lag_ms);
+/** End what was to be ended and has not (SF-4). */
+void coat_replay_work(coat_desk *desk);
 
 #endif

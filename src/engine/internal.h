@@ -143,6 +143,12 @@ struct coat_task {
             uint32_t listed;
         } list;
         struct {
+            bool older;             /* with `handle` all that are older */
+            bool past, lost;        /* one is younger; one could not be kept */
+            bool has_cursor, moved; /* moved: in this page */
+            coat_handle cursor;
+        } replay;
+        struct {
             uint8_t bytes[18];
             uint8_t kind;
             bool has_to;
@@ -246,6 +252,9 @@ void coat_end_user_start(coat_task *task);
 void coat_end_all_start(coat_task *task);
 void coat_read_start(coat_task *task);
 void coat_list_start(coat_task *task);
+/** A page of a list may have passed many that are dead behind the last one reported: go on
+ * behind those. @return whether the cursor was moved */
+bool coat_list_behind(const coat_store_req *req, coat_handle *cursor, bool *has_cursor);
 void coat_epochs_start(coat_task *task);
 /** May tokens be issued? OK or CLOCK_OFF, by the last answer of EPOCHS (SF-10). */
 coat_err coat_may_issue(coat_engine *engine);

@@ -6,6 +6,10 @@
  * to an expiry in the past: exactly one of any number of parallel requests wins that, and it
  * reports (LC-7). Then the bytes are removed, which no longer decides anything. Whoever shows a
  * copy is refused once no instance lets its owner in any more.
+ *
+ * Whoever shows an expired session finds it so again. A theft is found once: the next request
+ * may be the thief's, with a secret that is the current one. So where the store does not take
+ * that end it is kept like a sign-out (SF-4).
  */
 
 enum { LONG_PAST_MS = 1 };
@@ -22,8 +26,23 @@ report(coat_task *task)
         coat_count_add(counters, COAT_COUNT_REUSED, 1);
     if (event == COAT_EVENT_SESSION_EXPIRED)
         coat_count_add(counters, COAT_COUNT_EXPIRED, 1);
-    coat_count_add(counters, COAT_COUNT_ENDED, 1);
     coat_report(task, event, task->u.check.reason, &task->handle, task->have->record.user);
+}
+
+static void
+ended(coat_task *task)
+{
+    coat_count_add(&task->desk->engine->counters, COAT_COUNT_ENDED, 1);
+    report(task);
+}
+
+/** The end has not come through: denied here from now on, and tried again. */
+static void
+owe(coat_task *task)
+{
+    task->gates_unsettled = true;
+    task->gates.ending = true;
+    task->gates.ended = task->handle;
 }
 
 static void
@@ -37,7 +56,10 @@ removed(coat_task *task)
 {
     coat_err result = task->req.result;
 
-    task->gates_unsettled = coat_undecided(result);
+    if (result == COAT_OK)
+        task->gates_unsettled = false;
+    else if (!task->gates.ending)
+        task->gates_unsettled = coat_undecided(result);
     if (result == COAT_OK)
         coat_shared_ended(task->desk->engine, &task->handle);
     if (result == COAT_OK && task->u.check.event == COAT_EVENT_TOKEN_REUSE)
@@ -57,10 +79,11 @@ static void
 killed(coat_task *task)
 {
     coat_engine *engine = task->desk->engine;
+    bool expired = task->u.check.event == COAT_EVENT_SESSION_EXPIRED;
 
     switch (task->req.result) {
     case COAT_OK:
-        report(task);
+        ended(task);
         remove_now(task);
         return;
     case COAT_CONFLICT:
@@ -72,14 +95,23 @@ killed(coat_task *task)
         }
         break;
     case COAT_STORE_FULL: /* removing works on a full store */
-        report(task);
+        ended(task);
+        if (!expired)
+            owe(task);
         remove_now(task);
+        return;
+    case COAT_NO_SESSION: /* ended by somebody else */
+        coat_task_finish(task, COAT_NO_SESSION);
         return;
     default:
         task->gates_unsettled = coat_undecided(task->req.result);
         break;
     }
-    /* Not ended by us, or not now; refused it is in any case. */
+    if (!expired) {
+        report(task);
+        owe(task);
+    }
+    /* Not ended now; refused it is in any case. */
     coat_task_finish(task, COAT_NO_SESSION);
 }
 

@@ -11,10 +11,15 @@
 #include <unistd.h>
 
 /* A record: "coe1" | zeros (4) | handle (16) | SipHash-2-4 of these under a key of zeros. It
- * guards against a record that was cut off, not against who may write here. */
-enum { RECORD = 32, CHECKED = 24, FILE_MAX = COAT_UNSETTLED_MAX * RECORD };
+ * guards against a record that was cut off, not against who may write here. "coo1": not one
+ * session, but all of its owner's whose handles are not above this one. */
+enum {
+    RECORD = 32,
+    CHECKED = 24,
+    FILE_MAX = (COAT_UNSETTLED_MAX + COAT_UNSETTLED_RESERVE) * RECORD
+};
 
-static const uint8_t magic[8] = {'c', 'o', 'e', '1'};
+static const uint8_t magics[2][8] = {{'c', 'o', 'e', '1'}, {'c', 'o', 'o', '1'}};
 
 static void
 check_of(const uint8_t record[static RECORD], uint8_t check[static 8])
@@ -28,6 +33,7 @@ coat_err
 coat_outbox_init(coat_outbox *o)
 {
     o->fd = -1;
+    o->end = 0;
     o->dirty = false;
     return pthread_mutex_init(&o->mutex, NULL) == 0 ? COAT_OK : COAT_NO_MEMORY;
 }
@@ -44,8 +50,7 @@ static coat_err
 open_file(const char *path, int *out)
 {
     int fd =
-        open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-             0600);
+        open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     struct stat st;
     coat_err err = COAT_OK;
 
@@ -63,53 +68,95 @@ open_file(const char *path, int *out)
     return err;
 }
 
-static void
+/** @return how much of it there is, at most RECORD; -1: it cannot be read */
+static ssize_t
+read_record(int fd, off_t at, uint8_t record[static RECORD])
+{
+    size_t len = 0;
+    ssize_t n;
+
+    while (len < RECORD) {
+        n = pread(fd, record + len, RECORD - len, at + (off_t)len);
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n == 0)
+            break;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return (ssize_t)len;
+}
+
+static bool
+write_record(int fd, off_t at, const uint8_t record[static RECORD])
+{
+    size_t len = 0;
+    ssize_t n;
+
+    while (len < RECORD) {
+        n = pwrite(fd, record + len, RECORD - len, at + (off_t)len);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return false;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+/** @return false: out of memory */
+static bool
 take_record(const uint8_t record[static RECORD], coat_unsettled *unsettled)
 {
     coat_changes changes = {.ending = true};
     uint8_t check[8];
 
     check_of(record, check);
-    if (memcmp(record, magic, sizeof magic) != 0 ||
+    changes.older = memcmp(record, magics[1], sizeof magics[1]) == 0;
+    if ((!changes.older && memcmp(record, magics[0], sizeof magics[0]) != 0) ||
         memcmp(record + CHECKED, check, sizeof check) != 0)
-        return; /* cut off while it was written: nobody was told anything */
-    memcpy(changes.ended.bytes, record + sizeof magic, sizeof changes.ended.bytes);
-    if (!coat_unsettled_ending(unsettled, &changes.ended))
+        return true; /* cut off while it was written: nobody was told anything */
+    memcpy(changes.ended.bytes, record + sizeof magics[0], sizeof changes.ended.bytes);
+    if (!coat_unsettled_has(unsettled, &changes))
         coat_unsettled_add(unsettled, &changes);
+    return coat_unsettled_has(unsettled, &changes);
 }
 
 coat_err
 coat_outbox_open(coat_outbox *o, const char *path, coat_unsettled *unsettled)
 {
     uint8_t record[RECORD];
-    off_t at = 0;
+    ssize_t len = 0;
     coat_err err = open_file(path, &o->fd);
 
     if (err != COAT_OK)
         return err;
-    while (at < FILE_MAX && pread(o->fd, record, sizeof record, at) == RECORD) {
-        take_record(record, unsettled);
-        at += RECORD;
+    while (o->end < FILE_MAX && (len = read_record(o->fd, o->end, record)) == RECORD) {
+        if (!take_record(record, unsettled))
+            return COAT_NO_MEMORY;
+        o->end += RECORD;
     }
-    o->dirty = at > 0;
-    /* What is written next begins a record. */
-    return ftruncate(o->fd, at) == 0 ? COAT_OK : COAT_IO;
+    o->dirty = o->end > 0;
+    /* What cannot be read may be the end of a session: it is not cut off. */
+    return len >= 0 && ftruncate(o->fd, o->end) == 0 ? COAT_OK : COAT_IO;
 }
 
 bool
 coat_outbox_put(coat_outbox *o, coat_unsettled *unsettled, const coat_changes *changes)
 {
     uint8_t record[RECORD];
+    coat_changes added = *changes;
     bool kept = true;
 
     /* Both in one: emptying the file must not come between them. */
     pthread_mutex_lock(&o->mutex);
-    coat_unsettled_add(unsettled, changes);
-    if (changes->ending && o->fd >= 0) {
-        memcpy(record, magic, sizeof magic);
-        memcpy(record + sizeof magic, changes->ended.bytes, sizeof changes->ended.bytes);
+    /* Whoever asks again takes no room: he may do so as often as he likes. */
+    added.ending = changes->ending && !coat_unsettled_has(unsettled, changes);
+    coat_unsettled_add(unsettled, &added);
+    if (added.ending && o->fd >= 0) {
+        memcpy(record, magics[changes->older], sizeof magics[0]);
+        memcpy(record + sizeof magics[0], changes->ended.bytes, sizeof changes->ended.bytes);
         check_of(record, record + CHECKED);
-        kept = write(o->fd, record, sizeof record) == RECORD;
+        /* One of which but a part could be written is overwritten by the next. */
+        kept = write_record(o->fd, o->end, record);
+        o->end += kept ? RECORD : 0;
         o->dirty = true;
     }
     pthread_mutex_unlock(&o->mutex);
@@ -119,10 +166,13 @@ coat_outbox_put(coat_outbox *o, coat_unsettled *unsettled, const coat_changes *c
 void
 coat_outbox_tidy(coat_outbox *o, coat_unsettled *unsettled)
 {
-    coat_handle handle;
+    coat_changes end;
+    uint32_t from = 0;
 
     pthread_mutex_lock(&o->mutex);
-    if (o->dirty && !coat_unsettled_next(unsettled, &handle))
+    if (o->dirty && !coat_unsettled_next(unsettled, &from, &end)) {
         o->dirty = o->fd >= 0 && ftruncate(o->fd, 0) != 0;
+        o->end = o->dirty ? o->end : 0;
+    }
     pthread_mutex_unlock(&o->mutex);
 }

@@ -14,9 +14,12 @@
 
 #include "engine/unsettled.h"
 
+#include <sys/types.h>
+
 typedef struct coat_outbox {
     pthread_mutex_t mutex;
-    int fd; /* -1: there is none */
+    int fd;    /* -1: there is none */
+    off_t end; /* of the records in it */
     bool dirty;
 } coat_outbox;
 
@@ -25,7 +28,8 @@ coat_err coat_outbox_init(coat_outbox *outbox);
 /**
  * Open or make the file, and add what it names to the unsettled ends.
  * @retval COAT_DENIED  a symbolic link, another owner, or readable by others: not touched
- * @retval COAT_BUSY    another process has it; COAT_IO
+ * @retval COAT_BUSY    another process has it
+ * @retval COAT_IO, COAT_NO_MEMORY  not all of it could be read: it is left as it is
  */
 coat_err coat_outbox_open(coat_outbox *outbox, const char *path, coat_unsettled *unsettled);
 void coat_outbox_fini(coat_outbox *outbox);

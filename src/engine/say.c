@@ -47,6 +47,8 @@ say(coat_task *task)
     req->has_to = task->u.say.has_to;
     req->to = task->u.say.to;
     req->item = task->u.say.roll != NULL ? rolled : NULL;
+    /* What a confirmation is about was heard before it was asked for. */
+    req->unordered = task->u.say.kind == COAT_MESSAGE_CONFIRM;
     task->u.say.sent_ms = coat_shared_mono_ms(shared);
     task->u.say.turn = atomic_load(&shared->turn);
     coat_task_submit(task, said);

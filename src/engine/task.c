@@ -176,15 +176,35 @@ coat_task_submit(coat_task *task, coat_step next)
     coat_trust_submit(task);
 }
 
+/** By a change whose gates stay up until its end has come through. */
+static bool
+is_pending_already(coat_engine *engine, const coat_changes *c)
+{
+    return c->ending && c->owner == c->older && !c->all &&
+           coat_unsettled_has(&engine->unsettled, c);
+}
+
+static void
+say_pending(coat_task *task, bool pending)
+{
+    coat_call *call = task->call;
+
+    if (call != NULL && (call->op == COAT_CALL_END || call->op == COAT_CALL_END_USER))
+        call->pending = pending;
+}
+
 void
 coat_task_finish(coat_task *task, coat_err result)
 {
     coat_engine *engine = task->desk->engine;
 
-    if (task->gates_unsettled) {
+    if (task->gates_unsettled && is_pending_already(engine, &task->gates)) {
+        coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
+        say_pending(task, true);
+    } else if (task->gates_unsettled) {
         (void)coat_outbox_put(&engine->outbox, &engine->unsettled, &task->gates);
-        if (task->gates.ending && task->call != NULL)
-            task->call->pending = coat_unsettled_ending(&engine->unsettled, &task->gates.ended);
+        say_pending(task,
+                    task->gates.ending && coat_unsettled_has(&engine->unsettled, &task->gates));
     } else {
         coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
     }

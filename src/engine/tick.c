@@ -90,66 +90,6 @@ sweep(coat_desk *desk)
     coat_task_drive(task);
 }
 
-/* ---- sessions whose end has not come through (SF-4) ---- */
-
-static void
-replay_finished(coat_task *task)
-{
-    task->desk->housekeeping->replaying = false;
-}
-
-static void replay_start(coat_task *task);
-
-static void
-replayed(coat_task *task)
-{
-    coat_engine *engine = task->desk->engine;
-
-    if (task->req.result != COAT_OK) {
-        coat_task_finish(task, task->req.result);
-        return;
-    }
-    coat_unsettled_ended(&engine->unsettled, &task->handle);
-    coat_shared_ended(engine, &task->handle);
-    coat_count_add(&engine->counters, COAT_COUNT_ENDED, 1);
-    coat_report(task, COAT_EVENT_SESSION_REVOKED, "replayed", &task->handle, (coat_span){0});
-    replay_start(task);
-}
-
-static void
-replay_start(coat_task *task)
-{
-    coat_engine *engine = task->desk->engine;
-
-    if (!coat_unsettled_next(&engine->unsettled, &task->handle)) {
-        coat_outbox_tidy(&engine->outbox, &engine->unsettled);
-        coat_task_finish(task, COAT_OK);
-        return;
-    }
-    coat_task_req(task, COAT_OP_REMOVE)->address = task->handle;
-    coat_task_submit(task, replayed);
-}
-
-static void
-replay(coat_desk *desk)
-{
-    coat_handle handle;
-    coat_task *task;
-
-    if (desk->housekeeping->replaying)
-        return;
-    if (!coat_unsettled_next(&desk->engine->unsettled, &handle)) {
-        coat_outbox_tidy(&desk->engine->outbox, &desk->engine->unsettled);
-        return;
-    }
-    task = coat_task_new(desk, NULL, replay_start);
-    if (task == NULL)
-        return;
-    desk->housekeeping->replaying = true;
-    task->finished = replay_finished;
-    coat_task_drive(task);
-}
-
 /* ---- the store's clock (SF-10) ---- */
 
 /* Soon again while it matters, so that issuing goes on when the clocks agree. */
@@ -251,7 +191,7 @@ coat_desk_tick(coat_desk *desk)
     coat_shared_pulse(desk);
     measure_skew(desk);
     fold(desk, setup, now_ms);
-    replay(desk);
+    coat_replay_work(desk);
     sweep(desk);
     hk->last_tick_ms = now_ms;
     coat_setup_drop(setup);

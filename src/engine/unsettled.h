@@ -8,7 +8,9 @@
  * A write that ran into its deadline may still take place. Until that is decided its gate stays
  * up, so that nothing is filled in that the late commit makes untrue. Housekeeping decides it:
  * once a later write has come through, earlier ones have happened or never will. A session that
- * was to be ended is denied here meanwhile, and its removal tried again (SF-4).
+ * was to be ended is denied here meanwhile, and its removal tried again (SF-4). So are all of
+ * an owner's: those that were there when it was asked for, which their handles tell, and no
+ * later ones. There is no epoch for them, since only the store gives those out.
  */
 
 #include "table/writer.h"
@@ -22,8 +24,12 @@ typedef struct coat_changes {
     coat_table_change change; /* if one */
     coat_owner whose;         /* if owner */
     bool ending;              /* the session of `ended` was to be ended */
+    bool older;               /* and all of its owner's whose handles are not above it */
     coat_handle ended;
 } coat_changes;
+
+/** Of an owner's handles the last one that can have been minted by then. */
+coat_handle coat_handle_last(coat_owner owner, int64_t now_ms);
 
 void coat_gate_one(coat_table_writer *writer, coat_changes *c, const coat_handle *handle);
 void coat_gate_owner(coat_table_writer *writer, coat_changes *c, coat_owner owner);
@@ -36,27 +42,43 @@ typedef struct coat_unsettled_item {
     coat_changes changes;
     uint64_t number; /* order of arrival */
     struct coat_unsettled_item *next;
+    struct coat_unsettled_item *same; /* changes.ending: in its bucket */
 } coat_unsettled_item;
+
+enum {
+    COAT_UNSETTLED_MAX = 65536,
+    COAT_UNSETTLED_BUCKETS = 4096,
+    COAT_UNSETTLED_RESERVE = 256, /* for ends, when there is no memory or room for more */
+};
 
 typedef struct coat_unsettled {
     pthread_mutex_t mutex;
     coat_unsettled_item *first;
     uint64_t number;
     atomic_uint count;
+    coat_unsettled_item *unused; /* of the reserve */
+    coat_unsettled_item reserve[COAT_UNSETTLED_RESERVE];
+    /* Those that are ending, by session, or by owner. Changed under the mutex; that there is
+     * none in a bucket is seen without it, since every check looks. */
+    _Atomic(coat_unsettled_item *) ending[COAT_UNSETTLED_BUCKETS];
 } coat_unsettled;
 
 coat_err coat_unsettled_init(coat_unsettled *u);
 void coat_unsettled_fini(coat_unsettled *u, coat_table_writer *writer, uint64_t epoch_global);
-enum { COAT_UNSETTLED_MAX = 65536 };
 
-/** Take over gates. Without memory or over the limit they stay up: slow, never wrong. */
+/** Take over gates. Without memory or over the limit they stay up: slow, never wrong. Ends have
+ * a reserve, since whoever asked for one was told that it is pending. */
 void coat_unsettled_add(coat_unsettled *u, const coat_changes *changes);
 /** Is this session's end still to come through? It is denied meanwhile. */
 bool coat_unsettled_ending(coat_unsettled *u, const coat_handle *handle);
-/** The session is known to be gone. */
-void coat_unsettled_ended(coat_unsettled *u, const coat_handle *handle);
-/** A session to be ended that is not, if there is one. */
-bool coat_unsettled_next(coat_unsettled *u, coat_handle *handle);
+/** Is this very end among them? Of an owner it then reaches as far as this one. */
+bool coat_unsettled_has(coat_unsettled *u, const coat_changes *end);
+/** It has come through, or the session is known to be gone. */
+void coat_unsettled_ended(coat_unsettled *u, const coat_handle *handle, bool older);
+/** One that has not come through, if there is one: its `ended` and `older`. */
+bool coat_unsettled_next(coat_unsettled *u, uint32_t *from, coat_changes *end);
+/** It has not come through this time: let others of its bucket come first. */
+void coat_unsettled_later(coat_unsettled *u, const coat_changes *end);
 /** Number of the last change so far, for coat_unsettled_settle(). 0: there are none. */
 uint64_t coat_unsettled_mark(coat_unsettled *u);
 /** A write submitted after the mark has come through: lift all gates up to it. */

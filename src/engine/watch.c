@@ -139,6 +139,8 @@ said(coat_shared *shared, const coat_watch_event *event)
 
     if (!coat_message_get(event->message, &message))
         return;
+    if (event->unordered && message.kind != COAT_MESSAGE_CONFIRM)
+        return; /* the others prove that all before them was heard */
     if (message.kind == COAT_MESSAGE_BEAT && self)
         beat_heard(shared, &message);
     if (message.kind == COAT_MESSAGE_SYNC && !self)
