@@ -297,7 +297,9 @@ coat_process_open(coat_process *process, coat_config *config, bool with_table, c
     process->app.rng = coat_rng_system;
     (void)snprintf(message, cap, "out of memory");
     err = coat_rng_system(NULL, process->app.hash_key, sizeof process->app.hash_key);
-    if (err == COAT_OK)
+    if (err != COAT_OK)
+        (void)snprintf(message, cap, "%s", coat_err_text(err));
+    else
         err = open_dirs(config, message, cap);
     /* A local store is made after its keys: one without could never be opened again. A shared
      * one may be there already, and says whether new keys may be made. */

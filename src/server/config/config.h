@@ -18,6 +18,7 @@
 #include <coatcheck/engine.h>
 #include <coatcheck/forward.h>
 #include <coatcheck/origin.h>
+#include <coatcheck/store.h>
 #include <stdio.h>
 
 #define COAT_CONFIG_FILE_MAX (256 * 1024) /* bytes of a configuration file */

@@ -65,6 +65,7 @@ coat_config_store(const coat_config *c, coat_store_conf *out)
     out->module_dir = c->store_modules[0] != '\0' ? c->store_modules : NULL;
     out->map_bytes = (uint64_t)c->store_map;
     out->reserve_bytes = (uint64_t)c->store_reserve;
+    out->timeout_ms = (uint32_t)c->store_timeout_ms;
 }
 
 coat_site_policy

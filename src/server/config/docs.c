@@ -175,7 +175,6 @@ print_limits(FILE *out)
         {"password, bytes", COAT_PASSWORD_MAX},
         {"roles of a user, bytes", COAT_ROLES_MAX},
         {"entries of a list in one answer", COAT_STORE_LIST_MAX},
-        {"deadline of a store operation, ms", COAT_STORE_TIMEOUT_MS},
         {"log and audit lines waiting", COAT_LOG_RING_MAX},
         {"audit events of one type a second, before they are summed up", COAT_LOG_FLOOD_MAX},
         {"length of a log line, bytes", COAT_LOG_LINE_MAX},

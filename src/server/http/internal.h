@@ -252,7 +252,7 @@ uint16_t coat_listen_port(int fd);
 int coat_activation_fd(const char *name);
 
 /* sources.c: connections per network, all loops */
-coat_sources *coat_sources_new(uint32_t slots, uint32_t limit);
+coat_err coat_sources_new(uint32_t slots, uint32_t limit, coat_sources **out);
 void coat_sources_free(coat_sources *sources);
 /** @return slot to give back, 0: no slot was taken, *allowed tells whether to go on */
 uint32_t coat_sources_take(coat_sources *sources, const coat_address *address, bool *allowed);

@@ -114,15 +114,15 @@ coat_http_server_new(const coat_http_conf *conf, char *message, size_t cap,
     err = find_cap(server, message, cap);
     if (err == COAT_OK)
         err = bind_all(server, message, cap);
-    if (err == COAT_OK) {
-        server->sources = coat_sources_new(server->cap, conf->limits.per_source);
-        err = server->sources == NULL ? COAT_NO_MEMORY : COAT_OK;
-    }
+    if (err == COAT_OK)
+        err = coat_sources_new(server->cap, conf->limits.per_source, &server->sources);
     if (err == COAT_OK)
         err = init_loops(server);
     else
         server->loop_count = 0;
     if (err != COAT_OK) {
+        if (err == COAT_RNG_FAILED)
+            (void)snprintf(message, cap, "%s", coat_err_text(err));
         coat_http_server_free(server);
         return err;
     }

@@ -24,26 +24,31 @@ struct coat_sources {
     entry *entries;
 };
 
-coat_sources *
-coat_sources_new(uint32_t connections, uint32_t limit)
+coat_err
+coat_sources_new(uint32_t connections, uint32_t limit, coat_sources **out)
 {
     coat_sources *sources = calloc(1, sizeof *sources);
     uint32_t slots = 64;
 
     if (sources == NULL)
-        return NULL;
+        return COAT_NO_MEMORY;
+    /* Not libsodium's, which ends the process where there is none to be had. */
+    if (coat_rng_system(NULL, sources->key, sizeof sources->key) != COAT_OK) {
+        free(sources);
+        return COAT_RNG_FAILED;
+    }
     while (slots < 2 * (uint64_t)connections && slots < 1u << 24)
         slots *= 2;
     sources->entries = calloc(slots, sizeof *sources->entries);
     if (sources->entries == NULL || uv_mutex_init(&sources->lock) != 0) {
         free(sources->entries);
         free(sources);
-        return NULL;
+        return COAT_NO_MEMORY;
     }
     sources->slots = slots;
     sources->limit = limit;
-    randombytes_buf(sources->key, sizeof sources->key);
-    return sources;
+    *out = sources;
+    return COAT_OK;
 }
 
 void

@@ -139,7 +139,8 @@ coat_route_logout(coat_http_request *req)
     end_own(visit, ended);
 }
 
-/* The other sessions are not known here, and nobody will end them later. */
+/* Without its record a session may have been ended long ago: whoever still has its token may
+ * end that one, and not all others of the user. Or there was no room to remember them. */
 static void
 ended_only_here(coat_call *call)
 {
@@ -158,6 +159,8 @@ all_ended(coat_call *call)
 
     if (has_ended(call))
         signed_out(visit, "notice_signed_out_all");
+    else if (call->pending)
+        without_store(visit, "sign_out_pending");
     else
         end_own(visit, ended_only_here);
 }

@@ -45,6 +45,16 @@ add_device(coat_call *call, const coat_session *session)
     call->cursor = *coat_session_handle(session);
 }
 
+/** Is there any but the one that asks? Then everywhere is more than here. */
+static bool
+has_others(const coat_visit *visit)
+{
+    const json_t *first = json_array_get(visit->list, 0);
+
+    return visit->call.has_cursor || visit->call.more || json_array_size(visit->list) > 1 ||
+           !json_is_true(json_object_get(first, "current"));
+}
+
 static void
 listed(coat_call *call)
 {
@@ -71,6 +81,7 @@ listed(coat_call *call)
         (void)json_object_set_new(data, "csrf", json_string(visit->csrf));
         (void)json_object_set_new(data, "wide", json_true());
         (void)json_object_set_new(data, "password_link", json_true());
+        (void)json_object_set_new(data, "others", json_boolean(has_others(visit)));
         if (visit->notice != NULL)
             (void)json_object_set_new(
                 data, "notice", json_string(coat_pages_text(visit->set->pages, visit->notice)));

@@ -271,37 +271,56 @@ one_cookie(const coat_http_request *req, const coat_settings *set, coat_cookie_f
     return found->count == 1 && !found->ambiguous;
 }
 
+/** Who asks, with room for what has to be put together. */
+typedef struct asker {
+    const coat_http_request *req;
+    const coat_forward *forward;
+    coat_context context;
+    char address[46], language[COAT_LANGUAGE_MAX];
+} asker;
+
+static const coat_context *
+context_of(void *data)
+{
+    asker *a = data;
+    coat_span agent = {NULL, 0}, accepted = {NULL, 0};
+
+    (void)coat_http_single(a->req, "User-Agent", &agent);
+    (void)coat_http_single(a->req, "Accept-Language", &accepted);
+    if (agent.len > COAT_AGENT_MAX)
+        agent.len = COAT_AGENT_MAX;
+    a->address[0] = '\0';
+    if (a->forward->client.known)
+        coat_address_format(&a->forward->client, a->address, sizeof a->address);
+    a->context = (coat_context){
+        .address = coat_span_of(a->address),
+        .agent = agent,
+        .language = {(uint8_t *)a->language,
+                     coat_language_first(accepted, a->language, sizeof a->language)},
+    };
+    return &a->context;
+}
+
 /* @return true if the request has been answered */
 static bool
 answer_from_table(coat_http_request *req, const coat_settings *set, const coat_forward *forward,
                   const verify_ask *ask, coat_span token)
 {
     coat_app_loop *at = req->loop_data;
-    char address[46] = "", language[COAT_LANGUAGE_MAX];
-    coat_span agent = {NULL, 0}, accepted = {NULL, 0};
-    coat_context context;
+    COAT_UNSET asker who; /* set when it is asked for */
     coat_table_query query;
     COAT_UNSET coat_table_answer answer; /* set by every peek */
     coat_http_response *res;
     const char *wrong;
 
-    (void)coat_http_single(req, "User-Agent", &agent);
-    (void)coat_http_single(req, "Accept-Language", &accepted);
-    if (agent.len > COAT_AGENT_MAX)
-        agent.len = COAT_AGENT_MAX;
-    if (forward->client.known)
-        coat_address_format(&forward->client, address, sizeof address);
-    context = (coat_context){
-        .address = coat_span_of(address),
-        .agent = agent,
-        .language = {(uint8_t *)language,
-                     coat_language_first(accepted, language, sizeof language)},
-    };
+    who.req = req;
+    who.forward = forward;
     query = (coat_table_query){
         .token = token,
         .now_ms = coat_engine_now_ms(at->app->engine),
         .max_age_ms = ask->max_age_ms,
-        .from = &context,
+        .from = context_of,
+        .from_ctx = &who,
         .background = ask->background,
     };
     coat_engine_peek(at->app->engine, &query, &answer);
