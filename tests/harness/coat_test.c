@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { DIRS_MAX = 64 };
+enum { DIRS_MAX = 256 };
 
 static jmp_buf abort_point;
 static int failures;
@@ -171,6 +172,38 @@ remove_dirs(void)
         return;
     for (int i = 0; i < dir_count; i++)
         (void)nftw(dirs[i], remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/** ThreadSanitizer has a thread of its own. */
+#ifdef __SANITIZE_THREAD__
+enum { THREADS_EXPECTED = 2 };
+#else
+enum { THREADS_EXPECTED = 1 };
+#endif
+
+/** A directory's links are its entries and itself, twice. */
+static bool
+has_threads(void)
+{
+    struct stat st;
+
+    return stat("/proc/self/task", &st) != 0 || st.st_nlink > 2 + THREADS_EXPECTED;
+}
+
+pid_t
+test_fork(void)
+{
+    const struct timespec ms = {.tv_nsec = 1000000};
+    pid_t pid;
+
+    /* A thread that was joined may be seen for a moment. */
+    for (int i = 0; i < 5000 && has_threads(); i++)
+        (void)nanosleep(&ms, NULL);
+    REQUIRE(!has_threads());
+    (void)fflush(NULL);
+    pid = fork();
+    REQUIRE(pid >= 0);
+    return pid;
 }
 
 const char *

@@ -12,6 +12,7 @@
 
 #include <coatcheck/base.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 typedef struct coat_test {
     const char *name;
@@ -75,6 +76,12 @@ uint64_t test_rng_below(test_rng *rng, uint64_t limit);
 coat_err test_rng_fill(void *ctx, uint8_t *buf, size_t len);
 /** A coat_clock_fn over an int64_t. */
 int64_t test_clock(void *ctx);
+/**
+ * fork() for a child that goes on with this program, after what was written is flushed. Refused
+ * to a program with threads: a lock that another of them holds stays taken in the child for
+ * ever.
+ */
+pid_t test_fork(void);
 /** A fresh directory under TMPDIR, mode 0700, removed at exit; NUL-terminated, static ring. */
 const char *test_tmpdir(void);
 /** Write a file that only its owner may read, anew. */

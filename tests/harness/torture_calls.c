@@ -38,26 +38,44 @@
             return -1;                                                                         \
         }                                                                                      \
     } while (0)
+/** A signal comes before it has done anything. */
+#define INTERRUPT(call)                                                                        \
+    do {                                                                                       \
+        if (torture_fails(TORTURE_SIGNALS, call, CALLER)) {                                    \
+            errno = EINTR;                                                                     \
+            return -1;                                                                         \
+        }                                                                                      \
+    } while (0)
 /** A function whose parameters are handed on as they are. */
-#define CALL(name, error, params, args)                                                        \
+#define CALL_WITH(name, error, interrupt, params, args)                                        \
     TORTURE_API int name params;                                                               \
     int name params                                                                            \
     {                                                                                          \
         TORTURE_REAL(name);                                                                    \
+        interrupt;                                                                             \
         FAIL(#name, error);                                                                    \
         return real args;                                                                      \
     }
+#define CALL(name, error, params, args) CALL_WITH(name, error, (void)0, params, args)
+/** One that waits, so that it can be interrupted. */
+#define SLOW_CALL(name, error, params, args)                                                   \
+    CALL_WITH(name, error, INTERRUPT(#name), params, args)
 /** One that reads or writes: a socket's connection is reset, a file's disk has a fault. What
- * libuv wakes its loop with does not fail. */
-#define TRANSFER(name, params, args)                                                           \
+ * libuv wakes its loop with does not fail.
+ * @param more  it is of more than a byte; less: the arguments for one byte */
+#define TRANSFER(name, params, args, more, less)                                               \
     TORTURE_API ssize_t name params;                                                           \
     ssize_t name params                                                                        \
     {                                                                                          \
         TORTURE_REAL(name);                                                                    \
         bool socket = is_socket(fd);                                                           \
                                                                                                \
-        if (socket || !torture_is_uv(CALLER))                                                  \
-            FAIL(#name, socket ? ECONNRESET : EIO);                                            \
+        if (!socket && torture_is_uv(CALLER))                                                  \
+            return real args;                                                                  \
+        INTERRUPT(#name);                                                                      \
+        FAIL(#name, socket ? ECONNRESET : EIO);                                                \
+        if ((more) && torture_fails(TORTURE_SHORT, #name, CALLER))                             \
+            return real less;                                                                  \
         return real args;                                                                      \
     }
 
@@ -70,6 +88,25 @@ is_socket(int fd)
 
     errno = before;
     return yes;
+}
+
+static bool
+is_long(const struct iovec *parts, int n)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < n; i++)
+        len += parts[i].iov_len;
+    return len > 1;
+}
+
+/** Of something that is_long(). */
+static struct iovec
+first_byte(const struct iovec *parts)
+{
+    while (parts->iov_len == 0)
+        parts++;
+    return (struct iovec){parts->iov_base, 1};
 }
 
 /* ---- files ---- */
@@ -110,7 +147,7 @@ OPEN(open64)
     }
 OPENAT(openat)
 OPENAT(openat64)
-#define CONTROL(name, type)                                                                    \
+#define CONTROL(name, type, slow)                                                              \
     TORTURE_API int name(int fd, type what, ...);                                              \
     int name(int fd, type what, ...)                                                           \
     {                                                                                          \
@@ -121,17 +158,20 @@ OPENAT(openat64)
         va_start(args, what);                                                                  \
         arg = va_arg(args, void *);                                                            \
         va_end(args);                                                                          \
+        if (slow)                                                                              \
+            INTERRUPT(#name);                                                                  \
         FAIL(#name, EINVAL);                                                                   \
         return real(fd, what, arg);                                                            \
     }
-CONTROL(fcntl, int)
-CONTROL(fcntl64, int)
-CONTROL(ioctl, unsigned long)
+CONTROL(fcntl, int, what == F_SETLKW)
+CONTROL(fcntl64, int, what == F_SETLKW)
+CONTROL(ioctl, unsigned long, false)
 
 #define SYNC(name)                                                                             \
     TORTURE_API int name(int fd);                                                              \
     int name(int fd)                                                                           \
     {                                                                                          \
+        INTERRUPT(#name);                                                                      \
         FAIL(#name, EIO);                                                                      \
         return syscall(SYS_fcntl, fd, F_GETFD) >= 0 ? 0 : -1;                                  \
     }
@@ -150,21 +190,27 @@ CALL(fstatat64, EACCES, (int fd, const char *path, struct stat64 *out, int flags
 CALL(access, EACCES, (const char *path, int mode), (path, mode))
 CALL(mkdir, ENOSPC, (const char *path, mode_t mode), (path, mode))
 CALL(flock, ENOLCK, (int fd, int operation), (fd, operation))
-CALL(ftruncate, ENOSPC, (int fd, off_t len), (fd, len))
-CALL(ftruncate64, ENOSPC, (int fd, off64_t len), (fd, len))
-CALL(fallocate, ENOSPC, (int fd, int mode, off_t at, off_t len), (fd, mode, at, len))
-CALL(fallocate64, ENOSPC, (int fd, int mode, off64_t at, off64_t len), (fd, mode, at, len))
+SLOW_CALL(ftruncate, ENOSPC, (int fd, off_t len), (fd, len))
+SLOW_CALL(ftruncate64, ENOSPC, (int fd, off64_t len), (fd, len))
+SLOW_CALL(fallocate, ENOSPC, (int fd, int mode, off_t at, off_t len), (fd, mode, at, len))
+SLOW_CALL(fallocate64, ENOSPC, (int fd, int mode, off64_t at, off64_t len), (fd, mode, at, len))
 CALL(msync, EIO, (void *at, size_t len, int flags), (at, len, flags))
 CALL(madvise, EAGAIN, (void *at, size_t len, int advice), (at, len, advice))
 
-TRANSFER(read, (int fd, void *to, size_t len), (fd, to, len))
-TRANSFER(readv, (int fd, const struct iovec *to, int n), (fd, to, n))
-TRANSFER(pread, (int fd, void *to, size_t len, off_t at), (fd, to, len, at))
-TRANSFER(pread64, (int fd, void *to, size_t len, off64_t at), (fd, to, len, at))
-TRANSFER(write, (int fd, const void *from, size_t len), (fd, from, len))
-TRANSFER(writev, (int fd, const struct iovec *from, int n), (fd, from, n))
-TRANSFER(pwrite, (int fd, const void *from, size_t len, off_t at), (fd, from, len, at))
-TRANSFER(pwrite64, (int fd, const void *from, size_t len, off64_t at), (fd, from, len, at))
+TRANSFER(read, (int fd, void *to, size_t len), (fd, to, len), len > 1, (fd, to, 1))
+TRANSFER(readv, (int fd, const struct iovec *to, int n), (fd, to, n), is_long(to, n),
+         (fd, (struct iovec[]){first_byte(to)}, 1))
+TRANSFER(pread, (int fd, void *to, size_t len, off_t at), (fd, to, len, at), len > 1,
+         (fd, to, 1, at))
+TRANSFER(pread64, (int fd, void *to, size_t len, off64_t at), (fd, to, len, at), len > 1,
+         (fd, to, 1, at))
+TRANSFER(write, (int fd, const void *from, size_t len), (fd, from, len), len > 1, (fd, from, 1))
+TRANSFER(writev, (int fd, const struct iovec *from, int n), (fd, from, n), is_long(from, n),
+         (fd, (struct iovec[]){first_byte(from)}, 1))
+TRANSFER(pwrite, (int fd, const void *from, size_t len, off_t at), (fd, from, len, at), len > 1,
+         (fd, from, 1, at))
+TRANSFER(pwrite64, (int fd, const void *from, size_t len, off64_t at), (fd, from, len, at),
+         len > 1, (fd, from, 1, at))
 
 TORTURE_API void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t from);
 void *
@@ -183,6 +229,7 @@ close(int fd)
 {
     int rc = (int)syscall(SYS_close, fd);
 
+    INTERRUPT("close");
     FAIL("close", EIO);
     return rc;
 }
@@ -197,11 +244,15 @@ CALL(setsockopt, ENOBUFS, (int fd, int level, int name, const void *value, sockl
      (fd, level, name, value, len))
 CALL(getsockname, ENOBUFS, (int fd, struct sockaddr *out, socklen_t *len), (fd, out, len))
 CALL(shutdown, ENOTCONN, (int fd, int how), (fd, how))
-CALL(poll, ENOMEM, (struct pollfd * fds, nfds_t n, int timeout), (fds, n, timeout))
-TRANSFER(send, (int fd, const void *from, size_t len, int flags), (fd, from, len, flags))
-TRANSFER(sendmsg, (int fd, const struct msghdr *from, int flags), (fd, from, flags))
-TRANSFER(recv, (int fd, void *to, size_t len, int flags), (fd, to, len, flags))
-TRANSFER(recvmsg, (int fd, struct msghdr *to, int flags), (fd, to, flags))
+SLOW_CALL(poll, ENOMEM, (struct pollfd * fds, nfds_t n, int timeout), (fds, n, timeout))
+TRANSFER(send, (int fd, const void *from, size_t len, int flags), (fd, from, len, flags),
+         len > 1, (fd, from, 1, flags))
+TRANSFER(sendmsg, (int fd, const struct msghdr *from, int flags), (fd, from, flags), false,
+         (fd, from, flags))
+TRANSFER(recv, (int fd, void *to, size_t len, int flags), (fd, to, len, flags), len > 1,
+         (fd, to, 1, flags))
+TRANSFER(recvmsg, (int fd, struct msghdr *to, int flags), (fd, to, flags), false,
+         (fd, to, flags))
 
 TORTURE_API int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                             struct addrinfo **out);
@@ -213,6 +264,20 @@ getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
     return torture_fails(TORTURE_CALLS, "getaddrinfo", CALLER) ? EAI_AGAIN
                                                                : real(host, port, hints, out);
 }
+
+/* ---- what _FORTIFY_SOURCE makes of some of these where it knows how much room there is ----
+ */
+
+TRANSFER(__read_chk, (int fd, void *to, size_t len, size_t room), (fd, to, len, room), len > 1,
+         (fd, to, 1, room))
+TRANSFER(__pread_chk, (int fd, void *to, size_t len, off_t at, size_t room),
+         (fd, to, len, at, room), len > 1, (fd, to, 1, at, room))
+TRANSFER(__pread64_chk, (int fd, void *to, size_t len, off64_t at, size_t room),
+         (fd, to, len, at, room), len > 1, (fd, to, 1, at, room))
+TRANSFER(__recv_chk, (int fd, void *to, size_t len, size_t room, int flags),
+         (fd, to, len, room, flags), len > 1, (fd, to, 1, room, flags))
+SLOW_CALL(__poll_chk, ENOMEM, (struct pollfd * fds, nfds_t n, int timeout, size_t room),
+          (fds, n, timeout, room))
 
 /* ---- loops, threads, randomness ---- */
 
@@ -251,6 +316,7 @@ TORTURE_API ssize_t getrandom(void *to, size_t len, unsigned flags);
 ssize_t
 getrandom(void *to, size_t len, unsigned flags)
 {
+    INTERRUPT("getrandom");
     FAIL("getrandom", ENOSYS);
     return syscall(SYS_getrandom, to, len, flags);
 }
@@ -307,6 +373,7 @@ TORTURE_API int epoll_wait(int epoll, struct epoll_event *events, int max, int t
 int
 epoll_wait(int epoll, struct epoll_event *events, int max, int timeout)
 {
+    INTERRUPT("epoll_wait");
     return wait_for(epoll, events, max, timeout, NULL);
 }
 
@@ -315,5 +382,6 @@ TORTURE_API int epoll_pwait(int epoll, struct epoll_event *events, int max, int 
 int
 epoll_pwait(int epoll, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
 {
+    INTERRUPT("epoll_pwait");
     return wait_for(epoll, events, max, timeout, mask);
 }

@@ -12,9 +12,12 @@
 #include "remote_world.h"
 #include "store/remote/remote.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- the knife ---- */
 
@@ -309,15 +312,17 @@ cut_everywhere(void)
 
 /* ---- kill -9 ---- */
 
-/** Another process, which tells each token that it was handed, and never stops. */
-_Noreturn static void
-live_and_die(int to, const char *name, uint64_t seed)
+/** Tells each token that it was handed, and never stops. Keys are drawn alike in each rig. */
+void
+crash_process(char *const *args)
 {
+    const char *name = args[3];
+
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    rig_prepare(&other, the_world.url(false), 1);
+    rig_prepare(&other, args[0], 1);
     other.conf.table_slots = 0;
-    other.conf.keys = r.keys;
-    other.random.state = seed;
+    r.wall = strtoll(args[1], NULL, 10);
+    other.random.state = strtoull(args[2], NULL, 10);
     other.conf.clock_ctx = &r.wall;
     other.conf.monotonic = records_monotonic;
     other.conf.sessions_per_user = 3;
@@ -325,13 +330,38 @@ live_and_die(int to, const char *name, uint64_t seed)
     for (unsigned i = 0;; i++) {
         rig_token token = rig_sign_in(&other, 0, name);
 
-        if (write(to, token.text, sizeof token.text) != sizeof token.text)
+        if (write(STDOUT_FILENO, token.text, sizeof token.text) != sizeof token.text)
             _exit(0);
         if (i % 3 == 1)
             (void)rig_end(&other, 0, &token);
         if (i % 5 == 4)
             (void)rig_end_user(&other, 0, name);
     }
+}
+
+/**
+ * A program of its own: what is forked of one with threads may find any lock taken, and wait
+ * for ever. @return its output
+ */
+static int
+process_start(const char *name, uint64_t seed, pid_t *pid)
+{
+    const char *url = the_world.url(false);
+    char wall[24], random[24];
+    int fds[2];
+
+    (void)snprintf(wall, sizeof wall, "%lld", (long long)r.wall);
+    (void)snprintf(random, sizeof random, "%llu", (unsigned long long)seed);
+    REQUIRE(pipe2(fds, O_CLOEXEC) == 0);
+    *pid = fork();
+    if (*pid == 0) {
+        (void)dup2(fds[1], STDOUT_FILENO);
+        (void)execl("/proc/self/exe", "records", "--process", url, wall, random, name,
+                    (char *)NULL);
+        _exit(127);
+    }
+    (void)close(fds[1]);
+    return fds[0];
 }
 
 static void
@@ -345,30 +375,23 @@ killed(void)
     for (long i = 0; i < kills; i++) {
         static user u;
         uint64_t enough = 1 + test_rng_below(&rng, 12);
-        int fds[2];
+        int output;
         pid_t pid;
 
         memset(&u, 0, sizeof u);
         (void)snprintf(u.name, sizeof u.name, "killed%ld", i);
-        REQUIRE(pipe(fds) == 0);
-        (void)fflush(stdout);
-        pid = fork();
-        if (pid == 0) {
-            (void)close(fds[0]);
-            live_and_die(fds[1], u.name, (uint64_t)i + 100);
-        }
-        (void)close(fds[1]);
+        output = process_start(u.name, (uint64_t)i + 100, &pid);
         for (uint64_t n = 0; n < enough; n++) {
             rig_token token;
 
-            if (read(fds[0], token.text, sizeof token.text) != sizeof token.text)
+            if (read(output, token.text, sizeof token.text) != sizeof token.text)
                 break;
             u.tokens[u.count % TOKENS_MAX] = token; /* the last ones */
             u.count++;
         }
         (void)kill(pid, SIGKILL);
         (void)waitpid(pid, NULL, 0);
-        (void)close(fds[0]);
+        (void)close(output);
         CHECK(u.count > 0);
         u.count = u.count < TOKENS_MAX ? u.count : TOKENS_MAX;
         rig_prepare(&other, the_world.url(false), 1);

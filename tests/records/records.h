@@ -56,6 +56,9 @@ typedef struct records_tests {
     const coat_test *tests;
     size_t count;
 } records_tests;
+/** The other process of crash.c: args are a URL, a clock, a seed, a user's name; writes its
+ * tokens to output. */
+_Noreturn void crash_process(char *const *args);
 extern const records_tests at_rest_tests, bulk_tests, cycle_tests, wire_tests, crash_tests;
 
 #endif

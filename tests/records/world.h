@@ -17,6 +17,10 @@ typedef struct world {
     /* Tests that not every world has: wire and crash need what is in remote_world.h. */
     const struct records_tests *more_tests[4];
     const struct records_tests *drills; /* slow ones: with COAT_DRILLS, see scripts/stress */
+    const struct coat_store_ops *ops;   /* to be registered; NULL: always there */
+    /* What this program is, for ever, when called with --process and these. NULL: nothing else.
+     */
+    void (*process)(char *const *args);
     bool is_cache; /* keeps all sessions of an owner in one item, of limited size */
 
     /* A fresh, empty store: what the URLs name from now on. */

@@ -11,10 +11,8 @@ static mc_server server;
 static void
 begin(void)
 {
-    if (server.pid == 0) {
-        REQUIRE_OK(coat_store_register(&coat_memcached_ops));
+    if (server.pid == 0)
         server_start(&server);
-    }
     prefixes++;
     world_ways_open(server.socket);
 }
@@ -170,6 +168,8 @@ newer(bool undo)
 }
 
 const world the_world = {.name = "memcached",
+                         .ops = &coat_memcached_ops,
+                         .process = crash_process,
                          .more_tests = {&wire_tests, &cycle_tests, &crash_tests},
                          .is_cache = true,
                          .begin = begin,

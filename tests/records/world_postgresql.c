@@ -15,10 +15,8 @@ begin(void)
     coat_store_conf conf = {.url = text, .message = message, .message_cap = sizeof message};
     uint32_t from, to;
 
-    if (server.pid == 0) {
-        REQUIRE_OK(coat_store_register(&coat_postgresql_ops));
+    if (server.pid == 0)
         server_start(&server);
-    }
     server.schema++;
     server_url(&server, text, sizeof text, "");
     REQUIRE_OK(pg_migrate(&conf, &from, &to));
@@ -132,6 +130,7 @@ newer(bool undo)
 }
 
 const world the_world = {.name = "postgresql",
+                         .ops = &coat_postgresql_ops,
                          .more_tests = {&wire_tests, &cycle_tests},
                          .drills = &crash_tests,
                          .begin = begin,

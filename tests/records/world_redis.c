@@ -13,10 +13,8 @@ static redis_server server = {
 static void
 begin(void)
 {
-    if (server.pid == 0) {
-        REQUIRE(coat_store_register(&coat_redis_ops) != COAT_TOO_MANY);
+    if (server.pid == 0)
         server_start(&server);
-    }
     server.prefix++;
     world_ways_open(server.socket);
 }
@@ -145,6 +143,8 @@ newer(bool undo)
 }
 
 const world the_world = {.name = "redis",
+                         .ops = &coat_redis_ops,
+                         .process = crash_process,
                          .more_tests = {&wire_tests, &cycle_tests, &crash_tests},
                          .begin = begin,
                          .url = url,

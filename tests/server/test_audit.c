@@ -475,8 +475,7 @@ test_kill_between(void)
 
         (void)file_target();
         (void)snprintf(effects, sizeof effects, "%s.effects", log_path);
-        child = fork();
-        REQUIRE(child >= 0);
+        child = test_fork();
         if (child == 0)
             act_until_killed(effects);
         while (access(effects, F_OK) != 0) /* begun */

@@ -459,7 +459,7 @@ test_racing_starts(void)
     REQUIRE_OK(coat_init());
     REQUIRE(pipe(pipes) == 0);
     for (int i = 0; i < STARTS; i++)
-        if (fork() == 0) {
+        if (test_fork() == 0) {
             bool ok = coat_keys_load(path, true, 1, &keys, NULL, 0) == COAT_OK &&
                       write(pipes[1], coat_keys_root(keys, COAT_KEY_OWNER), 32) == 32;
 

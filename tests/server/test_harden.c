@@ -25,10 +25,9 @@
 static int
 in_child(int (*fn)(void *arg), void *arg)
 {
-    pid_t child = fork();
+    pid_t child = test_fork();
     int status;
 
-    REQUIRE(child >= 0);
     if (child == 0)
         _exit(fn(arg));
     REQUIRE(waitpid(child, &status, 0) == child);
@@ -66,10 +65,9 @@ test_no_core(void)
     const char *dir = test_tmpdir();
     DIR *d;
     int entries = 0;
-    pid_t child = fork();
+    pid_t child = test_fork();
     int status;
 
-    REQUIRE(child >= 0);
     if (child == 0)
         _exit(crash((void *)(uintptr_t)dir));
     REQUIRE(waitpid(child, &status, 0) == child);
@@ -136,7 +134,7 @@ attach(void *arg)
     /* A change of user made us undumpable; the victim shall start as any process does. */
     if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0 || pipe(ready) != 0 || pipe(end) != 0)
         return 11;
-    victim = fork();
+    victim = test_fork();
     if (victim == 0) {
         (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); /* where Yama would refuse */
         if (hardened && coat_harden(&(coat_harden_conf){0}, message, sizeof message) != COAT_OK)

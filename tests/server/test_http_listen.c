@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,7 +156,7 @@ static void
 takes_activation(void)
 {
     static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"};
-    pid_t pid = fork();
+    pid_t pid = test_fork();
     int status = 0;
 
     if (pid == 0) {
@@ -324,11 +325,51 @@ address_of(const char *text)
     return address;
 }
 
+static unsigned random_left; /* the call from which on the source fails; 0: it does not */
+
+/** In place of the system's. */
+ssize_t getrandom(void *to, size_t len, unsigned flags);
+ssize_t
+getrandom(void *to, size_t len, unsigned flags)
+{
+    if (random_left == 1) {
+        errno = ENOSYS;
+        return -1;
+    }
+    if (random_left > 0)
+        random_left--;
+    return syscall(SYS_getrandom, to, len, flags);
+}
+
+/** Wherever randomness is missing at the start: an answer that names it, and no end of the
+ * process. */
+static void
+without_randomness(void)
+{
+    char message[256] = "";
+    unsigned missed = 0;
+    coat_err err = COAT_RNG_FAILED;
+
+    http_fixture_init(&f);
+    for (; missed < 10; missed++) {
+        random_left = missed + 1;
+        err = coat_http_server_new(&f.conf, message, sizeof message, &f.server);
+        random_left = 0;
+        if (err == COAT_OK)
+            break;
+        CHECK_ERR(err, COAT_RNG_FAILED);
+        CHECK_STR(message, coat_err_text(COAT_RNG_FAILED));
+    }
+    CHECK_INT(missed, 2); /* counters of sources, and a loop */
+    REQUIRE_OK(coat_http_server_start(f.server));
+    http_fixture_fini(&f);
+}
+
 /* Against plain counters, with many networks coming and going. */
 static void
 counts_sources(void)
 {
-    coat_sources *sources = coat_sources_new(400, 3);
+    coat_sources *sources = NULL;
     static uint32_t slots[400];
     static unsigned nets[400], counts[120];
     size_t open = 0;
@@ -337,6 +378,7 @@ counts_sources(void)
                  other = address_of("2001:db8:0:1::1");
     bool allowed;
 
+    REQUIRE_OK(coat_sources_new(400, 3, &sources));
     for (long i = 0; i < test_scaled(3000000, 60000); i++) {
         if (open < COUNT(slots) && test_rng_below(&rng, 2) == 0) {
             unsigned net = (unsigned)test_rng_below(&rng, COUNT(counts));
@@ -547,7 +589,7 @@ runs_in_threads(void)
 static void
 survives_emfile(void)
 {
-    pid_t pid = fork();
+    pid_t pid = test_fork();
     int status = 0;
 
     test_not_under_valgrind("it takes descriptors of its own");
@@ -572,6 +614,7 @@ static const coat_test tests[] = {
     {"RX-3: at the cap others wait, and the admin socket works", caps_connections},
     {"RX-3: who waits for room of other loops is not forgotten", wakes_up_for_room},
     {"RX-3: connections per source", caps_sources},
+    {"without randomness the server does not start, and says so", without_randomness},
     {"RX-3 RX-5: sources are counted right, /64 by /64", counts_sources},
     {"RX-3: the cap lies below the limit of descriptors", keeps_below_the_limit},
     {"RX-3: out of descriptors: no spinning, the admin socket works", survives_emfile},

@@ -207,11 +207,66 @@ times_in_words(void)
     coat_pages_free(pages);
 }
 
+static size_t
+count_of(const char *text, const char *what)
+{
+    size_t count = 0;
+
+    for (; (text = strstr(text, what)) != NULL; text++)
+        count++;
+    return count;
+}
+
+/** No two buttons that do the same: this device is signed out below the list, and everywhere is
+ * offered where it is more than that. */
+static void
+ways_out(void)
+{
+    static const struct {
+        const char *name;
+        const char *current; /* a letter a device: y, n */
+        bool others;
+        size_t ends, everywhere;
+    } cases[] = {
+        {"one", "y", false, 0, 0},
+        {"two", "yn", true, 1, 1},
+        {"three, this one in the middle", "nyn", true, 2, 1},
+        {"a page without this one", "nn", true, 2, 1},
+    };
+    char message[400];
+    coat_pages *pages = load(NULL, "en", message);
+
+    REQUIRE(pages != NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *list = json_array(), *data;
+        char *out = NULL;
+        size_t len;
+
+        test_case(cases[i].name);
+        for (const char *c = cases[i].current; *c != '\0'; c++)
+            (void)json_array_append_new(list, json_pack("{s:s,s:s,s:b}", "agent", "Firefox",
+                                                        "handle", "H", "current", *c == 'y'));
+        data = json_pack("{s:s,s:s,s:o,s:b}", "title", "T", "csrf", "TOKEN", "sessions", list,
+                         "others", (int)cases[i].others);
+        REQUIRE_OK(coat_pages_render(pages, "sessions", data, &out, &len));
+        CHECK_INT(count_of(out, "/sessions/H/end\""), cases[i].ends);
+        CHECK_INT(count_of(out, "/logout\""), 1);
+        CHECK_INT(count_of(out, "/logout-all\""), cases[i].everywhere);
+        CHECK_INT(count_of(out, "<button"), cases[i].ends + 1 + cases[i].everywhere);
+        CHECK_INT(count_of(out, "value=\"TOKEN\""), count_of(out, "<button"));
+        free(out);
+        json_decref(data);
+    }
+    test_case(NULL);
+    coat_pages_free(pages);
+}
+
 static const coat_test tests[] = {
     {"pages: all render without script or inline style", all_pages_render},
     {"pages: the operator's files replace ours one by one", operator_replaces},
     {"pages: a bad file is named with its line", bad_files_are_named},
     {"pages: the operator's logo, SVG or PNG", operator_logo},
     {"pages: times in words", times_in_words},
+    {"LC-12: as many ways to sign out as there are things to be signed out", ways_out},
 };
 COAT_TEST_MAIN(tests)
