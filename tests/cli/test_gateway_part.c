@@ -110,7 +110,7 @@ life(void)
     CHECK(coat_gateway_part_start(&part, NULL)); /* not yet */
     CHECK_INT(part.pid, 0);
     part.due_ms = 0;
-    script = "sleep 600";
+    script = "exec sleep 600"; /* else it would outlive the shell */
     REQUIRE(coat_gateway_part_start(&part, NULL) && part.pid > 0);
     coat_gateway_part_signal(&part, SIGTERM);
     wait_for(&part, how);

@@ -14,6 +14,7 @@ before(async () => {
     config: 'throttle:\n  attempts-per-minute: 8000\n  failures-unknown: 2\n  failures-known: 20\nsession:\n  per-user: 3\ncors:\n  origins: [https://spa.example]\n',
   });
   await d.addUser();
+  await until('its event', () => d.events('account_created').length === 1);
 });
 after(() => d.stop());
 

@@ -71,7 +71,8 @@ test('the walk: application, sign-in page, application, my devices, signed out; 
   assert.equal(await page.getByRole('heading', { name: 'My devices' }).count(), 1);
   assert.match(await page.locator('li.current').textContent(), /Chrom.*This device/s);
   await shot(page, 'sessions');
-  await page.getByRole('button', { name: 'Sign out', exact: true }).last().click();
+  assert.deepEqual(await page.getByRole('button').allTextContents(), ['Sign out']); // one device, one way
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
   assert.match(await page.getByRole('status').textContent(), /signed out/);
   await shot(page, 'signed-out');
   await page.goto(`${g.origin}/reports`);
@@ -87,6 +88,8 @@ test('one device ends another; the list shows both', async () => {
   await signIn(desk);
   await desk.goto(`${g.origin}/auth/sessions`);
   assert.equal(await desk.locator('.sessions > li').count(), 2);
+  assert.equal(await desk.locator('li.current').getByRole('button').count(), 0);
+  assert.deepEqual(await desk.locator('.actions').getByRole('button').allTextContents(), ['Sign out', 'Sign out everywhere']);
   const other = desk.locator('.sessions > li', { hasText: 'Safari' });
   await other.getByRole('button').click();
   assert.match(await desk.getByRole('status').textContent(), /was signed out/);
@@ -173,7 +176,7 @@ test('CS-6: a sign-in form that another site submits signs nobody in', async () 
 test('the whole walk works with the keyboard alone', async () => {
   const page = await visitor();
   await page.goto(`${g.origin}/`);
-  assert.equal(await page.locator('#user').evaluate((e) => e === document.activeElement), true);
+  await page.locator('#user:focus').waitFor();
   await page.keyboard.type('mara');
   await page.keyboard.press('Tab');
   await page.keyboard.type(password);

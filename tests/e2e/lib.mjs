@@ -3,7 +3,7 @@
 // client that sends exact bytes, a cookie jar, and names for tests that hold requirements.
 import { spawn, spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
-import { accessSync, constants, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -63,6 +63,23 @@ export async function until(what, probe, ms = 15000) {
     if (Date.now() > end) throw new Error(`timeout: ${what}`);
     await sleep(20);
   }
+}
+
+/**
+ * Stops a process; resolves when each of its threads is stopped. One that runs on another processor goes on
+ * for a moment, and on a busy machine that has been long enough to answer one more request.
+ */
+export async function freeze(pid) {
+  const still = (file) => {
+    try {
+      return /^ [TZX] /.test(readFileSync(file, 'utf8').replace(/^.*\)/s, ''));
+    } catch { /* it has just ended */
+      return true;
+    }
+  };
+  process.kill(pid, 'SIGSTOP');
+  const threads = `/proc/${pid}/task`;
+  await until(`${pid} is stopped`, () => !existsSync(threads) || readdirSync(threads).every((t) => still(`${threads}/${t}/stat`)));
 }
 
 /** One request; resolves to {status, headers (lower case, arrays for repeated), body, json()}. */

@@ -91,6 +91,21 @@ test('LC-8: sign-out without a session, or with a stale one, is answered alike',
   }
 });
 
+test('LC-12: my devices offers to sign out everywhere where that is more than here', async () => {
+  const mine = await plant(d, { user: 'ways' });
+  const page = async (target) => {
+    const res = await d.get(target, { jar: mine.jar, headers: { accept: 'text/html' } });
+    assert.equal(res.status, 200);
+    return { all: /action="[^"]*\/logout-all"/.test(res.body), ends: res.body.match(/\/end"/g)?.length ?? 0 };
+  };
+  assert.deepEqual(await page('/auth/sessions'), { all: false, ends: 0 });
+  const other = await plant(d, { user: 'ways' });
+  assert.deepEqual(await page('/auth/sessions'), { all: true, ends: 1 });
+  assert.deepEqual(await page(`/auth/sessions?after=${other.handle}`), { all: true, ends: 0 }); // of a later page nobody knows
+  await d.ask('POST', `/v1/sessions/${other.handle}/end`);
+  assert.deepEqual(await page('/auth/sessions'), { all: false, ends: 0 });
+});
+
 test('LC-10: 50 sessions at once leave exactly 10, and every other one is reported', async () => {
   const made = await Promise.all(Array.from({ length: 50 }, () => plant(d, { user: 'crowd' })));
   const got = await Promise.all(made.map(({ jar }) => status(d, jar)));

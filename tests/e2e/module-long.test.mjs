@@ -164,17 +164,23 @@ describe('connections that live long', { skip: missing }, () => {
     await g.daemon.down();
     await sleep(2500);
     open('while it is away');
+    /* A start that takes longer than the two seconds of a watch leaves nobody who can tell. */
+    const again = async () => {
+      if (wires[0].closed) wires[0] = await websocket(s);
+      if (wires[1].closed) wires[1] = await events(s);
+    };
+    const began = performance.now();
     await g.daemon.up();
+    const slow = performance.now() - began > 1000;
     await sleep(1500);
-    open('afterwards');
+    if (!slow) open('afterwards');
+    await again();
     await g.daemon.down('SIGKILL');
     await sleep(2500);
     open('while it is away after a crash');
     await g.daemon.up();
     await sleep(1500);
-    /* A start that takes longer than the two seconds of a watch leaves nobody who can tell. */
-    if (wires[0].closed) wires[0] = await websocket(s);
-    if (wires[1].closed) wires[1] = await events(s);
+    await again();
     await echoed(wires[0]);
     await end(s);
     for (const wire of wires) await closes(wire, 'it');

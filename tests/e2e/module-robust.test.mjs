@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { Agent } from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { sleep, until } from './lib.mjs';
+import { freeze, sleep, until } from './lib.mjs';
 import { FastCgi } from './module/app.mjs';
 import { Gate, missing, sanitized } from './module/nginx.mjs';
 import { Stub, answer, yes } from './module/stub.mjs';
@@ -170,7 +170,7 @@ describe('several workers', { skip: missing }, () => {
 
   test('SF-2: a daemon that is stopped costs coatcheck_timeout and no more; then it goes on', async () => {
     assert.equal((await g.get('/x', { jar: live.jar })).status, 200);
-    g.daemon.signal('SIGSTOP');
+    await freeze(g.daemon.child.pid);
     try {
       assert.equal((await g.get('/x', { jar: live.jar })).status, 200);
       const many = await Promise.all(Array.from({ length: 30 }, () => g.get('/x', { headers: page })));
@@ -817,8 +817,7 @@ describe('clients that go away', { skip: missing }, () => {
       await until('it is taken back', () => stub.sockets.size === 0);
       const gone = await Wire.open(g.port), pid = g.nginx.workers()[0];
       assert.equal((await gone.send(text('GET', '/nothing')).response()).status, 204);
-      process.kill(pid, 'SIGSTOP'); /* so that its request and its end arrive together */
-      await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+      await freeze(pid); /* so that its request and its end arrive together */
       await new Promise((resolve) => gone.socket.end(bytes(), 'latin1', resolve));
       process.kill(pid, 'SIGCONT');
       await until('the second question', () => stub.connections === 2);
@@ -877,8 +876,7 @@ describe('clients that go away', { skip: missing }, () => {
     const daemon = spawn(process.execPath, ['-e', `require('net').createServer(() => {}).listen({ path: ${JSON.stringify(g.gate)}, backlog: 1 }, () => process.stdout.write('ready'))`], { stdio: ['ignore', 'pipe', 'inherit'] });
     try {
       await new Promise((resolve) => daemon.stdout.once('data', resolve));
-      daemon.kill('SIGSTOP');
-      await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${daemon.pid}/status`, 'utf8')));
+      await freeze(daemon.pid);
       const pid = g.nginx.workers()[0];
       const statuses = [];
       const waiting = Array.from({ length: 40 }, () => g.get('/x', { headers: { cookie: `__Host-id=${strangeToken()}` } }).then((res) => statuses.push(res.status), (error) => statuses.push(error.code)));

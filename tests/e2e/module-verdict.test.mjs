@@ -8,7 +8,7 @@ import http2 from 'node:http2';
 import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { freePort, request, run, sleep, until } from './lib.mjs';
+import { freePort, freeze, request, run, sleep, until } from './lib.mjs';
 import { Gate, missing } from './module/nginx.mjs';
 import { Stub, answer, yes } from './module/stub.mjs';
 import { Wire, once, text } from './module/wire.mjs';
@@ -375,8 +375,7 @@ describe('answers of a stub', { skip: missing }, () => {
     const ask = () => wire.send(text('GET', '/x', { Cookie: strange().cookie }));
     reply = (q, s) => void sockets.push(s) ?? answer(401, [], 'no');
     assert.equal((await ask().response()).status, 401);
-    process.kill(pid, 'SIGSTOP');
-    await until('it is stopped', () => /^State:\s*T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+    await freeze(pid);
     await new Promise((resolve) => wire.socket.write(text('GET', '/x', { Cookie: strange().cookie }), 'latin1', resolve));
     await sleep(50);
     await new Promise((resolve) => sockets.at(-1).write(yes([['X-Auth-User', 'evil']]), 'latin1', resolve));

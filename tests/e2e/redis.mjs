@@ -154,6 +154,88 @@ export class Sentinels {
   }
 }
 
+const SLOTS = 16384, PRIMARIES = 3;
+
+/** Three primaries of a Redis Cluster, the first one with a replica. */
+export class Cluster {
+  constructor() {
+    this.dir = mkdtempSync(path.join(tmpdir(), 'coat-cluster-'));
+  }
+
+  async make() {
+    this.ports = await Promise.all(Array.from({ length: 2 * (PRIMARIES + 1) }, freePort));
+    this.buses = this.ports.splice(PRIMARIES + 1);
+    this.nodes = this.ports.map((port, i) => new Redis('--port', port, '--bind', '127.0.0.1', '--cluster-enabled', 'yes',
+      '--cluster-port', this.buses[i], '--cluster-node-timeout', '2000', '--cluster-replica-validity-factor', '0',
+      '--cluster-require-full-coverage', 'no', '--cluster-allow-replica-migration', 'no', '--repl-diskless-sync-delay', '0'));
+    for (const node of this.nodes) await node.up();
+    this.ids = await Promise.all(this.nodes.map(async (node) => (await node.ask('CLUSTER MYID')).split('\r\n')[1]));
+    for (const [i, node] of this.nodes.entries()) {
+      await node.ask(`CLUSTER SET-CONFIG-EPOCH ${i + 1}`);
+      if (i < PRIMARIES)
+        await node.ask(`CLUSTER ADDSLOTSRANGE ${Math.floor(i * SLOTS / PRIMARIES)} ${Math.floor((i + 1) * SLOTS / PRIMARIES) - 1}`);
+      for (const other of this.nodes.slice(0, i)) await other.ask(`CLUSTER MEET 127.0.0.1 ${this.ports[i]} ${this.buses[i]}`);
+    }
+    for (const node of this.nodes) await this.says(node, 'CLUSTER INFO', `cluster_known_nodes:${PRIMARIES + 1}`);
+    await this.says(this.nodes[PRIMARIES], `CLUSTER REPLICATE ${this.ids[0]}`, '+OK');
+    await this.serves();
+  }
+
+  says(node, question, answer) {
+    return until(`${question}: ${answer}`, async () => (await node.ask(question).catch(() => '')).includes(answer), 60000);
+  }
+
+  async serves() {
+    for (const node of this.nodes) await this.says(node, 'CLUSTER INFO', 'cluster_state:ok');
+    await until('the replica follows', async () => (await Promise.all([0, PRIMARIES].map((i) => this.nodes[i].ask('INFO replication'))))
+      .some((info) => info.includes('master_link_status:up')), 60000);
+  }
+
+  /** The first primary and its replica change places, by the replica's word alone. */
+  async takeOver() {
+    const pair = [0, PRIMARIES];
+    const infos = await Promise.all(pair.map((i) => this.nodes[i].ask('INFO replication')));
+    const [to, from] = infos[0].includes('role:slave') ? pair : pair.reverse();
+    await this.says(this.nodes[to], 'CLUSTER FAILOVER TAKEOVER', '+OK');
+    await this.says(this.nodes[from], 'INFO replication', 'role:slave');
+    await this.serves();
+  }
+
+  /** A slot of the second or third primary goes to the other one, with its keys. */
+  async move(slot, from, to) {
+    await this.says(this.nodes[to], `CLUSTER SETSLOT ${slot} IMPORTING ${this.ids[from]}`, '+OK');
+    await this.says(this.nodes[from], `CLUSTER SETSLOT ${slot} MIGRATING ${this.ids[to]}`, '+OK');
+    for (;;) {
+      const keys = (await this.nodes[from].ask(`CLUSTER GETKEYSINSLOT ${slot} 20`)).split('\r\n').filter((k) => /^coat/.test(k));
+      if (keys.length === 0) break;
+      await this.nodes[from].ask(`MIGRATE 127.0.0.1 ${this.ports[to]} "" 0 5000 KEYS ${keys.join(' ')}`);
+    }
+    for (const i of [to, from]) await this.says(this.nodes[i], `CLUSTER SETSLOT ${slot} NODE ${this.ids[to]}`, '+OK');
+  }
+
+  async down(signal) {
+    await Promise.all(this.nodes.map((node) => node.down(signal)));
+  }
+
+  async up() {
+    await Promise.all(this.nodes.map((node) => node.up()));
+    await this.serves();
+  }
+
+  processes() {
+    return this.nodes.filter((node) => node.child).map((node) => node.child.pid);
+  }
+
+  async gone() {
+    for (const node of this.nodes ?? []) await node.gone();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  config() {
+    return `store:\n  url: redis+cluster://${this.ports.map((port) => `127.0.0.1:${port}`).join(',')}\n  modules: ${modules}\n`;
+  }
+}
+
 /** The second machine has the keys of the first: one installation. */
 export function sameKeys(from, to) {
   copyFileSync(path.join(from.dir, 'data/keys'), path.join(to.dir, 'data/keys'));

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Daemon, Jar, run, until } from './lib.mjs';
+import { Daemon, Jar, freeze, run, until } from './lib.mjs';
 import { Redis, only, sameKeys, usable } from './redis.mjs';
-import { status } from './routes.mjs';
+import { plant, status } from './routes.mjs';
 
 const redis = new Redis();
 let a, b;
@@ -120,4 +120,30 @@ test('a node loads the libraries of a store only when it uses it', only, async (
   const missing = run(['serve', '--config', a.file, `--store.modules=${a.dir}`, `--runtime.directory=${a.dir}/other`]);
   assert.notEqual(missing.status, 0);
   assert.match(missing.stderr, /store-redis\.so is not installed/);
+});
+
+test('SF-2: store.timeout is how long an answer of the store is waited for', only, async () => {
+  const patient = new Daemon({ config: redis.config().replace('store:\n', 'store:\n  timeout: 5s\n') });
+  await patient.prepare();
+  sameKeys(a, patient);
+  await patient.up();
+  try {
+    const { handle } = await plant(a), look = (d) => d.ask('GET', `/v1/sessions/${handle}`);
+    for (const d of [a, patient]) await until('it answers', async () => (await look(d)).status === 200);
+    await freeze(redis.child.pid);
+    let is_back = false;
+    const waiting = look(patient).then((res) => ({ status: res.status, is_back }));
+    assert.equal((await look(a)).status, 503, 'the default is over');
+    is_back = true;
+    redis.child.kill('SIGCONT');
+    assert.deepEqual(await waiting, { status: 200, is_back: true });
+    for (const wrong of ['9ms', '6s']) {
+      writeFileSync(patient.file, patient.yaml().replace('timeout: 5s', `timeout: ${wrong}`));
+      const res = run(['config', 'check', '--config', patient.file]);
+      assert.equal(res.status, 3);
+      assert.match(res.stderr, /store\.timeout.*10ms to 5s/);
+    }
+  } finally {
+    await patient.stop();
+  }
 });

@@ -501,6 +501,7 @@ describe('a single-page application at another origin', { skip: missing }, () =>
     const page = await visitor();
     await page.goto(`${spa}/`);
     await page.waitForURL(`${app}/auth/login?**`);
+    await page.locator('input:focus').waitFor(); /* the page has put the cursor there */
     await page.keyboard.type('noor');
     await page.keyboard.press('Tab');
     await page.keyboard.type(password);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rig.h"
 
+#include "engine/clock.h"
+
 static rig r;
 
 static uint64_t
@@ -183,6 +185,60 @@ random_steps(void)
     rig_stop(&r);
 }
 
+/** Clocks of a thread that is stopped after some reading: meanwhile both go on. */
+typedef struct stopped_clocks {
+    int64_t wall, mono;
+    int readings, stops_after;
+} stopped_clocks;
+
+static int64_t
+read_stopped(stopped_clocks *c, const int64_t *clock)
+{
+    int64_t told = *clock;
+
+    if (++c->readings == c->stops_after) {
+        c->wall += HOUR;
+        c->mono += HOUR;
+    }
+    return told;
+}
+
+static int64_t
+stopped_wall(void *ctx)
+{
+    stopped_clocks *c = ctx;
+
+    return read_stopped(c, &c->wall);
+}
+
+static int64_t
+stopped_mono(void *ctx)
+{
+    stopped_clocks *c = ctx;
+
+    return read_stopped(c, &c->mono);
+}
+
+static void
+stopped_between_readings(void)
+{
+    enum { READINGS = 16 };
+
+    for (int at = 1; at <= READINGS; at++) {
+        stopped_clocks c = {.wall = 1000 * HOUR, .mono = 5 * HOUR, .stops_after = at};
+        coat_clock clock;
+
+        REQUIRE_OK(coat_clock_init(&clock, stopped_wall, &c, stopped_mono, &c));
+        while (c.readings < READINGS)
+            (void)(c.readings % 2 == 0 ? coat_clock_delete_ms(&clock)
+                                       : coat_clock_now_ms(&clock));
+        CHECK_INT(coat_clock_now_ms(&clock), c.wall);
+        CHECK_INT(coat_clock_delete_ms(&clock), c.wall);
+        CHECK_INT(coat_clock_jump_ms(&clock), 0);
+        coat_clock_fini(&clock);
+    }
+}
+
 static const coat_test tests[] = {
     {"SF-10: a backward step lengthens no session", backward},
     {"SF-10: +1 y, then -1 y within 10 min deletes nothing", forward_and_back},
@@ -190,6 +246,8 @@ static const coat_test tests[] = {
     {"SF-10: deletion goes on 15 min after a forward step", deletion_goes_on},
     {"SF-10: what was ended on purpose is erased meanwhile", ended_still_swept},
     {"ST-9: ended sessions are erased", swept_in_time},
+    {"SF-10: a thread that is stopped between two readings is no step",
+     stopped_between_readings},
     {"SF-10: random steps among random operations", random_steps},
 };
 COAT_TEST_MAIN(tests)

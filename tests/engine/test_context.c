@@ -142,17 +142,26 @@ step_up(void)
     rig_stop(&r);
 }
 
+/** Also where the store does not take the end: whoever comes next may be at home again. */
 static void
 end(void)
 {
-    rig_token token = begin(COAT_CONTEXT_END, false);
+    static const sched_fate fates[] = {SCHED_RUN, SCHED_REFUSE, SCHED_LOSE, SCHED_LATE};
 
-    REQUIRE_OK(come(&token, "192.0.2.1", FIREFOX("128.0")));
-    CHECK_ERR(come(&token, "198.51.100.7", CHROME), COAT_NO_SESSION);
-    CHECK_ERR(come(&token, "192.0.2.1", FIREFOX("128.0")), COAT_NO_SESSION);
-    CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
-    CHECK_INT(rig_events(&r, COAT_EVENT_SESSION_CONTEXT_CHANGED), 1);
-    rig_stop(&r);
+    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++) {
+        rig_token token = begin(COAT_CONTEXT_END, false);
+
+        REQUIRE_OK(come(&token, "192.0.2.1", FIREFOX("128.0")));
+        sched_fail(r.store, COAT_OP_REPLACE, fates[i], 1);
+        CHECK_ERR(come(&token, "198.51.100.7", CHROME), COAT_NO_SESSION);
+        CHECK_ERR(come(&token, "192.0.2.1", FIREFOX("128.0")), COAT_NO_SESSION);
+        CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+        CHECK_INT(rig_events(&r, COAT_EVENT_SESSION_CONTEXT_CHANGED), 1);
+        coat_desk_tick(r.desk[0]);
+        CHECK_ERR(rig_knock(&r, 0, &token), COAT_NO_SESSION);
+        CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+        rig_stop(&r);
+    }
 }
 
 static void

@@ -4,7 +4,7 @@
 
 #include <coatcheck/forward.h>
 
-enum { FIELDS_MAX = 48 };
+enum { FIELDS_MAX = 48, METHOD_MAX = 32, HOST_MAX = 300, PORT_DIGITS = 5 };
 
 /* "Name: value" lines. */
 static size_t
@@ -33,6 +33,27 @@ has_line(const coat_field *fields, size_t count, coat_span value)
     return false;
 }
 
+/* Of the last hop at least it was read who it is: nothing in it is longer than a port. */
+static void
+check_hop(const coat_field *fields, size_t count)
+{
+    size_t digits = 0;
+
+    while (count > 0 &&
+           !coat_span_is_nocase(fields[count - 1].name, COAT_LIT("X-Forwarded-For")))
+        count--;
+    if (count == 0)
+        return;
+    for (size_t at = fields[count - 1].value.len; at > 0; at--) {
+        uint8_t c = fields[count - 1].value.ptr[at - 1];
+
+        if (c == ',')
+            return;
+        digits = coat_char_is_digit(c) ? digits + 1 : 0;
+        FUZZ_CHECK(digits <= PORT_DIGITS);
+    }
+}
+
 /* What a trusted proxy says is one of its fields as it stands, and plainly valid. */
 static void
 check_trusted(const coat_forward_conf *conf, const coat_address *peer, const coat_field *fields,
@@ -51,8 +72,12 @@ check_trusted(const coat_forward_conf *conf, const coat_address *peer, const coa
     FUZZ_CHECK(out.trusted);
     FUZZ_CHECK(out.target.len == 0 ||
                (coat_span_is_visible(out.target) && has_line(fields, count, out.target)));
-    FUZZ_CHECK(out.method.len == 0 || coat_span_is_token(out.method));
-    FUZZ_CHECK(out.host.len == 0 || has_line(fields, count, out.host));
+    FUZZ_CHECK(out.method.len == 0 ||
+               (out.method.len <= METHOD_MAX && coat_span_is_token(out.method)));
+    FUZZ_CHECK(out.host.len == 0 ||
+               (out.host.len <= HOST_MAX && has_line(fields, count, out.host)));
+    if (memcmp(&out.client, peer, sizeof *peer) != 0)
+        check_hop(fields, count);
 
     /* Names with underscores change nothing; a second path always does. */
     memcpy(more, fields, count * sizeof *fields);

@@ -42,6 +42,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_outdated(&hash);
     FUZZ_CHECK(size > 0 && size <= COAT_HASH_MAX && hash.text.ptr == data);
     FUZZ_CHECK(hash.salt_len <= sizeof hash.salt && hash.tag_len <= sizeof hash.tag);
+    if (hash.kind == COAT_HASH_ARGON2ID)
+        FUZZ_CHECK(hash.salt_len >= 8 && hash.tag_len >= 16);
     if (coat_hash_check(text, &kind, message, sizeof message) != COAT_OK) {
         FUZZ_CHECK(kind == NULL && message[0] != '\0');
         return 0;

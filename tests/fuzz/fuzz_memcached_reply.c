@@ -116,6 +116,17 @@ mix(uint64_t sum, uint64_t value)
     return (sum ^ value) * 1099511628211U;
 }
 
+/** A number of ours is as we write it. */
+static void
+check_opaque(const mc_reply *reply)
+{
+    char text[24];
+    int len = snprintf(text, sizeof text, " O%016llx", (unsigned long long)reply->opaque);
+
+    if (reply->has_opaque)
+        FUZZ_CHECK(memmem(reply->line.ptr, reply->line.len, text, (size_t)len) != NULL);
+}
+
 static uint64_t
 sum_in_steps(const uint8_t *data, size_t size, size_t step)
 {
@@ -132,6 +143,7 @@ sum_in_steps(const uint8_t *data, size_t size, size_t step)
         while (err == COAT_OK && (err = mc_reader_next(&reader, &reply, &whole)) == COAT_OK &&
                whole) {
             FUZZ_CHECK(reply.line.len <= MC_LINE_MAX && reply.value.len <= MC_VALUE_MAX);
+            check_opaque(&reply);
             sum = mix(mix(mix(sum, reply.code), reply.cas), (uint64_t)reply.ttl_s);
             sum = mix(mix(sum, reply.opaque), reply.value.len);
             for (size_t i = 0; i < reply.value.len; i++)
@@ -143,6 +155,25 @@ sum_in_steps(const uint8_t *data, size_t size, size_t step)
     }
     mc_reader_fini(&reader);
     return mix(sum, err != COAT_OK);
+}
+
+/** A value that is too long is refused by what its line says. */
+static void
+check_limit(const uint8_t *data, size_t size)
+{
+    mc_reader reader = {0};
+    mc_reply reply = {0};
+    size_t at = 3, len = 0;
+    bool whole;
+
+    for (; at < size && at < 12 && data[at] >= '0' && data[at] <= '9'; at++)
+        len = len * 10 + (size_t)(data[at] - '0');
+    if (size < at + 2 || memcmp(data, "VA ", 3) != 0 || memcmp(data + at, "\r\n", 2) != 0 ||
+        len <= MC_VALUE_MAX)
+        return;
+    FUZZ_CHECK(mc_reader_feed(&reader, data, at + 2) == COAT_OK);
+    FUZZ_CHECK(mc_reader_next(&reader, &reply, &whole) != COAT_OK);
+    mc_reader_fini(&reader);
 }
 
 /** "VA LEN ...": the sum of what follows is made right. */
@@ -176,6 +207,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(bytes, data + 3, size - 3);
     mend(bytes, size - 3);
     converse(data, bytes, size - 3);
+    check_limit(bytes, size - 3);
     FUZZ_CHECK(sum_in_steps(bytes, size - 3, SIZE_MAX) ==
                sum_in_steps(bytes, size - 3, 1 + data[2] % 7));
     free(bytes);

@@ -13,7 +13,12 @@
  * the fields, each a byte of length and its bytes. Lengths from 250 are things that fit: see
  * field(). */
 
-enum { NUMBER = 7, COLUMNS_MAX = 10, ROWS_MAX = 8 };
+enum {
+    NUMBER = 7,
+    COLUMNS_MAX = 10,
+    ROWS_MAX = 8,
+    ALIVE = 2 /* of the greeting, and one more behind */
+};
 
 static coat_store_req req;
 static unsigned ended;
@@ -144,6 +149,23 @@ field(PGresult *result, int row, int column, const uint8_t **data, size_t *size)
     FUZZ_CHECK(PQsetvalue(result, row, column, value, out) == 1);
 }
 
+/** Numbers are of their own length only, whatever stands there. */
+static void
+check_numbers(const PGresult *result, int row, int column)
+{
+    int len = PQgetisnull(result, row, column) ? -1 : PQgetlength(result, row, column);
+    uint64_t number;
+    int64_t with_sign;
+    int32_t small;
+    bool flag;
+
+    FUZZ_CHECK(pg_signed(result, row, column, &with_sign) == (len == 8));
+    FUZZ_CHECK(pg_number(result, row, column, &number) == (len == 8 && with_sign >= 0));
+    FUZZ_CHECK(pg_small(result, row, column, &small) == (len == 4));
+    if (pg_bool(result, row, column, &flag))
+        FUZZ_CHECK(len == 1);
+}
+
 static PGresult *
 make_result(int columns, int rows, const uint8_t **data, size_t *size)
 {
@@ -159,8 +181,10 @@ make_result(int columns, int rows, const uint8_t **data, size_t *size)
     FUZZ_CHECK(result != NULL &&
                (columns == 0 || PQsetResultAttrs(result, columns, attributes)));
     for (int row = 0; row < rows && columns > 0; row++)
-        for (int column = 0; column < columns; column++)
+        for (int column = 0; column < columns; column++) {
             field(result, row, column, data, size);
+            check_numbers(result, row, column);
+        }
     return result;
 }
 
@@ -168,9 +192,15 @@ static void
 greeting(pg_link *link, uint8_t what, PGresult *result)
 {
     pg_due due = {.kind = PG_DUE_HELLO, .what = what};
+    pg_store *store = pg_store_of(link);
 
     link->greeted = false;
+    store->doubts[0] = (pg_doubt){.number = 1, .pid = 7, .started_us = 9};
+    store->doubts[1] = (pg_doubt){.number = 2, .pid = 7, .started_us = 9, .server = "other"};
+    store->doubt_count = link->asked_doubts = 2;
     (void)pg_hello_result(link, &due, result);
+    FUZZ_CHECK(store->doubt_count == 2 ||
+               (what == ALIVE && store->doubt_count == 1 && store->doubts[0].server[0] == 'o'));
     PQclear(result);
 }
 
@@ -227,7 +257,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(req.owner.bytes, 'a', sizeof req.owner.bytes);
     result = make_result(head[2] % (COLUMNS_MAX + 1), head[3] % (ROWS_MAX + 1), &data, &size);
     if (head[0] >= 128)
-        greeting(link, head[0] % 3, result);
+        greeting(link, head[0] % (ALIVE + 2), result);
     else
         conversation(link, lane, result);
     remote_lane_close(lane);

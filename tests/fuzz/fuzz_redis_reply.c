@@ -10,17 +10,31 @@
  * then the bytes. */
 
 enum {
-    GREETED = 0x80, /* a well-behaved greeting goes first, so the rest is read as answers */
-    GUARDED = 0x40, /* a password was sent, another database is chosen, a sentinel was asked */
-    ENDING = 0x20,  /* INSERT is over a session that it ends, REMOVE_OWNER spares one */
+    GREETED = 0x80,  /* a well-behaved greeting goes first, so the rest is read as answers */
+    GUARDED = 0x40,  /* a password was sent, another database is chosen, a sentinel was asked */
+    ENDING = 0x20,   /* INSERT is over a session that it ends, REMOVE_OWNER spares one */
+    GOING_ON = 0x10, /* LIST_OWNER and SCAN begin behind an entry */
 };
 
 static uint8_t flags;
+
+/** Where a list goes on is among the owner's, and never before where it began. */
+static void
+check_cursor(const coat_store_req *req)
+{
+    const uint8_t *serial = req->cursor.bytes, *owner = serial + 8;
+
+    if (req->op != COAT_OP_LIST_OWNER || req->result != COAT_OK || !req->has_cursor)
+        return;
+    FUZZ_CHECK(memcmp(owner, req->owner.bytes, sizeof req->owner.bytes) == 0);
+    FUZZ_CHECK((flags & GOING_ON) == 0 || memcmp(serial, "aaaaaaaa", 8) >= 0);
+}
 
 static void
 on_done(coat_store_req *req)
 {
     has_ended(req);
+    check_cursor(req);
     FUZZ_CHECK(req->count <= req->limit);
     if (req->op == COAT_OP_LOAD && req->result == COAT_OK) {
         coat_span whole = {req->found.ptr - REMOTE_VALUE_HEAD,
@@ -61,6 +75,8 @@ submit(coat_lane *lane, size_t i, coat_op op)
     coat_store_req *req = prepare(i, op, flags, on_done);
 
     req->value = COAT_LIT("x");
+    req->has_cursor = (flags & GOING_ON) != 0;
+    memset(req->cursor.bytes, 'a', sizeof req->cursor.bytes);
     req->has_spare = (flags & ENDING) != 0;
     req->has_superseded = req->has_spare && req->space == COAT_SPACE_SESSION;
     memset(req->superseded.bytes, 'a', sizeof req->superseded.bytes);
@@ -113,12 +129,16 @@ mix(uint64_t sum, uint64_t value)
 static uint64_t
 sum_of(const resp_reply *reply, uint64_t sum)
 {
+    uint64_t number;
+
     sum = mix(mix(mix(sum, reply->type), (uint64_t)reply->integer), reply->count);
     for (size_t i = 0; i < reply->text.len; i++)
         sum = mix(sum, reply->text.ptr[i]);
     for (size_t i = 0; i < reply->count; i++)
         sum = sum_of(reply->items[i], sum);
     FUZZ_CHECK(reply->count <= RESP_ELEMENTS_MAX);
+    if (resp_number(reply, &number))
+        FUZZ_CHECK(reply->text.len <= 16 && number < (uint64_t)1 << 53);
     return sum;
 }
 
@@ -149,12 +169,32 @@ sum_in_steps(const uint8_t *data, size_t size, size_t step)
     return mix(sum, err != COAT_OK);
 }
 
+/** An array of too many elements is refused by what its first line says. */
+static void
+check_limit(const uint8_t *data, size_t size)
+{
+    resp_reader *reader;
+    resp_reply *reply = NULL;
+    size_t at = 1, count = 0;
+
+    for (; at < size && at < 10 && data[at] >= '0' && data[at] <= '9'; at++)
+        count = count * 10 + (size_t)(data[at] - '0');
+    if (size < at + 2 || data[0] != '*' || memcmp(data + at, "\r\n", 2) != 0 ||
+        count <= RESP_ELEMENTS_MAX)
+        return;
+    reader = resp_reader_new();
+    FUZZ_CHECK(reader != NULL && resp_feed(reader, data, at + 2) == COAT_OK);
+    FUZZ_CHECK(resp_next(reader, &reply) != COAT_OK && reply == NULL);
+    resp_reader_free(reader);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 3)
         return 0;
     converse(data, size);
+    check_limit(data + 3, size - 3);
     FUZZ_CHECK(sum_in_steps(data + 3, size - 3, SIZE_MAX) ==
                sum_in_steps(data + 3, size - 3, 1 + data[2] % 7));
     return 0;

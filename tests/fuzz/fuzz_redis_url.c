@@ -18,11 +18,11 @@ check_taken(const redis_store *store)
 
     FUZZ_CHECK(len >= 2 && len <= REDIS_PREFIX_MAX + 1 && store->prefix[len - 1] == ':');
     FUZZ_CHECK(strpbrk(store->prefix, "{} \r\n*") == NULL);
-    FUZZ_CHECK(strncmp(store->channel, store->prefix, len) == 0);
+    FUZZ_CHECK(strncmp(store->channels, store->prefix, len) == 0);
     memset(&instance, 0xff, sizeof instance);
-    redis_channel_to(store, &instance, to);
-    FUZZ_CHECK(strncmp(to, store->channel, store->channel_stem) == 0);
-    FUZZ_CHECK(strlen(to) == store->channel_stem + 3 + 2 * sizeof instance.bytes);
+    redis_channel(store, &instance, "0123456789012345678901234567890123456789", to);
+    FUZZ_CHECK(strncmp(to, store->channels, strlen(store->channels)) == 0);
+    FUZZ_CHECK(strlen(to) == strlen(store->channels) + 3 + 2 * sizeof instance.bytes + 41);
     FUZZ_CHECK(store->db <= 9999 && store->address.port != 0);
     FUZZ_CHECK((store->address.path == NULL) != (url->host == NULL));
     FUZZ_CHECK(store->address.path == NULL || strlen(store->address.path) <= REMOTE_PATH_MAX);

@@ -172,8 +172,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     store.remote.rng = fixed_random;
     store.address.host = "127.0.0.1";
     memcpy(store.prefix, "p:", 3);
-    memcpy(store.channel, "p:0:changes", 12);
-    store.channel_stem = 4;
+    memcpy(store.channels, "p:0:", 5);
     if ((data[0] & PASSWORD) != 0)
         memcpy(store.password, "secret", 7);
     FUZZ_CHECK(uv_loop_init(&loop) == 0);

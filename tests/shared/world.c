@@ -285,6 +285,7 @@ tell(const held *h)
     coat_watch_event event = {
         .kind = COAT_WATCH_SAID, .address = req->address, .message = req->value};
 
+    event.unordered = req->unordered;
     for (unsigned n = 0; n < WORLD_NODES; n++)
         if (!req->has_to || coat_handle_equal(&req->to, &world.channels[n].sink.instance))
             enqueue(&world.channels[n], &event);
@@ -500,7 +501,7 @@ world_open(void)
     REQUIRE_OK(coat_store_open(&conf, &world.replica));
     REQUIRE_OK(coat_lane_open(world.replica, NULL, &world.replica_lane));
     open_primary();
-    world.log = calloc(LOG_MAX, sizeof *world.log);
+    world.log = malloc(LOG_MAX * sizeof *world.log);
     REQUIRE_OK(coat_keys_generate(wall, rng, NULL, &world.keys));
     for (unsigned n = 0; n < WORLD_NODES; n++) {
         channel *c = &world.channels[n];
@@ -509,7 +510,7 @@ world_open(void)
         ops.caps |= COAT_CAP_WATCH;
         c->base.ops = &ops;
         c->number = n;
-        c->queue = calloc(QUEUE_MAX, sizeof *c->queue);
+        c->queue = malloc(QUEUE_MAX * sizeof *c->queue);
         REQUIRE(world.log != NULL && c->queue != NULL);
         nodes[n].wall = wall;
         nodes[n].mono = 5000000 + 1000 * (int64_t)n; /* machines booted at different times */

@@ -163,9 +163,7 @@ run_and_kill(test_rng *rng)
     pid_t pid;
 
     REQUIRE(pipe(ends) == 0);
-    (void)fflush(stdout);
-    pid = fork();
-    REQUIRE(pid >= 0);
+    pid = test_fork();
     if (pid == 0) {
         coat_store *store = NULL;
 

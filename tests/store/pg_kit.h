@@ -44,6 +44,23 @@ sql(const char *format, ...)
     return server_sql(&server, "%s", whole);
 }
 
+/** A connection of the test's own that holds a lock. */
+static inline PGconn *
+hold(const char *user, const char *statement)
+{
+    char info[300];
+    PGconn *conn;
+
+    (void)snprintf(info, sizeof info,
+                   "host=%s port=%d user=%s dbname=coatcheck sslmode=disable "
+                   "application_name=holder options='-c search_path=t%d'",
+                   server.dir, SERVER_PORT, user, server.schema);
+    conn = PQconnectdb(info);
+    PQclear(PQexec(conn, "BEGIN"));
+    PQclear(PQexec(conn, statement));
+    return conn;
+}
+
 /** A trigger that fails the next `times` changes of a session with an SQLSTATE. */
 static inline void
 fail_next(const char *state, int times)

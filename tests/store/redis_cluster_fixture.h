@@ -3,8 +3,9 @@
 #define COAT_TESTS_REDIS_CLUSTER_FIXTURE_H
 
 /**
- * A Redis Cluster of the test's own, on loopback: primaries, and a replica of each if asked
- * for. Put together by the cluster's own commands, so that each step is known to be over.
+ * A Redis Cluster of the test's own, on loopback: primaries, a replica of each if asked for,
+ * and spare nodes that have no slots yet. Put together by the cluster's own commands, so that
+ * each step is known to be over.
  */
 
 #include "redis_fixture.h"
@@ -16,6 +17,8 @@ typedef struct redis_nodes {
     redis_server nodes[NODES_MAX];
     char ports[NODES_MAX][8], buses[NODES_MAX][8], ids[NODES_MAX][41];
     int primaries, count; /* the replica of node i is node primaries + i */
+    int spares;           /* set before nodes_start(): the last ones */
+    int patience_ms;      /* after which a node that is silent is away; 0: NODE_TIMEOUT_MS */
     bool partial;         /* no cluster-require-full-coverage */
     const char *tls;      /* a directory: nothing but TLS, with good.pem; they trust all.pem */
     int prefix;
@@ -48,36 +51,40 @@ node_start(redis_nodes *c, int i)
 {
     static char timeout[8], pem[140], key[140], ca[140];
     redis_server *node = &c->nodes[i];
-    const char *args[] = {c->tls != NULL ? "--tls-port" : "--port",
-                          c->ports[i],
-                          "--cluster-port",
-                          c->buses[i],
-                          "--cluster-enabled",
-                          "yes",
-                          "--cluster-node-timeout",
-                          timeout,
-                          "--save",
-                          "",
-                          "--appendonly",
-                          "no",
-                          "--cluster-require-full-coverage",
-                          c->partial ? "no" : "yes",
-                          "--repl-diskless-sync-delay",
-                          "0",
-                          "--cluster-replica-validity-factor",
-                          "0",
-                          c->tls != NULL ? "--tls-cluster" : NULL,
-                          "yes",
-                          "--tls-cert-file",
-                          pem,
-                          "--tls-key-file",
-                          key,
-                          "--tls-ca-cert-file",
-                          ca,
-                          "--tls-auth-clients",
-                          "no"};
+    const char *args[] = {
+        c->tls != NULL ? "--tls-port" : "--port",
+        c->ports[i],
+        "--cluster-port",
+        c->buses[i],
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        timeout,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--cluster-require-full-coverage",
+        c->partial ? "no" : "yes",
+        "--repl-diskless-sync-delay",
+        "0",
+        "--cluster-replica-validity-factor",
+        "0",
+        "--cluster-allow-replica-migration", /* else who loses its last slot */
+        "no",                                /* becomes a replica */
+        c->tls != NULL ? "--tls-cluster" : NULL,
+        "yes",
+        "--tls-cert-file",
+        pem,
+        "--tls-key-file",
+        key,
+        "--tls-ca-cert-file",
+        ca,
+        "--tls-auth-clients",
+        "no"};
 
-    (void)snprintf(timeout, sizeof timeout, "%d", NODE_TIMEOUT_MS);
+    (void)snprintf(timeout, sizeof timeout, "%d",
+                   c->patience_ms != 0 ? c->patience_ms : NODE_TIMEOUT_MS);
     (void)snprintf(pem, sizeof pem, "%s/good.pem", c->tls);
     (void)snprintf(key, sizeof key, "%s/good.key", c->tls);
     (void)snprintf(ca, sizeof ca, "%s/all.pem", c->tls);
@@ -128,6 +135,28 @@ node_join(redis_nodes *c, int i)
         node_must(&c->nodes[other], line, "+OK");
 }
 
+/** Who is no replica knows who has each slot, and has heard of the last change. */
+static inline void
+nodes_agree(const redis_nodes *c)
+{
+    const char *field = "cluster_current_epoch:";
+    char epoch[40];
+
+    for (int same = 0; same < c->count; server_sleep()) {
+        const char *at = strstr(server_ask(&c->nodes[0], "CLUSTER INFO"), field);
+
+        (void)snprintf(epoch, sizeof epoch, "%.*s\r", (int)strcspn(at, "\r"), at);
+        for (same = 0; same < c->count; same++) {
+            const char *info = server_ask(&c->nodes[same], "CLUSTER INFO");
+
+            if ((same < c->primaries || same >= c->count - c->spares) &&
+                (strstr(info, epoch) == NULL ||
+                 strstr(info, "cluster_slots_assigned:16384\r") == NULL))
+                break;
+        }
+    }
+}
+
 static inline void
 nodes_meet(redis_nodes *c)
 {
@@ -138,14 +167,15 @@ nodes_meet(redis_nodes *c)
     (void)snprintf(text, sizeof text, "cluster_known_nodes:%d", c->count);
     for (int i = 0; i < c->count; i++)
         node_must(&c->nodes[i], "CLUSTER INFO", text);
-    for (int i = c->primaries; i < c->count; i++) {
+    for (int i = c->primaries; i < c->count - c->spares; i++) {
         (void)snprintf(text, sizeof text, "CLUSTER REPLICATE %s", c->ids[i - c->primaries]);
         node_must(&c->nodes[i], text, "+OK");
     }
-    for (int i = c->primaries; i < c->count; i++)
+    for (int i = c->primaries; i < c->count - c->spares; i++)
         node_must(&c->nodes[i], "INFO replication", "master_link_status:up");
     for (int i = 0; i < c->count; i++)
         node_must(&c->nodes[i], "CLUSTER INFO", "cluster_state:ok");
+    nodes_agree(c);
 }
 
 /** Start the cluster. @param replicas  one of each primary */
@@ -153,7 +183,7 @@ static inline void
 nodes_start(redis_nodes *c, int primaries, bool replicas)
 {
     c->primaries = primaries;
-    c->count = replicas ? 2 * primaries : primaries;
+    c->count = (replicas ? 2 * primaries : primaries) + c->spares;
     for (int i = 0; i < c->count; i++) {
         int port = free_port();
 
@@ -173,11 +203,86 @@ nodes_stop(redis_nodes *c)
     c->count = 0;
 }
 
+static inline uint16_t
+bucket_of(uint64_t owner)
+{
+    coat_owner o = owner_of(owner);
+
+    return cluster_bucket_of(o.bytes, sizeof o.bytes);
+}
+
+static inline uint16_t
+slot_of(uint64_t owner)
+{
+    cluster_buckets buckets;
+
+    cluster_buckets_make(&buckets);
+    return buckets.slots[bucket_of(owner)];
+}
+
+/** The lowest owner from `from` on whose bucket is with this primary at first. */
+static inline uint64_t
+owner_at(const redis_nodes *c, int node, uint64_t from)
+{
+    uint16_t slot;
+
+    do
+        slot = slot_of(from++);
+    while (slot < first_slot(c, node) || slot >= first_slot(c, node + 1));
+    return from - 1;
+}
+
+/** Move up to ten keys. @return false: none is left */
+static inline bool
+move_keys(redis_nodes *c, int from, int to, uint16_t slot)
+{
+    char list[4096] = "", line[4096], *at, *save = NULL;
+    int count = 0;
+
+    (void)snprintf(list, sizeof list, "%s",
+                   server_ask(&c->nodes[from], "CLUSTER GETKEYSINSLOT %u 10", slot));
+    (void)snprintf(line, sizeof line, "MIGRATE 127.0.0.1 %s \"\" 0 5000 KEYS", c->ports[to]);
+    for (at = strtok_r(list, "\r\n", &save); at != NULL; at = strtok_r(NULL, "\r\n", &save)) {
+        if (at[0] == '*' || at[0] == '$')
+            continue;
+        strcat(strcat(line, " "), at);
+        count++;
+    }
+    if (count == 0)
+        return false;
+    node_must(&c->nodes[from], line, "+"); /* OK, or NOKEY where some have just gone */
+    return true;
+}
+
+/** @param other  -1: it takes none */
+static inline void
+set_slot(redis_nodes *c, int at, uint16_t slot, const char *how, int other)
+{
+    char line[120];
+
+    (void)snprintf(line, sizeof line, "CLUSTER SETSLOT %u %s %s", slot, how,
+                   other >= 0 ? c->ids[other] : "");
+    node_must(&c->nodes[at], line, "+OK");
+}
+
+/** As redis-cli moves one, but with the slot open for a while. */
+static inline void
+move_slot(redis_nodes *c, uint16_t slot, int from, int to)
+{
+    set_slot(c, to, slot, "IMPORTING", from);
+    set_slot(c, from, slot, "MIGRATING", to);
+    while (move_keys(c, from, to, slot))
+        server_sleep();
+    server_sleep();
+    set_slot(c, to, slot, "NODE", to);
+    set_slot(c, from, slot, "NODE", to);
+}
+
 static inline void
 nodes_flush(redis_nodes *c)
 {
-    for (int i = 0; i < c->primaries; i++)
-        (void)server_ask(&c->nodes[i], "FLUSHALL");
+    for (int i = 0; i < c->count; i++)
+        (void)server_ask(&c->nodes[i], "FLUSHALL"); /* a replica refuses */
 }
 
 /** A store on it under a prefix of its own: empty. It is told of one node. */

@@ -17,7 +17,9 @@ static coat_lane *lane;
 static redis_link *fake;
 static int64_t now_ms = 1000000;
 static unsigned starts;
-static remote_buffer sent; /* by the link, in the last flush */
+static remote_buffer sent;     /* by the link, in the last flush */
+static bool kill_refused;      /* the user may not CLIENT KILL */
+static const char *drop_reply; /* to being told to drop an earlier connection */
 
 static inline int64_t
 fixed_clock(void *ctx)
@@ -63,20 +65,35 @@ hear(const char *text)
     redis_bytes(fake, (const uint8_t *)text, strlen(text));
 }
 
+/** Connections that a server with these lines of INFO is told to drop. */
+static inline size_t
+doubts_on(const char *info)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < store.doubt_count; i++)
+        count +=
+            memmem(info, strlen(info), store.doubts[i].run_id, REDIS_RUN_ID) != NULL ? 1 : 0;
+    return kill_refused || store.doubt_count < REDIS_DOUBTS_MANY ? 0 : count;
+}
+
 /** The whole of the hello, with these lines of INFO and this format. */
 static inline void
 greet_with(const char *info, const char *format)
 {
+    size_t dropped = doubts_on(info);
     char text[300];
 
-    (void)snprintf(text, sizeof text, "$%zu\r\n%s\r\n:7\r\n:0\r\n*0\r\n*0\r\n", strlen(info),
-                   info);
+    (void)snprintf(text, sizeof text, "$%zu\r\n%s\r\n:7\r\n%s\r\n*0\r\n*0\r\n", strlen(info),
+                   info, kill_refused ? "-NOPERM this user has no permissions" : ":0");
     hear(text);
     for (int i = SCRIPT_HELLO + 1; i < SCRIPT_COUNT && fake->reader != NULL; i++)
         hear("$40\r\n0123456789012345678901234567890123456789\r\n");
     (void)snprintf(text, sizeof text, "*4\r\n:0\r\n$1\r\n%s\r\n$1\r\n0\r\n$1\r\n0\r\n", format);
     if (fake->reader != NULL)
         hear(text);
+    while (fake->reader != NULL && dropped-- > 0)
+        hear(drop_reply);
 }
 
 /** By the server of that run id. */
@@ -106,6 +123,8 @@ begin(void)
     kind.start = fake_start;
     kind.flush = fake_flush;
     starts = 0;
+    kill_refused = false;
+    drop_reply = ":0\r\n"; /* it had dropped it already */
     REQUIRE_OK(remote_store_init(&store.remote, &ops, &kind));
     store.remote.links = 1;
     store.remote.monotonic = fixed_clock;
@@ -151,6 +170,15 @@ submit(coat_store_req *req, coat_op op)
     req->result = COAT_CANCELLED;
     coat_store_submit(lane, req);
     return *req;
+}
+
+/** The connection is lost, and begun anew for the sake of a request. */
+static inline void
+reconnect(coat_store_req *req)
+{
+    redis_fail(fake, "cut");
+    now_ms += 1000;
+    (void)submit(req, COAT_OP_INSERT);
 }
 
 #endif

@@ -25,7 +25,7 @@ enum {
     UNKNOWN = 7,
     LATER = 8,
     VALUE_LEN = 300,
-    TALK_MS = 1000,
+    TALK_MS = 3000, /* nothing is late for want of a processor */
     AGAIN = 2000,
     SCANNED = 8
 };

@@ -203,12 +203,45 @@ unfit(void)
     }
 }
 
+/** What the meta commands that we use came with. */
+static void
+versions(void)
+{
+    static const struct {
+        const char *says;
+        bool old;
+    } cases[] = {
+        {"VERSION 1.6.9\r\nEND\r\n", true},  {"VERSION 1.6.10\r\nEND\r\n", false},
+        {"VERSION 1.5.99\r\nEND\r\n", true}, {"VERSION 1.7.0\r\nEND\r\n", false},
+        {"VERSION 0.9.99\r\nEND\r\n", true}, {"VERSION 2.0.0\r\nEND\r\n", false},
+        {"VERSION 1.6\r\nEND\r\n", true},    {"VERSION unknown\r\nEND\r\n", true},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char message[400] = "", url[100];
+        coat_store_conf conf = {.url = url, .message = message, .message_cap = sizeof message};
+        coat_store *store;
+        listener l;
+
+        test_case(cases[i].says);
+        listener_start(&l, cases[i].says);
+        (void)snprintf(url, sizeof url, "memcached://127.0.0.1:%d", l.port);
+        REQUIRE_OK(coat_memcached_ops.open(&conf, &store));
+        listener_stop(&l);
+        coat_memcached_ops.close(store);
+        if ((strstr(message, "older than 1.6.10") != NULL) != cases[i].old)
+            test_fail(__FILE__, __LINE__, "said: %s", message);
+    }
+    test_case(NULL);
+}
+
 static const coat_test tests[] = {
     {"ST-5: TLS and passwords", works},
     {"ST-5: authority, name and time are verified before a word is said", wrong_servers},
     {"ST-5: a server without TLS hears no credentials", plaintext},
     {"ST-5 ST-6: URLs", urls},
     {"SF-7: a server that will not do is told so", unfit},
+    {"SF-7: and one that is older than what we speak", versions},
 };
 
 int

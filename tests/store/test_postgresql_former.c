@@ -8,6 +8,7 @@
 #include "pg_fixture.h"
 #include "store/postgresql/schema.h"
 #include "suite_tap.h"
+#include "test_clock.h"
 
 static pg_server server = {.args = {"fsync=off", "full_page_writes=off"}};
 
@@ -54,7 +55,10 @@ open_moved_on(void *ctx, coat_store **out)
     coat_store_close(before);
     move_on(s);
     server_url(s, url, sizeof url, "&migrate=yes"); /* which finds nothing to do */
-    return server_open_url(&conf, out);
+    err = server_open_url(&conf, out);
+    if (err == COAT_OK)
+        ((remote_store *)*out)->monotonic = slow_monotonic;
+    return err;
 }
 
 static void

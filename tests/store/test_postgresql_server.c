@@ -6,6 +6,26 @@
 
 #include <poll.h>
 
+static pg_link *
+ready_link(void)
+{
+    remote_lane *r = (remote_lane *)lane;
+
+    for (uint32_t i = 0; i < inside()->remote.links; i++)
+        if (r->links[i]->state == REMOTE_READY)
+            return (pg_link *)r->links[i];
+    test_abort();
+    return NULL;
+}
+
+/** What a pooler does when it restarts, or an administrator. */
+static void
+cut_all(void)
+{
+    (void)server_sql(&server, "SELECT count(pg_terminate_backend(pid, 1000)) FROM "
+                              "pg_stat_activity WHERE usename = 'coatcheck'");
+}
+
 static long
 stumbled(void)
 {
@@ -93,21 +113,45 @@ swallowed(void)
     end();
 }
 
-/** A connection of the test's own that holds a lock. */
-static PGconn *
-hold(const char *statement)
+/** On a connection that was just made a statement may take 900 ms. */
+static void
+timeouts(void)
 {
-    char info[300];
-    PGconn *conn;
+    static const struct {
+        uint32_t timeout_ms;
+        const char *setting;
+        bool anew; /* on another connection */
+    } cases[] = {{5000, "4s", false},
+                 {20000000, "1h", false},
+                 {60000, "48s", false},
+                 {60000, "48s", false},
+                 {60000, "48s", true}};
 
-    (void)snprintf(info, sizeof info,
-                   "host=%s port=%d user=postgres dbname=coatcheck sslmode=disable "
-                   "options='-c search_path=t%d'",
-                   server.dir, SERVER_PORT, server.schema);
-    conn = PQconnectdb(info);
-    PQclear(PQexec(conn, "BEGIN"));
-    PQclear(PQexec(conn, statement));
-    return conn;
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    (void)sql("CREATE TABLE noted (setting text); GRANT ALL ON noted TO coatcheck;"
+              "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+              "INSERT INTO t%d.noted VALUES (current_setting('statement_timeout')); "
+              "RETURN NEW; END $$; CREATE TRIGGER note BEFORE UPDATE ON sessions FOR EACH ROW "
+              "EXECUTE FUNCTION note()",
+              server.schema);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        coat_err err = COAT_STORE_DOWN;
+        const char *noted;
+
+        test_case(cases[i].setting);
+        if (cases[i].anew)
+            cut_all();
+        for (int tries = 0; tries < 100 && err == COAT_STORE_DOWN; tries++) {
+            atomic_fetch_add(&ahead_ms, tries > 0 ? 200 : 0);
+            err = replace_with(1, 1, 20, cases[i].timeout_ms);
+        }
+        CHECK_ERR(err, COAT_OK);
+        noted = sql("DELETE FROM noted RETURNING setting");
+        CHECK_STR(noted, cases[i].setting);
+    }
+    test_case(NULL);
+    end();
 }
 
 /** Every statement has a timeout below its request's, by the server's clock. */
@@ -119,16 +163,19 @@ timed_out(void)
         coat_err want;
     } others[] = {{"53100", COAT_STORE_FULL}, {"42501", COAT_STORE_DOWN}, {"22000", COAT_IO}};
     coat_store_stats stats;
+    uint64_t connection;
     PGconn *holder;
 
     begin();
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
-    holder = hold("SELECT FROM sessions FOR UPDATE");
+    connection = ready_link()->connection;
+    holder = hold("postgres", "SELECT FROM sessions FOR UPDATE");
     /* Our own clock stands still: only the server can end it. */
     freeze(true);
     CHECK_ERR(replace_with(1, 1, 20, 200), COAT_STORE_DOWN);
     freeze(false);
     CHECK_INT(inside()->doubt_count, 0); /* its connection is fine, nothing is in doubt */
+    CHECK_INT(ready_link()->connection, connection);
     PQfinish(holder);
     CHECK_ERR(replace(1, 1, 20), COAT_OK);
     for (size_t i = 0; i < 3; i++) {
@@ -155,7 +202,7 @@ company(void)
     for (uint64_t i = 1; i <= READS; i++)
         CHECK_ERR(sign_in(lane, i, i, 10), COAT_OK);
     /* Nobody may even read the owners' epochs; so the first of them runs into its timeout. */
-    holder = hold("LOCK TABLE owners");
+    holder = hold("postgres", "LOCK TABLE owners");
     for (uint64_t i = 0; i < READS; i++) {
         reqs[i] = session_req(COAT_OP_LOAD, i + 1, i + 1);
         reqs[i].timeout_ms = i == 0 ? 100 : 101; /* the others may take longer */
@@ -175,15 +222,13 @@ company(void)
 
 /* ---- connections ---- */
 
-/** What a pooler does when it restarts, or an administrator. */
 static void
 cut_off(void)
 {
     begin();
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
     for (int round = 0; round < 4; round++) {
-        (void)server_sql(&server, "SELECT count(pg_terminate_backend(pid, 1000)) FROM "
-                                  "pg_stat_activity WHERE usename = 'coatcheck'");
+        cut_all();
         if (round % 2 != 0)
             turn(3);
         CHECK_ERR(come_back(), COAT_OK);
@@ -263,6 +308,18 @@ started_later(void)
     end();
 }
 
+/** On a busy machine one may run into its deadline, and is then in doubt itself, until the
+ * next. */
+static coat_err
+sweep_patiently(void)
+{
+    coat_err err = COAT_STORE_DOWN;
+
+    for (int i = 0; i < 20 && err == COAT_STORE_DOWN; i++)
+        err = run_op(lane, COAT_OP_SWEEP, 0, 0);
+    return err;
+}
+
 /**
  * A sign-in and a sign-out whose bytes are under way when their time is over, or that wait for
  * a lock in the server: once a SWEEP has been answered they must not happen any more.
@@ -294,7 +351,7 @@ sweep_decides(void)
         info->values[0] = tcp.dir;
         (void)snprintf(info->port, sizeof info->port, "%d", SERVER_PORT);
         CHECK_ERR(come_back(), COAT_OK);
-        CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+        CHECK_ERR(sweep_patiently(), COAT_OK);
         CHECK_INT(inside()->doubt_count, 0);
         let_two_go(&proxy, owner);
         /* Through the proxy again. */
@@ -308,6 +365,64 @@ sweep_decides(void)
     end();
     proxy_stop(&proxy);
     server_stop(&tcp);
+}
+
+/** More connections are dropped than doubts fit: those that the server has no more are
+ * forgotten when the next one begins, and SWEEP came to be refused for good once. */
+static void
+many_dropped(void)
+{
+    PGconn *alive;
+    PGresult *self;
+    pg_doubt *last = NULL;
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    alive = hold("coatcheck", "SELECT");
+    self = PQexec(alive, "SELECT (extract(epoch FROM backend_start) * 1000000)::int8 FROM "
+                         "pg_stat_activity WHERE pid = pg_backend_pid()");
+    pthread_mutex_lock(&inside()->remote.mutex);
+    for (size_t i = 0; i < PG_DOUBTS_MAX; i++) {
+        last = &inside()->doubts[i];
+        *last = (pg_doubt){++inside()->doubt_number, 1, 1, ""};
+        memcpy(last->server, inside()->watches.serving, sizeof last->server);
+    }
+    inside()->doubt_count = PG_DOUBTS_MAX;
+    last->pid = PQbackendPID(alive);
+    last->started_us = strtoll(PQgetvalue(self, 0, 0), NULL, 10);
+    pthread_mutex_unlock(&inside()->remote.mutex);
+    PQclear(self);
+    (void)sql("SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity WHERE "
+              "usename = 'coatcheck' AND application_name <> 'holder'");
+    CHECK_ERR(come_back(), COAT_OK);
+    CHECK_INT(inside()->doubt_count, 1);
+    CHECK_INT(inside()->doubts[0].pid, PQbackendPID(alive));
+    PQfinish(alive);
+    end();
+}
+
+/** Where they were too many all the same, SWEEP promises nothing until another server serves.
+ */
+static void
+too_many_dropped(void)
+{
+    coat_store_req req = session_req(COAT_OP_INSERT, 1, 1);
+
+    begin();
+    CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+    inside()->doubt_count = PG_DOUBTS_MAX;
+    coat_store_submit(lane, &req);
+    REQUIRE(remote_pending_of(&req)->link != NULL);
+    pg_fail((pg_link *)remote_pending_of(&req)->link, "cut");
+    CHECK_ERR(req.result, COAT_STORE_DOWN);
+    CHECK_STR(inside()->lost_on, inside()->watches.serving);
+    CHECK_ERR(come_back(), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_STORE_DOWN);
+    server_stop(&server);
+    server_start(&server);
+    CHECK_ERR(come_back(), COAT_OK);
+    CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+    end();
 }
 
 static void
@@ -361,6 +476,75 @@ refused_urls(void)
     test_case(NULL);
 }
 
+static const char *
+parameter(const pg_conninfo *info, const char *key)
+{
+    for (size_t i = 0; i < info->count; i++)
+        if (strcmp(info->keys[i], key) == 0)
+            return info->values[i];
+    return "(the environment's)";
+}
+
+/** All that decides who is spoken to, as whom and how safely is given to libpq. */
+static void
+parameters(void)
+{
+    static const struct {
+        const char *url, *key, *value;
+    } cases[] = {
+        {"postgresql://db.example:7?ca-file=/dev/null", "sslmode", "verify-full"},
+        {"", "sslrootcert", "/dev/null"},
+        {"", "ssl_min_protocol_version", "TLSv1.2"},
+        {"", "sslcert", "/nonexistent/certificate"},
+        {"", "sslkey", "/nonexistent/key"},
+        {"", "sslcrl", "/nonexistent/crl"},
+        {"", "host", "db.example"},
+        {"", "port", "7"},
+        {"", "user", "coatcheck"},
+        {"", "dbname", "coatcheck"},
+        {"", "password", "there-is-no-password-file"},
+        {"", "passfile", "/dev/null"},
+        {"", "application_name", "coatcheck"},
+        {"", "client_encoding", "UTF8"},
+        {"", "target_session_attrs", "read-write"},
+        {"", "gssencmode", "disable"},
+        {"", "krbsrvname", "postgres"},
+        {"", "channel_binding", "prefer"},
+        {"", "keepalives_idle", "30"},
+        {"", "tcp_user_timeout", "30000"},
+        {"postgresql://door@10.0.0.1/base?cert-file=/c&key-file=/k&server-name=db", "sslcert",
+         "/c"},
+        {"", "sslkey", "/k"},
+        {"", "sslmode", "verify-full"},
+        {"", "host", "db"},
+        {"", "port", "5432"},
+        {"", "user", "door"},
+        {"", "dbname", "base"},
+        {"postgresql://127.0.0.1", "sslmode", "disable"},
+        {"", "host", "127.0.0.1"},
+        {"postgresql+unix:/x?user=door&db=base&port=9", "sslmode", "disable"},
+        {"", "host", "/x"},
+        {"", "port", "9"},
+        {"", "user", "door"},
+        {"", "dbname", "base"},
+    };
+    static pg_store at;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char message[400] = "";
+        coat_store_conf conf = {
+            .url = cases[i].url, .message = message, .message_cap = sizeof message};
+
+        test_case(cases[i].key);
+        if (cases[i].url[0] != '\0') { /* else it is the last one's */
+            memset(&at, 0, sizeof at);
+            CHECK_ERR(pg_take_url(&at, &conf), COAT_OK);
+        }
+        CHECK_STR(parameter(&at.conninfo, cases[i].key), cases[i].value);
+    }
+    test_case(NULL);
+}
+
 /** Nothing of the environment leads us elsewhere, or gives a password away. */
 static void
 environment(void)
@@ -377,6 +561,7 @@ environment(void)
         {"PGTARGETSESSIONATTRS", "standby"},
         {"PGREQUIRESSL", "1"},
         {"PGAPPNAME", "other"},
+        {"PGSSLMINPROTOCOLVERSION", "TLSv1"},
     };
     static const char *const refused[] = {"PGSERVICE", "PGHOSTADDR"};
 
@@ -496,18 +681,6 @@ others_evicted(void)
 
 /* ---- another server ---- */
 
-static pg_link *
-ready_link(void)
-{
-    remote_lane *r = (remote_lane *)lane;
-
-    for (uint32_t i = 0; i < inside()->remote.links; i++)
-        if (r->links[i]->state == REMOTE_READY)
-            return (pg_link *)r->links[i];
-    test_abort();
-    return NULL;
-}
-
 static void
 note_end(coat_store_req *req)
 {
@@ -582,11 +755,15 @@ another_number(void)
 static const coat_test tests[] = {
     {"ST-5: URLs that would send secrets in the clear, or make no sense, are refused",
      refused_urls},
+    {"ST-5: what libpq is given, TLS 1.2 and all verified where it is not this machine",
+     parameters},
     {"ST-4 ST-5: libpq's environment variables decide nothing", environment},
     {"SF-9: serialization failures and deadlocks are tried again, three times", retried},
     {"SF-9: a rotation that fails is not half done", never_half},
     {"SF-9: a change that is swallowed is not tried for ever", swallowed},
-    {"SF-9: every statement has a timeout, and what an error means", timed_out},
+    {"SF-9: every statement has a timeout, which follows its request's", timeouts},
+    {"SF-9: a statement that is held up is ended by the server, and what an error means",
+     timed_out},
     {"SF-1: reads that a failure takes along are answered all the same", company},
     {"SF-9: cut connections are made anew without a restart", cut_off},
     {"SF-9: a connection that lacks our statements is left", mixed_up},
@@ -599,6 +776,8 @@ static const coat_test tests[] = {
     {"SF-6: who is said to have given way is of the same owner", others_evicted},
     {"SF-5: a late acknowledgment of a former server is not believed", late_acknowledgment},
     {"SWEEP decides what was answered STORE_DOWN before it", sweep_decides},
+    {"SF-2: a connection that the server has no more is in doubt no more", many_dropped},
+    {"SF-2: where too many are, SWEEP is back with the next server", too_many_dropped},
 };
 
 int

@@ -248,11 +248,10 @@ lead_to(fault_proxy *proxy, const pg_server *to)
     (void)snprintf(proxy->upstream_path, sizeof proxy->upstream_path, "%.107s", to->socket);
 }
 
-/** A proxy leads new connections to another server, as a failover or a balancer would. */
+/** A store and its watch on the first of two servers, by way of a proxy. */
 static void
-another_server(void)
+open_led(fault_proxy *proxy)
 {
-    static fault_proxy proxy;
     char url[200], message[300];
     coat_store_conf conf = {.url = url, .message = message, .message_cap = sizeof message};
     uint32_t from, to;
@@ -263,28 +262,143 @@ another_server(void)
     second.schema = server.schema;
     server_url(&second, url, sizeof url, "");
     REQUIRE_OK(pg_migrate(&conf, &from, &to));
-    lead_to(&proxy, &server);
-    proxy_start(&proxy, 3);
-    (void)snprintf(url, sizeof url, "postgresql://127.0.0.1:%d?schema=t%d", proxy.port,
+    lead_to(proxy, &server);
+    proxy_start(proxy, 3);
+    (void)snprintf(url, sizeof url, "postgresql://127.0.0.1:%d?schema=t%d", proxy->port,
                    server.schema);
     REQUIRE_OK(server_open_url(&conf, &store));
-    REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+    take_store();
     watch_begin(store);
+}
+
+static void
+close_led(fault_proxy *proxy)
+{
+    close_watched();
+    proxy_stop(proxy);
+    server_stop(&second);
+}
+
+static void
+cut_requests(const pg_server *s)
+{
+    (void)server_sql(s, "SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity "
+                        "WHERE usename = 'coatcheck' AND query NOT LIKE 'LISTEN%%'");
+}
+
+/** A proxy leads new connections to another server, as a failover or a balancer would. */
+static void
+another_server(void)
+{
+    static fault_proxy proxy;
+
+    open_led(&proxy);
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
     for (int round = 0; round < 2; round++) {
         const pg_server *was = round % 2 == 0 ? &server : &second;
         const pg_server *is = round % 2 == 0 ? &second : &server;
 
         lead_to(&proxy, is);
-        (void)server_sql(was, "SELECT count(pg_terminate_backend(pid, 1000)) FROM "
-                              "pg_stat_activity WHERE usename = 'coatcheck' AND query NOT LIKE "
-                              "'LISTEN%%'");
+        cut_requests(was);
         follow(lane, round % 2 == 0 ? COAT_NO_SESSION : COAT_OK);
         CHECK(strcmp(((remote_watch *)watch)->server, inside()->watches.serving) == 0);
     }
-    close_watched();
-    proxy_stop(&proxy);
-    server_stop(&second);
+    close_led(&proxy);
+}
+
+/** A connection is lost to us while its write waits for a lock in the first server. */
+static void
+doubt_a_write(coat_store_req *put)
+{
+    static const char waiting[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'coatcheck' AND "
+        "wait_event_type = 'Lock'";
+
+    coat_store_submit(lane, put);
+    for (int i = 0; i < 4000 && strcmp(server_sql(&server, waiting), "1") != 0; i++)
+        turn(1);
+    REQUIRE(strcmp(server_sql(&server, waiting), "1") == 0);
+    REQUIRE(remote_pending_of(put)->link != NULL);
+    pg_fail((pg_link *)remote_pending_of(put)->link, "cut");
+    CHECK_ERR(put->result, COAT_STORE_DOWN);
+    CHECK_INT(inside()->doubt_count, 1);
+    CHECK_STR(inside()->doubts[0].server, inside()->watches.serving);
+}
+
+static bool
+waits_elsewhere(void)
+{
+    remote_lane *r = (remote_lane *)lane;
+
+    for (uint32_t i = 0; i < inside()->remote.links; i++) {
+        const pg_link *link = (const pg_link *)r->links[i];
+
+        if (link->greeted && link->base.state != REMOTE_READY &&
+            strcmp(link->server, inside()->watches.serving) != 0)
+            return true;
+    }
+    return false;
+}
+
+/** One of the lane's connections is greeted by the second server. The watch's lane has no turn:
+ * it stays ready on the first. */
+static void
+be_greeted_elsewhere(fault_proxy *proxy)
+{
+    lead_to(proxy, &second);
+    for (int i = 0; i < 4000 && !waits_elsewhere(); i++) {
+        coat_store_req req = session_req(COAT_OP_EPOCHS, 1, 0);
+
+        req.timeout_ms = 50;
+        (void)!coat_store_run(lane, &req); /* another connection may still serve */
+        atomic_fetch_add(&ahead_ms, 200);
+        turn(1);
+    }
+    REQUIRE(waits_elsewhere());
+    CHECK(saw.ready);
+}
+
+/** What is in doubt on a server is not decided because another one knows nothing of it. */
+static void
+doubts_of_another(void)
+{
+    static fault_proxy proxy;
+
+    open_led(&proxy);
+    for (int back = 1; back >= 0; back--) {
+        coat_store_req get = session_req(COAT_OP_LOAD, 1, 1);
+        coat_store_req put = session_req(COAT_OP_REPLACE, 1, 1);
+        PGconn *holder;
+
+        test_case(back != 0 ? "the first server serves on" : "the second one serves");
+        if (back != 0)
+            CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
+        REQUIRE_OK(coat_store_run(lane, &get));
+        put.version = get.found_version;
+        put.value = COAT_LIT("changed");
+        holder = hold("postgres", "SELECT FROM sessions FOR UPDATE");
+        doubt_a_write(&put);
+        be_greeted_elsewhere(&proxy);
+        CHECK_INT(inside()->doubt_count, 1);
+        if (back != 0) {
+            lead_to(&proxy, &server);
+            cut_requests(&second);
+        } else {
+            cut_requests(&server);
+            follow(lane, COAT_NO_SESSION);
+        }
+        CHECK_ERR(come_back(), COAT_OK);
+        CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+        CHECK_INT(inside()->doubt_count, 0);
+        PQfinish(holder);
+        if (back != 0) {
+            REQUIRE_OK(coat_store_run(lane, &get));
+            CHECK(get.found_version == put.version); /* it has not happened, and never will */
+            TURN_UNTIL(saw.ready);
+        }
+    }
+    test_case(NULL);
+    close_led(&proxy);
 }
 
 static void
@@ -359,6 +473,8 @@ static const coat_test tests[] = {
      untold},
     {"RV-1 SF-9: what is refused has not happened, and nothing is said twice", refused},
     {"RV-2 RV-5: no answer of another server before LOST", another_server},
+    {"SF-2 SF-5: what is in doubt on a server is not decided by another one",
+     doubts_of_another},
     {"RV-2 SF-5 SF-9: a standby is LOST and not read from; promoted, it is another server",
      standby},
     {"RV-2 SF-5: a server that refuses to write is LOST", turned_read_only},

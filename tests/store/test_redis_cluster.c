@@ -3,8 +3,17 @@
 
 #include "redis_cluster_fixture.h"
 #include "suite_tap.h"
+#include "test_clock.h"
 
 static redis_nodes nodes;
+
+static coat_err
+opened(coat_err err, coat_store **store)
+{
+    if (err == COAT_OK)
+        ((redis_cluster *)(void *)*store)->home.remote.monotonic = slow_monotonic;
+    return err;
+}
 
 static coat_err
 open_cluster(void *ctx, coat_store **out)
@@ -13,7 +22,7 @@ open_cluster(void *ctx, coat_store **out)
 
     if (c->count == 0)
         nodes_start(c, 3, false);
-    return nodes_open(c, c->prefix % 3, out);
+    return opened(nodes_open(c, c->prefix % 3, out), out);
 }
 
 static void
@@ -31,7 +40,7 @@ reopen_cluster(void *ctx, coat_store **store)
     coat_store_close(*store);
     *store = NULL;
     c->prefix--;
-    return nodes_open(c, 1, store);
+    return opened(nodes_open(c, 1, store), store);
 }
 
 int

@@ -35,28 +35,6 @@ end(void)
     store = NULL;
 }
 
-static uint16_t
-bucket_of(uint64_t owner)
-{
-    coat_owner o = owner_of(owner);
-
-    return cluster_bucket_of(o.bytes, sizeof o.bytes);
-}
-
-/** The lowest owner from `from` on whose bucket is with this primary at first. */
-static uint64_t
-owner_at(int node, uint64_t from)
-{
-    cluster_buckets buckets;
-    uint16_t slot;
-
-    cluster_buckets_make(&buckets);
-    do
-        slot = buckets.slots[bucket_of(from++)];
-    while (slot < first_slot(&nodes, node) || slot >= first_slot(&nodes, node + 1));
-    return from - 1;
-}
-
 static coat_err
 load_quickly(uint64_t owner, uint64_t serial)
 {
@@ -183,47 +161,6 @@ settings(void)
 
 /* ---- slots that move ---- */
 
-/** Move up to ten keys. @return false: none is left */
-static bool
-move_keys(const redis_server *from, const char *port, uint16_t slot)
-{
-    char list[4096] = "", line[4096], *at, *save = NULL;
-    int count = 0;
-
-    (void)snprintf(list, sizeof list, "%s",
-                   server_ask(from, "CLUSTER GETKEYSINSLOT %u 10", slot));
-    (void)snprintf(line, sizeof line, "MIGRATE 127.0.0.1 %s \"\" 0 5000 KEYS", port);
-    for (at = strtok_r(list, "\r\n", &save); at != NULL; at = strtok_r(NULL, "\r\n", &save)) {
-        if (at[0] == '*' || at[0] == '$')
-            continue;
-        strcat(strcat(line, " "), at);
-        count++;
-    }
-    if (count == 0)
-        return false;
-    node_must(from, line, "+"); /* OK, or NOKEY where some have just gone */
-    return true;
-}
-
-/** As redis-cli moves one, but with the slot open for a while. */
-static void
-move_slot(uint16_t slot, int from, int to)
-{
-    const redis_server *source = &nodes.nodes[from], *target = &nodes.nodes[to];
-    char line[120];
-
-    (void)snprintf(line, sizeof line, "CLUSTER SETSLOT %u IMPORTING %s", slot, nodes.ids[from]);
-    node_must(target, line, "+OK");
-    (void)snprintf(line, sizeof line, "CLUSTER SETSLOT %u MIGRATING %s", slot, nodes.ids[to]);
-    node_must(source, line, "+OK");
-    while (move_keys(source, nodes.ports[to], slot))
-        server_sleep();
-    server_sleep();
-    (void)snprintf(line, sizeof line, "CLUSTER SETSLOT %u NODE %s", slot, nodes.ids[to]);
-    node_must(target, line, "+OK");
-    node_must(source, line, "+OK");
-}
-
 typedef struct driver {
     drill *drills;
     _Atomic bool done;
@@ -252,7 +189,7 @@ drill_and_move(drill *drills, int *at)
         for (int i = 0; i < DRILL_THREADS; i++, moved++) {
             for (int pause = 0; pause < MOVE_PAUSE && !atomic_load(&d.done); pause++)
                 server_sleep();
-            move_slot(inside()->buckets.slots[bucket_of(drills[i].owner)], at[i],
+            move_slot(&nodes, inside()->buckets.slots[bucket_of(drills[i].owner)], at[i],
                       (at[i] + 1) % 3);
             at[i] = (at[i] + 1) % 3;
         }
@@ -288,7 +225,7 @@ slots_move(void)
     begin();
     for (int i = 0; i < DRILL_THREADS; i++) {
         drills[i] = (drill){.store = store,
-                            .owner = owner_at(i, 1),
+                            .owner = owner_at(&nodes, i, 1),
                             .rng = {77 + (uint64_t)i},
                             .ahead_ms = &unused_ms,
                             .steps = (uint64_t)test_scaled(20000, 150),
@@ -304,7 +241,7 @@ slots_move(void)
         coat_lane_close(drills[i].lane);
         /* Back to where the other tests look for it. */
         if (at[i] != i)
-            move_slot(inside()->buckets.slots[bucket_of(drills[i].owner)], at[i], i);
+            move_slot(&nodes, inside()->buckets.slots[bucket_of(drills[i].owner)], at[i], i);
     }
     CHECK(moved >= DRILL_THREADS);
     if (getenv("COAT_TEST_VERBOSE") != NULL)
@@ -319,7 +256,7 @@ slots_move(void)
 static void
 half_moved(void)
 {
-    uint64_t owner = owner_at(0, 1);
+    uint64_t owner = owner_at(&nodes, 0, 1);
     uint16_t slot;
     coat_store_req req;
     coat_err err;
@@ -333,7 +270,7 @@ half_moved(void)
     node_must(&nodes.nodes[1], line, "+OK");
     (void)snprintf(line, sizeof line, "CLUSTER SETSLOT %u MIGRATING %s", slot, nodes.ids[1]);
     node_must(&nodes.nodes[0], line, "+OK");
-    CHECK(move_keys(&nodes.nodes[0], nodes.ports[1], slot));
+    CHECK(move_keys(&nodes, 0, 1, slot));
     for (uint64_t serial = 1; serial <= 30; serial += 5) {
         req = session_req(COAT_OP_LOAD, owner, serial);
         req.timeout_ms = 100;
@@ -349,9 +286,9 @@ half_moved(void)
     req = session_req(COAT_OP_END_ALL, 0, 0);
     req.timeout_ms = 600;
     CHECK_ERR(coat_store_run(lane, &req), COAT_STORE_DOWN);
-    req = session_req(COAT_OP_LOAD, owner_at(2, 1), 1);
+    req = session_req(COAT_OP_LOAD, owner_at(&nodes, 2, 1), 1);
     CHECK_ERR(coat_store_run(lane, &req), COAT_NO_SESSION); /* others are not concerned */
-    while (move_keys(&nodes.nodes[0], nodes.ports[1], slot))
+    while (move_keys(&nodes, 0, 1, slot))
         continue;
     (void)snprintf(line, sizeof line, "CLUSTER SETSLOT %u NODE %s", slot, nodes.ids[1]);
     node_must(&nodes.nodes[1], line, "+OK");
@@ -362,7 +299,7 @@ half_moved(void)
         CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, serial), COAT_NO_SESSION);
     CHECK_ERR(sign_in(lane, owner, 100, 10), COAT_OK);
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 100), COAT_OK);
-    move_slot(slot, 1, 0);
+    move_slot(&nodes, slot, 1, 0);
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, owner, 100), COAT_OK);
     end();
 }
@@ -411,8 +348,8 @@ look_from_outside(uint64_t ended, uint64_t revoked, uint64_t live)
 static void
 lagging_replica(void)
 {
-    uint64_t ended = owner_at(0, 1), revoked = owner_at(0, ended + 1),
-             live = owner_at(0, revoked + 1), elsewhere = owner_at(1, 1);
+    uint64_t ended = owner_at(&nodes, 0, 1), revoked = owner_at(&nodes, 0, ended + 1),
+             live = owner_at(&nodes, 0, revoked + 1), elsewhere = owner_at(&nodes, 1, 1);
     redis_server *primary = &nodes.nodes[0], *replica = &nodes.nodes[3];
     int64_t since_ms;
     coat_err err = COAT_STORE_DOWN;
@@ -461,7 +398,7 @@ lagging_replica(void)
 static void
 takeovers(void)
 {
-    uint64_t owner = owner_at(0, 1);
+    uint64_t owner = owner_at(&nodes, 0, 1);
 
     begin();
     for (int round = 0; round < (int)test_scaled(100, 4); round++) {
@@ -488,7 +425,7 @@ static void
 lagging_for_all(void)
 {
     redis_server *from = &nodes.nodes[3], *to = &nodes.nodes[0];
-    uint64_t owner = owner_at(0, 1);
+    uint64_t owner = owner_at(&nodes, 0, 1);
     coat_store_req all = session_req(COAT_OP_END_ALL, 0, 0);
     char epoch[24];
 
@@ -520,7 +457,7 @@ lagging_for_all(void)
 static void
 late_acknowledgment(void)
 {
-    uint64_t owner = owner_at(1, 1);
+    uint64_t owner = owner_at(&nodes, 1, 1);
     coat_store_req epochs = session_req(COAT_OP_EPOCHS, owner, 0);
     coat_store_req req = session_req(COAT_OP_INSERT, owner, 8);
     cluster_topology empty = {0};
@@ -566,8 +503,11 @@ doubts_of_nodes(void)
     pthread_mutex_unlock(&node->remote.mutex);
     CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
     CHECK_INT(node->doubt_count, 0);
-    node->doubts_lost = true;
+    memcpy(node->lost_on, node->watches.serving, REDIS_RUN_ID);
     CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_STORE_DOWN);
+    node->lost_on[0] ^= 1; /* another server: it ends with what is asked of this one */
+    CHECK_ERR(run_op(lane, COAT_OP_SWEEP, 0, 0), COAT_OK);
+    CHECK(node->lost_on[0] == '\0');
     end();
 }
 
@@ -627,7 +567,7 @@ shard_away(void)
     scan.timeout_ms = 100;
     CHECK_ERR(coat_store_run(lane, &scan), COAT_STORE_DOWN);
     /* But where it could be done it was. */
-    CHECK_ERR(load_quickly(owner_at(1, 1), 1), COAT_NO_SESSION);
+    CHECK_ERR(load_quickly(owner_at(&nodes, 1, 1), 1), COAT_NO_SESSION);
     node_start(&nodes, 2);
     node_must(&nodes.nodes[2], "CLUSTER INFO", "cluster_state:ok");
     CHECK_ERR(until_answered(COAT_OP_SWEEP, 0, 0), COAT_OK);

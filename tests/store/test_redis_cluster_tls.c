@@ -76,26 +76,6 @@ port_of(int node)
     return (int)strtol(nodes.ports[node], NULL, 10);
 }
 
-static uint16_t
-slot_of(uint64_t owner)
-{
-    static cluster_buckets buckets;
-    coat_owner o = owner_of(owner);
-
-    cluster_buckets_make(&buckets);
-    return buckets.slots[cluster_bucket_of(o.bytes, sizeof o.bytes)];
-}
-
-/** The lowest owner from `from` on whose slot is this node's at first. */
-static uint64_t
-owner_at(int node, uint64_t from)
-{
-    while (slot_of(from) < first_slot(&nodes, node) ||
-           slot_of(from) >= first_slot(&nodes, node + 1))
-        from++;
-    return from;
-}
-
 /** Each of a node's answers comes quickly, or not at all. */
 static coat_err
 try_load(coat_lane *lane, uint64_t owner)
@@ -203,7 +183,8 @@ served_when_mended(coat_lane *lane, uint64_t owner, int node)
 static void
 wrong_nodes(void)
 {
-    const uint64_t own = owner_at(0, 1), others[] = {owner_at(1, 1), owner_at(2, 1)};
+    const uint64_t own = owner_at(&nodes, 0, 1),
+                   others[] = {owner_at(&nodes, 1, 1), owner_at(&nodes, 2, 1)};
     static const int theirs[] = {1, 2};
     coat_store *store;
     coat_lane *lane;
@@ -252,14 +233,14 @@ hand_over(uint16_t slot, int from, int to)
 static void
 moved(void)
 {
-    const uint64_t own = owner_at(0, 1);
-    uint64_t other = owner_at(0, own + 1);
+    const uint64_t own = owner_at(&nodes, 0, 1);
+    uint64_t other = owner_at(&nodes, 0, own + 1);
     static const int theirs[] = {3};
     coat_store *store;
     coat_lane *lane;
 
     while (slot_of(other) == slot_of(own))
-        other = owner_at(0, other + 1);
+        other = owner_at(&nodes, 0, other + 1);
     use_certificates("good", "good", "good");
     add_node(3);
     use_certificate(3, "name");

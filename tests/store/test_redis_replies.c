@@ -430,64 +430,6 @@ overtaken_acknowledgment(void)
     }
 }
 
-/** The connection is lost, and begun anew for the sake of a request. */
-static void
-reconnect(coat_store_req *req)
-{
-    redis_fail(fake, "cut");
-    now_ms += 1000;
-    (void)submit(req, COAT_OP_INSERT);
-}
-
-/** SWEEP promises nothing if connections were dropped that it cannot name, or may not drop. */
-static void
-no_promise(void)
-{
-    coat_store_req reqs[2], sweep;
-
-    for (int lost = 0; lost < 2; lost++) {
-        begin();
-        store.doubt_count = lost ? REDIS_DOUBTS_MAX : 0;
-        (void)submit(&reqs[0], COAT_OP_INSERT);
-        reconnect(&reqs[1]);
-        CHECK(store.doubts_lost == (lost == 1));
-        greet();
-        hear("*3\r\n:0\r\n$1\r\n7\r\n$1\r\n1\r\n");
-        fake->may_kill = lost == 1;
-        done_count = 0;
-        (void)submit(&sweep, COAT_OP_SWEEP);
-        CHECK_INT(done_count, 1);
-        CHECK_ERR(sweep.result, COAT_STORE_DOWN);
-        end();
-    }
-}
-
-/** A doubt that came while SWEEP had the earlier ones decided is still one. */
-static void
-doubted_meanwhile(void)
-{
-    coat_store_req sweep;
-    char text[120];
-
-    begin();
-    (void)submit(&sweep, COAT_OP_SWEEP);
-    store.doubts[0] = (redis_doubt){.number = 1, .client = 5};
-    store.doubt_count = store.doubt_number = 1;
-    done_count = 0;
-    for (int number = 1; number <= REDIS_PHASES; number++) {
-        CHECK_INT(done_count, 0);
-        (void)snprintf(text, sizeof text,
-                       "*10\r\n:0\r\n:0\r\n:0\r\n:1\r\n$0\r\n\r\n:0\r\n:0\r\n:0\r\n$1\r\n0\r\n$"
-                       "1\r\n%d\r\n",
-                       number);
-        hear(text);
-    }
-    CHECK_INT(done_count, 1);
-    CHECK_ERR(sweep.result, COAT_OK);
-    CHECK_INT(store.doubt_count, 1);
-    end();
-}
-
 /** Servers that will not do, and why: nothing is asked of them. */
 static void
 unfit_servers(void)
@@ -690,8 +632,6 @@ static const coat_test tests[] = {
     {"SF-1: what is neither a record nor nothing is no missing session", strange_records},
     {"RV-5 SF-1: an epoch that cannot be read lets nobody in", unreadable_epoch},
     {"SF-5 SF-7: servers that will not do, and why", unfit_servers},
-    {"SF-2: nor of connections that were dropped meanwhile", doubted_meanwhile},
-    {"SF-2: a sweep promises nothing where it cannot be kept", no_promise},
     {"SF-6: that there is no session is believed only of a numbered answer", asks_again},
 };
 COAT_TEST_MAIN(tests)

@@ -722,6 +722,7 @@ main(int argc, char **argv)
 {
     int rc;
 
+    (void)signal(SIGPIPE, SIG_IGN); /* libuv writes with write(2) to primaries that have gone */
     suite_conf = (coat_suite){.open = suite_open,
                               .close = suite_close,
                               .reopen = suite_reopen,

@@ -150,6 +150,96 @@ shared_out(void)
                                                                : CLUSTER_NOBODY);
 }
 
+/** Equal for whoever sees the same, in whatever order it is named; else another. */
+static void
+shapes(void)
+{
+    static const struct {
+        int64_t end; /* of what A has */
+        const char *first, *second;
+        uint64_t epoch;
+    } others[] = {
+        {8191, ID_A, ID_B, 7},  /* the epoch */
+        {8000, ID_A, ID_B, 6},  /* a bucket */
+        {8191, ID_B, ID_A, 6},  /* changed places */
+        {16383, ID_A, ID_B, 6}, /* one alone */
+    };
+    cluster_topology t;
+    uint64_t shape;
+
+    say_ranges(2);
+    say_range(0, 8191, "h", 1, ID_A);
+    say_range(8192, 16383, "i", 1, ID_B);
+    REQUIRE_OK(take(&t));
+    shape = cluster_shape(&t, 6);
+    CHECK(shape != 0 && shape == cluster_shape(&t, 6));
+    say_ranges(3);
+    say_range(8192, 16383, "other.name", 2, ID_B);
+    say_range(4000, 8191, "h", 1, ID_A);
+    say_range(0, 3999, "h", 1, ID_A);
+    REQUIRE_OK(take(&t));
+    CHECK(cluster_shape(&t, 6) == shape);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        say_ranges(others[i].end < 16383 ? 2 : 1);
+        say_range(0, others[i].end, "h", 1, others[i].first);
+        if (others[i].end < 16383)
+            say_range(others[i].end + 1, 16383, "i", 1, others[i].second);
+        REQUIRE_OK(take(&t));
+        if (cluster_shape(&t, others[i].epoch) == shape)
+            test_fail(__FILE__, __LINE__, "case %zu has the same shape", i);
+    }
+}
+
+/** "%u" is the first bucket's slot, which is what matters; 1 is nobody's. */
+static void
+moving(void)
+{
+    static const struct {
+        const char *lines;
+        coat_err err;
+        bool moving;
+    } cases[] = {
+        {ID_A " :1@2 myself,master - 0 0 1 connected 0-100\n", COAT_OK, false},
+        {ID_A " :1@2 myself,master - 0 0 1 connected 0-100 [%u->-" ID_B "]\n", COAT_OK, true},
+        {ID_A " :1@2 master,myself - 0 0 1 connected [%u->-" ID_B "] [1->-" ID_B "]", COAT_OK,
+         true},
+        {ID_A " :1@2 myself,master - 0 0 1 connected 0-100 [1->-" ID_B "]\n", COAT_OK, false},
+        {ID_A " :1@2 myself,master - 0 0 1 connected 0-100 [%u-<-" ID_B "]\n", COAT_OK, false},
+        {ID_A " :1@2 myself,master - 0 0 1 connected [%u->", COAT_OK, false},
+        {ID_A " :1@2 myself,master - 0 0 1 connected [99999999999999999999->-x]", COAT_OK,
+         false},
+        {ID_B " :3@4 master - 0 0 1 connected [%u->-" ID_A "]\n" ID_A
+              " :1@2 myself,master - 0 0 1 connected 0-100\n",
+         COAT_OK, false},
+        {ID_B " :3@4 master - 0 0 1 connected\n" ID_A
+              " :1@2 myself - 0 0 1 connected [%u->-x]\n",
+         COAT_OK, true},
+        {ID_B " :3@4 master - 0 0 1 connected\n", COAT_MALFORMED, false},
+        {"myself myself notmyself,myselfnot myself\n", COAT_MALFORMED, false},
+        {"\n\n", COAT_MALFORMED, false},
+        {"", COAT_MALFORMED, false},
+    };
+
+    cluster_buckets_make(&buckets);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *slot = strstr(cases[i].lines, "%u");
+        char lines[400];
+        resp_reply reply = {.type = RESP_STRING};
+        bool is = true;
+
+        CHECK(buckets.slots[0] != 1);
+        (void)snprintf(lines, sizeof lines, "%s", cases[i].lines);
+        if (slot != NULL)
+            (void)snprintf(lines, sizeof lines, "%.*s%u%s", (int)(slot - cases[i].lines),
+                           cases[i].lines, buckets.slots[0], slot + 2);
+        reply.text = coat_span_of(lines);
+        if (cluster_moving_read(&reply, &buckets, &is) != cases[i].err || is != cases[i].moving)
+            test_fail(__FILE__, __LINE__, "case %zu", i);
+        reply.type = RESP_ERROR;
+        CHECK_ERR(cluster_moving_read(&reply, &buckets, &is), COAT_MALFORMED);
+    }
+}
+
 static void
 own_address(void)
 {
@@ -272,6 +362,8 @@ main(int argc, char **argv)
         {"buckets lie where they always did", format},
         {"SF-5: buckets are spread evenly, so that a third of the slots is at most 34 %", even},
         {"the primaries of a topology have what it says", shared_out},
+        {"RV-2: who has what is one number, the same for who sees the same", shapes},
+        {"RV-2: a node that hands a bucket over says so", moving},
         {"a node that does not know its address is where it was asked", own_address},
         {"SF-1: addresses that are none, and slots that are none, are refused", refused},
         {"SF-1: a topology that contradicts itself is refused as a whole", contradictions},

@@ -76,6 +76,41 @@ reserve_above_map(void)
     CHECK_ERR(coat_store_open(&conf, &store), COAT_INVALID);
 }
 
+/** What an operation may take: its own, or the store's, or what all stores have. */
+static void
+timeouts(void)
+{
+    static const struct {
+        uint32_t of_store, of_req, want; /* 0: refused */
+    } cases[] = {
+        {0, 0, 250},     {0, 77, 77}, {10, 0, 10},  {5000, 0, 5000},    {5000, 60000, 60000},
+        {400, 300, 300}, {9, 0, 0},   {5001, 0, 0}, {UINT32_MAX, 0, 0},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char message[200] = "";
+        coat_store_conf conf = {.url = "memory:",
+                                .timeout_ms = cases[i].of_store,
+                                .message = message,
+                                .message_cap = sizeof message};
+        coat_store_req req = {.op = COAT_OP_EPOCHS, .timeout_ms = cases[i].of_req};
+        coat_store *store = NULL;
+        coat_lane *lane;
+
+        if (cases[i].want == 0) {
+            CHECK_ERR(coat_store_open(&conf, &store), COAT_INVALID);
+            CHECK(store == NULL && strstr(message, "10 to 5000") != NULL);
+            continue;
+        }
+        REQUIRE_OK(coat_store_open(&conf, &store));
+        REQUIRE_OK(coat_lane_open(store, NULL, &lane));
+        CHECK_ERR(coat_store_run(lane, &req), COAT_OK);
+        CHECK_INT(req.timeout_ms, cases[i].want);
+        coat_lane_close(lane);
+        coat_store_close(store);
+    }
+}
+
 /* A store of somebody else's: the memory store under another name. */
 static struct coat_store_ops foreign;
 
@@ -151,6 +186,7 @@ static const coat_test tests[] = {
     {"URLs name a store, or the message says what would", urls},
     {"NULL is refused or does nothing", null_arguments},
     {"a reserve larger than the map is refused", reserve_above_map},
+    {"SF-2: an operation that names no deadline has the store's", timeouts},
     {"further stores register by scheme, once, with all functions", registering},
     {"the memory store's map agrees with an array", tree_against_array},
 };

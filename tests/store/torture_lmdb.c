@@ -16,7 +16,7 @@ talking(void)
     fixture_fresh(&f);
     /* LMDB does so when it cannot write a meta page: nobody knows what the disk has of it. */
     may_give_up = true;
-    torture_talk(open_lmdb, TORTURE_MEMORY | TORTURE_CALLS | TORTURE_EACH, 4, 0);
+    torture_talk(open_lmdb, TORTURE_ALL | TORTURE_EACH, 4, 0);
     CHECK(given_up > 0);
 }
 
@@ -24,8 +24,7 @@ static void
 opening_and_closing(void)
 {
     fixture_fresh(&f);
-    torture_opening(open_lmdb, OPENS_ALONE, TORTURE_MEMORY | TORTURE_CALLS | TORTURE_EACH, 14,
-                    0);
+    torture_opening(open_lmdb, OPENS_ALONE, TORTURE_ALL | TORTURE_EACH, 14, 0);
 }
 
 static const coat_test tests[] = {

@@ -22,14 +22,14 @@ static void
 talking(void)
 {
     begin();
-    torture_talk(open_memcached, TORTURE_MEMORY | TORTURE_CALLS, 2, 0);
+    torture_talk(open_memcached, TORTURE_ALL | TORTURE_UNNOTICED, 2, 0);
 }
 
 static void
 opening_and_closing(void)
 {
     begin();
-    torture_opening(open_memcached, OPENS_BESIDE, TORTURE_MEMORY | TORTURE_CALLS, 15, 0);
+    torture_opening(open_memcached, OPENS_BESIDE, TORTURE_ALL | TORTURE_UNNOTICED, 15, 0);
 }
 
 static coat_err

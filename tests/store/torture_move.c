@@ -221,7 +221,7 @@ without_memory(void)
 static void
 without_disk(void)
 {
-    static const torture t = {TORTURE_CALLS, begin, run, end, 4, 0};
+    static const torture t = {TORTURE_CALLS | TORTURE_PATIENT, begin, run, end, 4, 0};
 
     to_disk = true;
     torture_all(&t);

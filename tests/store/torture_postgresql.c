@@ -62,7 +62,7 @@ static void
 migrating(void)
 {
     static const torture t = {
-        TORTURE_MEMORY | TORTURE_CALLS, new_schema, run_migrating, end_migrating, 20, 1};
+        TORTURE_ALL | TORTURE_UNNOTICED, new_schema, run_migrating, end_migrating, 20, 1};
 
     torture_open = open_postgresql;
     torture_all(&t);
@@ -72,14 +72,14 @@ static void
 talking(void)
 {
     migrate();
-    torture_talk(open_postgresql, TORTURE_MEMORY | TORTURE_CALLS, 4, 3);
+    torture_talk(open_postgresql, TORTURE_ALL | TORTURE_UNNOTICED, 4, 3);
 }
 
 static void
 opening_and_closing(void)
 {
     migrate();
-    torture_opening(open_postgresql, OPENS_BESIDE, TORTURE_MEMORY | TORTURE_CALLS, 40, 5);
+    torture_opening(open_postgresql, OPENS_BESIDE, TORTURE_ALL | TORTURE_UNNOTICED, 40, 5);
 }
 
 /** libpq says nothing of a notification that it had no memory for. */

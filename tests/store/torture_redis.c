@@ -26,14 +26,14 @@ static void
 talking(void)
 {
     begin();
-    torture_talk(open_redis, TORTURE_MEMORY | TORTURE_CALLS, 2, 8);
+    torture_talk(open_redis, TORTURE_ALL | TORTURE_UNNOTICED, 2, 8);
 }
 
 static void
 opening_and_closing(void)
 {
     begin();
-    torture_opening(open_redis, OPENS_BESIDE, TORTURE_MEMORY | TORTURE_CALLS, 20, 8);
+    torture_opening(open_redis, OPENS_BESIDE, TORTURE_ALL | TORTURE_UNNOTICED, 20, 8);
 }
 
 static const coat_test tests[] = {

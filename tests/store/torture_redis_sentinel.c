@@ -29,14 +29,14 @@ static void
 talking(void)
 {
     begin();
-    torture_talk(open_sentinels, TORTURE_MEMORY | TORTURE_CALLS, 2, 6);
+    torture_talk(open_sentinels, TORTURE_ALL | TORTURE_UNNOTICED, 2, 6);
 }
 
 static void
 opening_and_closing(void)
 {
     begin();
-    torture_opening(open_sentinels, OPENS_BESIDE, TORTURE_MEMORY | TORTURE_CALLS, 40, 8);
+    torture_opening(open_sentinels, OPENS_BESIDE, TORTURE_ALL | TORTURE_UNNOTICED, 36, 8);
 }
 
 static const coat_test tests[] = {

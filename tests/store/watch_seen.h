@@ -9,7 +9,7 @@
 
 typedef struct seen {
     bool ready;
-    int readies, losts, addresses, gone, own, owners, alls, said;
+    int readies, losts, addresses, gone, own, owners, alls, said, unordered;
     coat_handle last, spare;
     uint64_t epoch;
 } seen;
@@ -49,6 +49,7 @@ on_event(void *ctx, const coat_watch_event *event)
         break;
     case COAT_WATCH_SAID:
         s->said++;
+        s->unordered += event->unordered;
         break;
     }
 }
