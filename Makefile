@@ -20,7 +20,8 @@ build: $(BUILD)/build.ninja ## build everything
 
 run: ## start daemon, nginx and the example application on loopback
 	@scripts/setup run
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	meson compile -C $(BUILD) product
 	@scripts/run $(BUILD)
 
 test: ## build and pass all tests
