@@ -13,11 +13,12 @@ from gate import MARK, Side, turns, write_tokens
 from pressure import BOTH, ending, metric, swept
 from report import Row, us
 from rig import LOAD_CORE, SERVER_CORE, Missing, get, median, page, program
-from servers import Memcached, PostgreSQL, Redis, postgres
+from servers import Cluster, Memcached, PostgreSQL, Redis, postgres
 from verify import express
 
 STORES = (Redis, PostgreSQL, Memcached)
-TITLES = {'redis': 'Redis', 'postgresql': 'PostgreSQL', 'memcached': 'memcached'}
+TITLES = {'redis': 'Redis', 'redis+cluster': 'Redis Cluster', 'postgresql': 'PostgreSQL',
+          'memcached': 'memcached'}
 PIPELINE = 64  # requests under way; so many a connection of the PostgreSQL store takes
 LOOK_UPS = 100000  # sessions there are
 TURNS = 5
@@ -253,7 +254,7 @@ def revoked(rig, kind, trials):
 
 def sign_outs(rig):
     rows = []
-    for kind, few in ((Redis, 3000), (PostgreSQL, 1000), (Memcached, 1000)):
+    for kind, few in ((Redis, 3000), (Cluster, 1000), (PostgreSQL, 1000), (Memcached, 1000)):
         with rig.part() as part:
             rows += revoked(part, kind, 100000 if rig.full else few)
     return rows

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 
-from rig import SERVER_CORE, Missing, Server, program, until
+from rig import SERVER_CORE, Missing, Server, free_port, program, until
 
 
 def say(path, text, last):
@@ -29,12 +29,14 @@ def say(path, text, last):
 class Store:
     """What all have: server, URL, and the lines of configuration of a daemon that uses it."""
     name = ''
+    module = None  # that it is in, if it is not called as itself
 
     def __init__(self, rig):
         self.modules = str(rig.build / 'src/store')
         self.rig = rig
-        if not os.path.exists(f'{self.modules}/store-{self.name}.so'):
-            raise Missing(f'store-{self.name} was not built')
+        module = self.module or self.name
+        if not os.path.exists(f'{self.modules}/store-{module}.so'):
+            raise Missing(f'store-{module} was not built')
 
     def config(self):
         return f'store:\n  url: {self.url}\n  modules: {self.modules}\n'
@@ -59,6 +61,39 @@ class Redis(Store):
     def bytes(self):
         return int(re.search(r'used_memory:(\d+)', say(self.socket, 'INFO memory\r\n', b'\r\n\r\n')
                              or 'used_memory:0')[1])
+
+
+class Cluster(Store):
+    """Three primaries, on loopback."""
+    name, module = 'redis+cluster', 'redis'
+    PRIMARIES, SLOTS = 3, 16384
+
+    def __init__(self, rig, core=SERVER_CORE):
+        super().__init__(rig)
+        ports = [free_port() for _ in range(2 * self.PRIMARIES)]
+        self.url = 'redis+cluster://' + ','.join(f'127.0.0.1:{p}' for p in ports[::2])
+        self.sockets = [rig.path(f'node{i}.sock') for i in range(self.PRIMARIES)]
+        self.servers = []
+        for i, node in enumerate(self.sockets):
+            folder = rig.path(f'node{i}')
+            os.mkdir(folder, 0o700)
+            self.servers.append(Server(rig, f'redis-{i}', [
+                program('redis-server'), '--port', ports[2 * i], '--bind', '127.0.0.1',
+                '--unixsocket', node, '--cluster-enabled', 'yes', '--cluster-port',
+                ports[2 * i + 1], '--save', '', '--appendonly', 'no', '--notify-keyspace-events',
+                'Egxe', '--dir', folder], core))
+            self.until(i, 'PING', '+PONG')
+            first, last = (k * self.SLOTS // self.PRIMARIES for k in (i, i + 1))
+            self.until(i, f'CLUSTER SET-CONFIG-EPOCH {i + 1}', '+OK')
+            self.until(i, f'CLUSTER ADDSLOTSRANGE {first} {last - 1}', '+OK')
+            for other in range(i):
+                self.until(other, f'CLUSTER MEET 127.0.0.1 {ports[2 * i]} {ports[2 * i + 1]}', '+OK')
+        for i in range(self.PRIMARIES):
+            self.until(i, 'CLUSTER INFO', 'cluster_state:ok')
+
+    def until(self, node, command, answer):
+        until(command, lambda: answer in say(self.sockets[node], f'{command}\r\n', b'\r\n'),
+              self.servers[node])
 
 
 def postgres(name):
