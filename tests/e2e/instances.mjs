@@ -269,10 +269,10 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway,
   scenario('RV-4: three instances: a clock that steps back an hour after the end keeps nobody out', clocked, async () => {
     const before = await flock(3, 'stepped');
     for (let i = 0; i < 3; i++) assert.equal((await patient(() => endUser(at(i), `stepped-${i}`))).status, 204);
-    clock.forward(-3600 * 1000);
+    clock.set(-3600 * 1000);
     await everywhere(before, 401, 'ended before the step');
     await everywhere(await flock(3, 'stepped'), 200, 'signed in after it');
-    clock.forward(3600 * 1000);
+    clock.set(3600 * 1000);
     await everywhere(before, 401, 'ended, and the clock is right again');
   });
 

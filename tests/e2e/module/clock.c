@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Preloaded into nginx and the daemon by tests: wall clock and CLOCK_BOOTTIME are ahead by the
- * milliseconds that stand, as an int64, in the file COAT_TEST_CLOCK names. Timers go on as
- * ever, for CLOCK_MONOTONIC is left alone. No part of a release.
+ * Preloaded into nginx and the daemon by tests: time is ahead, or the wall clock is wrong, by
+ * the milliseconds that stand, as one or two int64, in the file COAT_TEST_CLOCK names. The
+ * first is for both clocks and only grows, as CLOCK_BOOTTIME does; the second is for the wall
+ * clock alone, which may be set back. Timers go on as ever, for CLOCK_MONOTONIC is left alone.
+ * No part of a release.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -16,6 +18,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+enum { PASSED, WALL, CLOCKS };
+/* What the file has not is 0, as is the rest of its page. */
 static const volatile int64_t *ahead_ms;
 
 __attribute__((constructor)) static void
@@ -27,31 +31,33 @@ begin(void)
 
     if (fd < 0)
         return;
-    map = mmap(NULL, sizeof *ahead_ms, PROT_READ, MAP_SHARED, fd, 0);
+    map = mmap(NULL, CLOCKS * sizeof *ahead_ms, PROT_READ, MAP_SHARED, fd, 0);
     (void)close(fd);
     if (map != MAP_FAILED)
         ahead_ms = map;
 }
 
-static int
-is_shifted(clockid_t id)
+static int64_t
+shift_of(clockid_t id)
 {
-    return id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE || id == CLOCK_BOOTTIME;
+    if (ahead_ms == NULL)
+        return 0;
+    if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
+        return ahead_ms[PASSED] + ahead_ms[WALL];
+    return id == CLOCK_BOOTTIME ? ahead_ms[PASSED] : 0;
 }
 
 EXPORT int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
-    int64_t ns;
+    int64_t shift_ms = shift_of(id), ns;
 
     /* A real call, not dlsym(): a sanitizer may ask for the time before it can look up names.
      */
     if (syscall(SYS_clock_gettime, id, ts) != 0)
         return -1;
-    if (ahead_ms == NULL || !is_shifted(id))
-        return 0;
-    ns = ts->tv_nsec + *ahead_ms % 1000 * 1000000;
-    ts->tv_sec += *ahead_ms / 1000 + ns / 1000000000;
+    ns = ts->tv_nsec + shift_ms % 1000 * 1000000 + 1000000000; /* it may be set back */
+    ts->tv_sec += shift_ms / 1000 + ns / 1000000000 - 1;
     ts->tv_nsec = ns % 1000000000;
     return 0;
 }

@@ -48,21 +48,28 @@ function environment(clock) {
 export class Clock {
   constructor(dir) {
     this.file = path.join(dir, 'clock');
-    this.ahead = 0;
+    this.passed = 0;
+    this.wrong = 0;
     this.write();
   }
   write() {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigInt64LE(BigInt(this.ahead));
+    const bytes = Buffer.alloc(16);
+    bytes.writeBigInt64LE(BigInt(this.passed));
+    bytes.writeBigInt64LE(BigInt(this.wrong), 8);
     writeFileSync(this.file, bytes, { flag: existsSync(this.file) ? 'r+' : 'w' });
   }
-  /** Put both forward; every process sees it at its next look. */
+  /** Time passes, for the wall clock and the one that goes on while a machine sleeps; every process sees it at its next look. */
   forward(ms) {
-    this.ahead += ms;
+    this.passed += ms;
+    this.write();
+  }
+  /** The wall clock is set, forward or back; nothing else is. */
+  set(ms) {
+    this.wrong += ms;
     this.write();
   }
   now() {
-    return Date.now() + this.ahead;
+    return Date.now() + this.passed;
   }
 }
 
