@@ -364,6 +364,45 @@ all_asked_again(void)
     rig_stop(&r);
 }
 
+static rig_token late;
+
+/** Somebody has signed in, and all are to be ended once more; that is not done. */
+static void
+asked_meanwhile(void)
+{
+    coat_call call = {.op = COAT_CALL_END_USER, .user = COAT_LIT("ada")};
+    coat_call in = {.op = COAT_CALL_CREATE, .user = COAT_LIT("ada")};
+
+    rig_pass(&r, 1);
+    REQUIRE_OK(coat_call_run(r.desk[0], &in));
+    memcpy(late.text, in.token_text, sizeof late.text);
+    coat_session_free(in.session);
+    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
+    CHECK_ERR(coat_call_run(r.desk[0], &call), COAT_STORE_DOWN);
+    CHECK(call.pending);
+}
+
+/** What is done says nothing of what was asked for after it had begun. */
+static void
+all_asked_meanwhile(void)
+{
+    rig_token old;
+
+    prepare();
+    rig_start(&r);
+    old = rig_sign_in(&r, 0, "ada");
+    sched_after(r.store, COAT_OP_REMOVE_OWNER, asked_meanwhile);
+    REQUIRE_OK(end_user("ada", NULL));
+    CHECK_INT(denied(&old, 1) + denied(&late, 1), 2);
+    CHECK_INT(size_of(path), RECORD);
+    CHECK_INT(rig_listed(&r, 0, "ada"), 1);
+    ticks(3);
+    CHECK_INT(rig_listed(&r, 0, "ada"), 0);
+    CHECK_INT(denied(&late, 1), 1);
+    CHECK_INT(size_of(path), 0);
+    rig_stop(&r);
+}
+
 /** Who spares one is not told that it is pending, and nobody is denied. */
 static void
 all_but_one(void)
@@ -627,6 +666,7 @@ static const coat_test tests[] = {
     {"SF-4: so it is over restarts", all_restarted},
     {"SF-4: a user's sessions of a clock that is ahead end, too", all_of_a_clock_ahead},
     {"SF-4: all of a user's, asked for again", all_asked_again},
+    {"SF-4: all of a user's, asked for while they are being ended", all_asked_meanwhile},
     {"SF-4: all but one are not pending", all_but_one},
     {"LC-7 SF-4: a stolen session whose end the store does not take", stolen},
     {"LC-3: one that has expired needs none of that", expired},
