@@ -8,6 +8,7 @@
 #include "core/bytes.h"
 
 #include <coatcheck/store.h>
+#include <string.h>
 
 enum { NOW_MS = 1000000000, PATIENCE_MS = 60000, BULK = 512 };
 
@@ -21,6 +22,24 @@ check_store_clock(coat_lane *lane)
     REQUIRE_OK(coat_store_run(lane, &req));
     CHECK(req.found_clock_ms >= before_ms);
     CHECK(req.found_clock_ms <= coat_clock_system(NULL));
+}
+
+/** It is not opened, and why not is said without the password. */
+static inline void
+check_url_refused(const struct coat_store_ops *ops, const char *url, const char *said)
+{
+    char message[400] = "";
+    coat_store_conf conf = {.url = url, .message = message, .message_cap = sizeof message};
+    coat_store *none = NULL;
+
+    test_case(url);
+    CHECK_ERR(ops->open(&conf, &none), COAT_INVALID);
+    CHECK(none == NULL);
+    if (strstr(message, said) == NULL)
+        test_fail(__FILE__, __LINE__, "not \"%s\", but: %s", said, message);
+    CHECK(strstr(message, "secret@") == NULL);
+    coat_store_close(none);
+    test_case(NULL);
 }
 
 static inline coat_owner

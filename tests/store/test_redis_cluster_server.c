@@ -80,16 +80,8 @@ urls(void)
         {"rediss+cluster://127.0.0.1:7000?ca-file=/nonexistent", "ca-file"},
     };
 
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        char message[300] = "";
-        coat_store_conf conf = {
-            .url = bad[i].url, .message = message, .message_cap = sizeof message};
-        coat_store *none = NULL;
-
-        CHECK_ERR(coat_redis_ops.open(&conf, &none), COAT_INVALID);
-        if (strstr(message, bad[i].why) == NULL)
-            test_fail(__FILE__, __LINE__, "%s: %s", bad[i].url, message);
-    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        check_url_refused(&coat_redis_ops, bad[i].url, bad[i].why);
 }
 
 /** One server is no cluster, and a node of a cluster no single server. */
