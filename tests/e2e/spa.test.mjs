@@ -369,6 +369,7 @@ describe('a single-page application at another origin', { skip: missing }, () =>
     const page = await visitor();
     await page.goto(`${spa}/`);
     await page.waitForURL(`${app}/auth/login?**`);
+    await page.waitForLoadState('networkidle'); /* its icon would count as the next page's, whose policy forbids it */
     await page.goto(`${spa}/`);
     await page.getByText('You are not signed in.').waitFor();
     assert.equal(page.url(), `${spa}/`);
