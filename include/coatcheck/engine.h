@@ -185,10 +185,10 @@ struct coat_call {
     int64_t max_age_s; /* for the cookie: remaining absolute time if remember, else -1 */
     uint32_t count;
     bool more;
-    /* END, and END_USER that spares none, with a result that is not OK: the sessions are
-     * refused by this engine from now on, and ended in the store as soon as that can be reached
-     * (SF-4). So the cookie can be deleted. Of END_USER those that were there by now; one that
-     * begins before the store is reached may be among them, a later one is not. */
+    /* END, END_USER, END_ALL with a result that is not OK: the sessions are refused by this
+     * engine from now on, and ended in the store as soon as that can be reached (SF-4). So the
+     * cookie can be deleted. Of more than one those that were there by now; one that begins
+     * before the store is reached may be among them, a later one is not. */
     bool pending;
 
     void *priv; /* the engine's own */

@@ -19,15 +19,14 @@ static void
 removed(coat_task *task)
 {
     coat_engine *engine = task->desk->engine;
+    coat_end end = coat_end_of_session(&task->handle);
     coat_err result = task->req.result;
 
     task->gates_unsettled = result != COAT_OK;
-    if (task->gates_unsettled) { /* denied here from now on, and tried again (SF-4) */
-        task->gates.ending = true;
-        task->gates.ended = task->handle;
-    }
+    if (task->gates_unsettled) /* denied here from now on, and tried again (SF-4) */
+        task->gates.end = end;
     if (result == COAT_OK) {
-        coat_unsettled_ended(&engine->unsettled, &task->handle, false);
+        coat_unsettled_ended(&engine->unsettled, &end);
         coat_shared_ended(engine, &task->handle);
         if (task->have != NULL) {
             task->call->count = 1;

@@ -33,15 +33,21 @@ confirmed(coat_task *task)
     coat_task_finish(task, task->req.result);
 }
 
-/** The last handle that any instance can have minted for this owner by then. */
-static coat_handle
-last_by(const coat_task *task, int64_t now_ms)
+/** What this ends of what any instance can have minted by then. */
+static coat_end
+end_by(const coat_task *task, int64_t now_ms)
 {
     /* Another instance's clock may be ahead of the store's, and ours behind it. */
     bool shared = (coat_store_caps_of(task->desk->lane->store) & COAT_CAP_SHARED) != 0;
     int64_t ahead_ms = shared ? 2 * task->setup->conf.clock_off_ms : 0;
+    bool all = task->call->op == COAT_CALL_END_ALL;
 
-    return coat_handle_last(task->u.list.owner, now_ms + ahead_ms);
+    return (coat_end){
+        .of = all ? COAT_END_OF_EVERYBODY : COAT_END_OF_OWNER,
+        .has_spare = !all && task->u.list.has_spare,
+        .last = coat_handle_last(task->u.list.owner, now_ms + ahead_ms),
+        .spare = task->u.list.spare,
+    };
 }
 
 /** Denied here from now on, and ended one by one when the store is there again (SF-4). */
@@ -49,23 +55,25 @@ static void
 pending(coat_task *task, coat_err result)
 {
     task->gates_unsettled = true;
-    if (!task->u.list.has_spare) {
-        if (task->desk->engine->writer != NULL) /* they may not have been listed */
-            coat_table_forget_owner(task->desk->engine->writer, task->u.list.owner);
-        task->gates.ending = task->gates.older = true;
-        task->gates.ended = last_by(task, task->now_ms);
-    }
+    task->gates.end = end_by(task, task->now_ms);
     coat_task_finish(task, result);
+}
+
+static void
+user_pending(coat_task *task, coat_err result)
+{
+    if (task->desk->engine->writer != NULL) /* they may not have been listed */
+        coat_table_forget_owner(task->desk->engine->writer, task->u.list.owner);
+    pending(task, result);
 }
 
 /** What was pending when this began is done by it: who signs in from now on is not denied. */
 static void
 none_pending(coat_task *task)
 {
-    coat_handle last = last_by(task, task->now_ms - 1);
+    coat_end end = end_by(task, task->now_ms - 1);
 
-    if (!task->u.list.has_spare)
-        coat_unsettled_ended(&task->desk->engine->unsettled, &last, true);
+    coat_unsettled_ended(&task->desk->engine->unsettled, &end);
 }
 
 static void
@@ -85,7 +93,7 @@ ended(coat_task *task)
         coat_confirm(task, confirmed);
         return;
     }
-    pending(task, result);
+    user_pending(task, result);
 }
 
 static void
@@ -107,7 +115,7 @@ listed(coat_task *task)
         return;
     }
     if (task->req.result != COAT_OK) {
-        pending(task, task->req.result);
+        user_pending(task, task->req.result);
         return;
     }
     task->u.list.more = task->req.more;
@@ -139,16 +147,14 @@ coat_end_user_start(coat_task *task)
 static void
 ended_all(coat_task *task)
 {
-    coat_err result = task->req.result;
-
-    task->gates_unsettled = coat_undecided(result);
-    if (result == COAT_OK) {
+    if (task->req.result == COAT_OK) {
         coat_engine_epoch(task->desk->engine, task->req.epoch_global);
         coat_report(task, COAT_EVENT_SESSION_REVOKED, "all", NULL, (coat_span){0});
+        none_pending(task);
         coat_confirm(task, confirmed);
         return;
     }
-    coat_task_finish(task, result);
+    pending(task, task->req.result);
 }
 
 void

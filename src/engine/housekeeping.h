@@ -6,7 +6,10 @@
 
 #include "engine/internal.h"
 
-enum { COAT_FOLDS_AT_ONCE = 32 };
+enum {
+    COAT_FOLDS_AT_ONCE = 32,
+    COAT_REPLAY_PAGE = 100, /* sessions listed at once, to be ended */
+};
 
 typedef struct coat_housekeeping {
     coat_late *queue; /* activity to be folded in, oldest first, a ring */
@@ -16,13 +19,16 @@ typedef struct coat_housekeeping {
     uint64_t slots_due;   /* to be looked at */
     int64_t last_tick_ms; /* effective time */
     uint32_t ticks;
-    bool sweeping, replaying; /* under way */
-    bool sweep_on;            /* the last slice erased something */
-    uint32_t slices;          /* of the sweep under way, finished */
-    uint32_t replay_from;     /* bucket of sessions whose end has not come through */
-    uint32_t replays_failed;  /* since the replay under way began */
-    coat_handle failed_first; /* of these */
-    uint64_t mark;            /* unsettled changes before the sweep under way */
+    bool sweeping, replaying;           /* under way */
+    bool sweep_on;                      /* the last slice erased something */
+    uint32_t slices;                    /* of the sweep under way, finished */
+    uint32_t replay_from;               /* bucket of sessions whose end has not come through */
+    uint32_t replays_failed;            /* since the replay under way began */
+    coat_end failed_first;              /* of these */
+    coat_handle page[COAT_REPLAY_PAGE]; /* of everybody's sessions: to be ended next */
+    uint32_t paged, page_next;
+    coat_changes gate; /* of the one that is being ended */
+    uint64_t mark;     /* unsettled changes before the sweep under way */
 } coat_housekeeping;
 
 /** @return NULL without memory */

@@ -143,9 +143,10 @@ struct coat_task {
             uint32_t listed;
         } list;
         struct {
-            bool older;             /* with `handle` all that are older */
+            coat_end end;
             bool past, lost;        /* one is younger; one could not be kept */
             bool has_cursor, moved; /* moved: in this page */
+            bool more;              /* there is another page */
             coat_handle cursor;
         } replay;
         struct {

@@ -41,8 +41,7 @@ static void
 owe(coat_task *task)
 {
     task->gates_unsettled = true;
-    task->gates.ending = true;
-    task->gates.ended = task->handle;
+    task->gates.end = coat_end_of_session(&task->handle);
 }
 
 static void
@@ -58,7 +57,7 @@ removed(coat_task *task)
 
     if (result == COAT_OK)
         task->gates_unsettled = false;
-    else if (!task->gates.ending)
+    else if (task->gates.end.of == COAT_END_OF_NOTHING)
         task->gates_unsettled = coat_undecided(result);
     if (result == COAT_OK)
         coat_shared_ended(task->desk->engine, &task->handle);

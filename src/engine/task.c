@@ -180,8 +180,9 @@ coat_task_submit(coat_task *task, coat_step next)
 static bool
 is_pending_already(coat_engine *engine, const coat_changes *c)
 {
-    return c->ending && c->owner == c->older && !c->all &&
-           coat_unsettled_has(&engine->unsettled, c);
+    return c->owner == (c->end.of == COAT_END_OF_OWNER) &&
+           c->all == (c->end.of == COAT_END_OF_EVERYBODY) && c->end.of != COAT_END_OF_NOTHING &&
+           coat_unsettled_has(&engine->unsettled, &c->end);
 }
 
 static void
@@ -189,7 +190,8 @@ say_pending(coat_task *task, bool pending)
 {
     coat_call *call = task->call;
 
-    if (call != NULL && (call->op == COAT_CALL_END || call->op == COAT_CALL_END_USER))
+    if (call != NULL && (call->op == COAT_CALL_END || call->op == COAT_CALL_END_USER ||
+                         call->op == COAT_CALL_END_ALL))
         call->pending = pending;
 }
 
@@ -203,8 +205,8 @@ coat_task_finish(coat_task *task, coat_err result)
         say_pending(task, true);
     } else if (task->gates_unsettled) {
         (void)coat_outbox_put(&engine->outbox, &engine->unsettled, &task->gates);
-        say_pending(task,
-                    task->gates.ending && coat_unsettled_has(&engine->unsettled, &task->gates));
+        say_pending(task, task->gates.end.of != COAT_END_OF_NOTHING &&
+                              coat_unsettled_has(&engine->unsettled, &task->gates.end));
     } else {
         coat_gate_lift(engine->writer, &task->gates, NULL, atomic_load(&engine->epoch_global));
     }

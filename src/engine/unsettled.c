@@ -98,45 +98,83 @@ coat_handle_last(coat_owner owner, int64_t now_ms)
     return last;
 }
 
+enum { SERIAL_BYTES = COAT_HANDLE_BYTES - COAT_OWNER_BYTES };
+
 /** A serial is random at its end; an owner is all over. */
 static size_t
-bucket_of(const coat_handle *handle, bool older)
+bucket_of(const coat_handle *handle, coat_end_of of)
 {
-    size_t at = older ? COAT_HANDLE_BYTES - COAT_OWNER_BYTES : 0;
-
-    return coat_load64be(handle->bytes + at) % COAT_UNSETTLED_BUCKETS;
+    if (of == COAT_END_OF_EVERYBODY)
+        return COAT_UNSETTLED_BUCKETS;
+    return coat_load64be(handle->bytes + (of == COAT_END_OF_OWNER ? SERIAL_BYTES : 0)) %
+           COAT_UNSETTLED_BUCKETS;
 }
 
 static bool
 same_owner(const coat_handle *a, const coat_handle *b)
 {
-    return memcmp(a->bytes + COAT_HANDLE_BYTES - COAT_OWNER_BYTES,
-                  b->bytes + COAT_HANDLE_BYTES - COAT_OWNER_BYTES, COAT_OWNER_BYTES) == 0;
+    return memcmp(a->bytes + SERIAL_BYTES, b->bytes + SERIAL_BYTES, COAT_OWNER_BYTES) == 0;
 }
 
 static int
 compare_serials(const coat_handle *a, const coat_handle *b)
 {
-    return memcmp(a->bytes, b->bytes, COAT_HANDLE_BYTES - COAT_OWNER_BYTES);
+    return memcmp(a->bytes, b->bytes, SERIAL_BYTES);
 }
 
-/** The entry for this session, or for this owner. */
+/** Is it the end of this session? */
 static bool
-is_entry(const coat_unsettled_item *item, const coat_handle *handle, bool older)
+ends(const coat_end *end, const coat_handle *handle)
 {
-    if (item->changes.older != older)
+    switch (end->of) {
+    case COAT_END_OF_SESSION:
+        return coat_handle_equal(&end->last, handle);
+    case COAT_END_OF_OWNER:
+        return same_owner(&end->last, handle) && compare_serials(handle, &end->last) <= 0 &&
+               !(end->has_spare && coat_handle_equal(&end->spare, handle));
+    case COAT_END_OF_EVERYBODY:
+        return compare_serials(handle, &end->last) <= 0;
+    default:
         return false;
-    return older ? same_owner(&item->changes.ended, handle)
-                 : coat_handle_equal(&item->changes.ended, handle);
+    }
+}
+
+bool
+coat_end_is_same(const coat_end *a, const coat_end *b)
+{
+    if (a->of != b->of)
+        return false;
+    switch (a->of) {
+    case COAT_END_OF_SESSION:
+        return coat_handle_equal(&a->last, &b->last);
+    case COAT_END_OF_OWNER:
+        return same_owner(&a->last, &b->last) && a->has_spare == b->has_spare &&
+               (!a->has_spare || coat_handle_equal(&a->spare, &b->spare));
+    default:
+        return true;
+    }
+}
+
+/** Has `done` ended all of it? Not asked of an owner's: which single ones are still to be ended
+ * is said one by one as all of them are (replay.c). */
+static bool
+includes(const coat_end *done, const coat_end *end)
+{
+    bool all = done->of == COAT_END_OF_EVERYBODY ||
+               (done->of == COAT_END_OF_OWNER && end->of == COAT_END_OF_OWNER &&
+                !done->has_spare && same_owner(&done->last, &end->last));
+
+    return (all || coat_end_is_same(done, end)) &&
+           compare_serials(&end->last, &done->last) <= 0;
 }
 
 /** Under the mutex. */
 static coat_unsettled_item *
-find(coat_unsettled *u, const coat_handle *handle, bool older)
+find(coat_unsettled *u, const coat_end *end)
 {
-    coat_unsettled_item *item = atomic_load(&u->ending[bucket_of(handle, older)]);
+    coat_unsettled_item *item = atomic_load(&u->ending[bucket_of(&end->last, end->of)]);
 
-    while (item != NULL && !is_entry(item, handle, older))
+    while (item != NULL && !coat_end_is_same(&item->changes.end, end))
         item = item->same;
     return item;
 }
@@ -149,7 +187,7 @@ coat_unsettled_add(coat_unsettled *u, const coat_changes *changes)
     if (atomic_load(&u->count) < COAT_UNSETTLED_MAX)
         item = malloc(sizeof *item);
     pthread_mutex_lock(&u->mutex);
-    if (item == NULL && changes->ending && u->unused != NULL) {
+    if (item == NULL && changes->end.of != COAT_END_OF_NOTHING && u->unused != NULL) {
         item = u->unused;
         u->unused = item->next;
     }
@@ -161,8 +199,8 @@ coat_unsettled_add(coat_unsettled *u, const coat_changes *changes)
     item->number = ++u->number;
     item->next = u->first;
     u->first = item;
-    if (changes->ending) {
-        size_t bucket = bucket_of(&changes->ended, changes->older);
+    if (changes->end.of != COAT_END_OF_NOTHING) {
+        size_t bucket = bucket_of(&changes->end.last, changes->end.of);
 
         item->same = atomic_load(&u->ending[bucket]);
         atomic_store(&u->ending[bucket], item);
@@ -171,64 +209,86 @@ coat_unsettled_add(coat_unsettled *u, const coat_changes *changes)
     pthread_mutex_unlock(&u->mutex);
 }
 
-bool
-coat_unsettled_ending(coat_unsettled *u, const coat_handle *handle)
+/** Under the mutex. */
+static bool
+any_ends(coat_unsettled *u, coat_end_of of, const coat_handle *handle)
 {
-    const coat_unsettled_item *item;
-    bool ends;
+    const coat_unsettled_item *item = atomic_load(&u->ending[bucket_of(handle, of)]);
 
-    if (atomic_load(&u->ending[bucket_of(handle, false)]) == NULL &&
-        atomic_load(&u->ending[bucket_of(handle, true)]) == NULL)
-        return false;
-    pthread_mutex_lock(&u->mutex);
-    ends = find(u, handle, false) != NULL;
-    item = find(u, handle, true);
-    ends = ends || (item != NULL && compare_serials(handle, &item->changes.ended) <= 0);
-    pthread_mutex_unlock(&u->mutex);
-    return ends;
+    while (item != NULL && !(item->changes.end.of == of && ends(&item->changes.end, handle)))
+        item = item->same;
+    return item != NULL;
 }
 
 bool
-coat_unsettled_has(coat_unsettled *u, const coat_changes *end)
+coat_unsettled_ending(coat_unsettled *u, const coat_handle *handle)
+{
+    bool any = false;
+
+    for (coat_end_of of = COAT_END_OF_SESSION; of <= COAT_END_OF_EVERYBODY && !any; of++)
+        any = atomic_load(&u->ending[bucket_of(handle, of)]) != NULL;
+    if (!any)
+        return false;
+    any = false;
+    pthread_mutex_lock(&u->mutex);
+    for (coat_end_of of = COAT_END_OF_SESSION; of <= COAT_END_OF_EVERYBODY && !any; of++)
+        any = any_ends(u, of, handle);
+    pthread_mutex_unlock(&u->mutex);
+    return any;
+}
+
+bool
+coat_unsettled_has(coat_unsettled *u, const coat_end *end)
 {
     coat_unsettled_item *item;
 
-    if (atomic_load(&u->ending[bucket_of(&end->ended, end->older)]) == NULL)
+    if (atomic_load(&u->ending[bucket_of(&end->last, end->of)]) == NULL)
         return false;
     pthread_mutex_lock(&u->mutex);
-    item = find(u, &end->ended, end->older);
-    if (item != NULL && end->older && compare_serials(&end->ended, &item->changes.ended) > 0)
-        item->changes.ended = end->ended;
+    item = find(u, end);
+    if (item != NULL && compare_serials(&end->last, &item->changes.end.last) > 0)
+        item->changes.end.last = end->last;
     pthread_mutex_unlock(&u->mutex);
     return item != NULL;
 }
 
-void
-coat_unsettled_ended(coat_unsettled *u, const coat_handle *handle, bool older)
+/** Under the mutex. */
+static void
+end_in(coat_unsettled *u, size_t bucket, const coat_end *end)
 {
-    size_t bucket = bucket_of(handle, older);
     coat_unsettled_item *left = NULL, *item, *next;
 
-    if (atomic_load(&u->ending[bucket]) == NULL)
-        return;
-    pthread_mutex_lock(&u->mutex);
     for (item = atomic_load(&u->ending[bucket]); item != NULL; item = next) {
         next = item->same;
         /* What has been asked for since then is still to be done. */
-        if (is_entry(item, handle, older) &&
-            compare_serials(&item->changes.ended, handle) <= 0) {
-            item->changes.ending = false;
+        if (includes(end, &item->changes.end)) {
+            item->changes.end.of = COAT_END_OF_NOTHING;
             continue;
         }
         item->same = left;
         left = item;
     }
     atomic_store(&u->ending[bucket], left);
-    pthread_mutex_unlock(&u->mutex);
+}
+
+void
+coat_unsettled_ended(coat_unsettled *u, const coat_end *end)
+{
+    bool all = end->of == COAT_END_OF_EVERYBODY;
+    size_t first = all ? 0 : bucket_of(&end->last, end->of);
+    size_t last = all ? COAT_UNSETTLED_BUCKETS : first;
+
+    for (size_t bucket = first; bucket <= last; bucket++) {
+        if (atomic_load(&u->ending[bucket]) == NULL)
+            continue;
+        pthread_mutex_lock(&u->mutex);
+        end_in(u, bucket, end);
+        pthread_mutex_unlock(&u->mutex);
+    }
 }
 
 bool
-coat_unsettled_next(coat_unsettled *u, uint32_t *from, coat_changes *end)
+coat_unsettled_next(coat_unsettled *u, uint32_t *from, coat_end *end)
 {
     const coat_unsettled_item *item = NULL;
     uint32_t bucket = 0;
@@ -236,28 +296,27 @@ coat_unsettled_next(coat_unsettled *u, uint32_t *from, coat_changes *end)
     if (atomic_load(&u->count) == 0)
         return false;
     pthread_mutex_lock(&u->mutex);
-    for (uint32_t i = 0; i < COAT_UNSETTLED_BUCKETS && item == NULL; i++) {
-        bucket = (*from + i) % COAT_UNSETTLED_BUCKETS;
+    for (uint32_t i = 0; i <= COAT_UNSETTLED_BUCKETS && item == NULL; i++) {
+        bucket = (*from % (COAT_UNSETTLED_BUCKETS + 1) + i) % (COAT_UNSETTLED_BUCKETS + 1);
         item = atomic_load(&u->ending[bucket]);
     }
     if (item != NULL) {
         *from = bucket;
-        *end = (coat_changes){
-            .ending = true, .older = item->changes.older, .ended = item->changes.ended};
+        *end = item->changes.end;
     }
     pthread_mutex_unlock(&u->mutex);
     return item != NULL;
 }
 
 void
-coat_unsettled_later(coat_unsettled *u, const coat_changes *end)
+coat_unsettled_later(coat_unsettled *u, const coat_end *end)
 {
-    size_t bucket = bucket_of(&end->ended, end->older);
+    size_t bucket = bucket_of(&end->last, end->of);
     coat_unsettled_item *first, *last;
 
     pthread_mutex_lock(&u->mutex);
     first = atomic_load(&u->ending[bucket]);
-    if (first != NULL && first->same != NULL && is_entry(first, &end->ended, end->older)) {
+    if (first != NULL && first->same != NULL && coat_end_is_same(&first->changes.end, end)) {
         for (last = first; last->same != NULL; last = last->same)
             continue;
         atomic_store(&u->ending[bucket], first->same);
@@ -288,7 +347,7 @@ coat_unsettled_settle(coat_unsettled *u, coat_table_writer *writer, uint64_t mar
     for (coat_unsettled_item **at = &u->first; *at != NULL;) {
         coat_unsettled_item *item = *at;
 
-        if (item->number > mark || item->changes.ending) {
+        if (item->number > mark || item->changes.end.of != COAT_END_OF_NOTHING) {
             at = &item->next;
             continue;
         }

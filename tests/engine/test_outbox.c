@@ -4,7 +4,7 @@
 
 #include "engine/internal.h"
 #include "engine/outbox.h"
-#include "rig.h"
+#include "outbox_kit.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,38 +12,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { RECORD = 32 };
-
-static rig r;
-static char path[256];
-
-static void
-prepare(void)
-{
-    snprintf(path, sizeof path, "%s/ended", test_tmpdir());
-    rig_prepare(&r, NULL, 1);
-    r.conf.outbox_path = path;
-}
-
-static off_t
-size_of(const char *file)
-{
-    struct stat st;
-
-    return stat(file, &st) == 0 ? st.st_size : -1;
-}
-
-static void
-stop_engine(void)
-{
-    coat_session_free(r.call.session);
-    r.call.session = NULL;
-    coat_desk_close(r.desk[0]);
-    coat_engine_free(r.engine[0]);
-    r.desk[0] = NULL;
-    r.engine[0] = NULL;
-}
 
 /** In a child: sign out while the store is away, and die. */
 static void
@@ -183,246 +151,6 @@ restarted(void)
     rig_stop(&r);
 }
 
-/* ---- all of a user's ---- */
-
-enum { SESSIONS = 230 }; /* three pages */
-
-static coat_err
-end_user(const char *user, const rig_token *token)
-{
-    coat_call call = {.op = COAT_CALL_END_USER, .user = coat_span_of(user)};
-
-    if (token != NULL)
-        call.token = (coat_span){(const uint8_t *)token->text, sizeof token->text};
-    return rig_run(&r, 0, call);
-}
-
-static int
-denied(const rig_token *tokens, int count)
-{
-    int n = 0;
-
-    for (int i = 0; i < count; i++)
-        n += rig_knock(&r, 0, &tokens[i]) == COAT_NO_SESSION &&
-             rig_check(&r, 0, &tokens[i]) == COAT_NO_SESSION;
-    return n;
-}
-
-static void
-ticks(int count)
-{
-    for (int i = 0; i < count; i++)
-        coat_desk_tick(r.desk[0]);
-}
-
-/** Those that were there are denied at once and ended later; what begins afterwards is not
- * theirs, however late the others are ended. */
-static void
-all_of_them(void)
-{
-    static const coat_op ops[] = {COAT_OP_LIST_OWNER, COAT_OP_REMOVE_OWNER};
-    static rig_token old[SESSIONS];
-    rig_token other, young;
-
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-        test_case(i == 0 ? "LIST_OWNER" : "REMOVE_OWNER");
-        prepare();
-        r.conf.sessions_per_user = 0;
-        rig_start(&r);
-        for (int k = 0; k < SESSIONS; k++)
-            old[k] = rig_sign_in(&r, 0, "ada");
-        other = rig_sign_in(&r, 0, "bob");
-        CHECK_INT(denied(old, SESSIONS), 0); /* they are in the table now */
-        sched_fail(r.store, ops[i], SCHED_REFUSE, 1);
-        CHECK_ERR(end_user("ada", NULL), COAT_STORE_DOWN);
-        CHECK(r.call.pending);
-        CHECK_INT(size_of(path), RECORD);
-        CHECK_INT(denied(old, SESSIONS), SESSIONS);
-        CHECK_ERR(rig_check(&r, 0, &other), COAT_OK);
-        CHECK_INT(rig_listed(&r, 0, "ada"), SESSIONS); /* the store has them all */
-        rig_pass(&r, 2 * r.conf.clock_off_ms + 1);
-        young = rig_sign_in(&r, 0, "ada");
-        CHECK_ERR(rig_check(&r, 0, &young), COAT_OK);
-        sched_fail(r.store, COAT_OP_LIST_OWNER, SCHED_REFUSE, 1);
-        ticks(1); /* nothing comes through */
-        CHECK_INT(denied(old, SESSIONS), SESSIONS);
-        ticks(3);
-        CHECK_INT(rig_listed(&r, 0, "ada"), 1);
-        CHECK_INT(denied(old, SESSIONS), SESSIONS);
-        CHECK_ERR(rig_check(&r, 0, &young), COAT_OK);
-        CHECK_ERR(rig_check(&r, 0, &other), COAT_OK);
-        CHECK_INT(size_of(path), 0);
-        CHECK_INT(atomic_load(&r.engine[0]->unsettled.count), 0);
-        CHECK_INT(rig_events(&r, COAT_EVENT_SESSION_REVOKED), SESSIONS);
-        rig_stop(&r);
-    }
-    test_case(NULL);
-}
-
-/** And after a restart; what cannot be ended yet is tried again. */
-static void
-all_restarted(void)
-{
-    rig_token old[3], young;
-
-    prepare();
-    rig_start(&r);
-    for (int i = 0; i < 3; i++)
-        old[i] = rig_sign_in(&r, 0, "ada");
-    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
-    CHECK_ERR(end_user("ada", NULL), COAT_STORE_DOWN);
-    rig_pass(&r, 2 * r.conf.clock_off_ms + 1);
-    young = rig_sign_in(&r, 0, "ada");
-    stop_engine();
-    rig_start(&r);
-    CHECK_INT(size_of(path), RECORD);
-    CHECK_INT(denied(old, 3), 3);
-    CHECK_ERR(rig_check(&r, 0, &young), COAT_OK);
-    sched_fail(r.store, COAT_OP_REMOVE, SCHED_REFUSE, 1);
-    ticks(1); /* they are known by name now, and one of them is left */
-    CHECK_INT(denied(old, 3), 3);
-    CHECK(size_of(path) > 0);
-    stop_engine();
-    rig_start(&r);
-    CHECK_INT(denied(old, 3), 3);
-    ticks(3);
-    CHECK_INT(rig_listed(&r, 0, "ada"), 1);
-    CHECK_INT(denied(old, 3), 3);
-    CHECK_ERR(rig_check(&r, 0, &young), COAT_OK);
-    CHECK_INT(size_of(path), 0);
-    rig_stop(&r);
-}
-
-/** Where others share the store, one of them may mint by a clock that is ahead: twice the
- * limit. */
-static void
-all_of_a_clock_ahead(void)
-{
-    static const struct {
-        const char *name;
-        int64_t ahead_ms; /* over twice the limit */
-        bool shared, ends;
-    } cases[] = {
-        {"within the limits of both", 0, true, true},
-        {"beyond them", 2, true, false},
-        {"nobody else's clock", 0, false, false},
-    };
-    struct coat_store_ops ops;
-    rig_token ahead;
-
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        int64_t by_ms;
-
-        test_case(cases[i].name);
-        prepare();
-        by_ms = 2 * r.conf.clock_off_ms + cases[i].ahead_ms;
-        ops = *r.store->ops;
-        ops.caps |= cases[i].shared ? COAT_CAP_SHARED : 0;
-        r.store->ops = &ops;
-        r.wall += by_ms;
-        rig_start(&r);
-        ahead = rig_sign_in(&r, 0, "ada");
-        stop_engine();
-        r.wall -= by_ms;
-        rig_start(&r);
-        sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
-        CHECK_ERR(end_user("ada", NULL), COAT_STORE_DOWN);
-        CHECK_INT(denied(&ahead, 1), cases[i].ends);
-        ticks(3);
-        CHECK_INT(rig_listed(&r, 0, "ada"), !cases[i].ends);
-        CHECK_INT(denied(&ahead, 1), cases[i].ends);
-        rig_stop(&r);
-    }
-    test_case(NULL);
-}
-
-/** Asked for again, and done: who signs in right afterwards is let in, and stays. */
-static void
-all_asked_again(void)
-{
-    rig_token old, young, mine;
-
-    prepare();
-    rig_start(&r);
-    old = rig_sign_in(&r, 0, "ada");
-    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
-    CHECK_ERR(end_user("ada", NULL), COAT_STORE_DOWN);
-    rig_pass(&r, 1);
-    mine = rig_sign_in(&r, 0, "ada");
-    REQUIRE_OK(end_user("ada", &mine)); /* all but one: the others are still to be ended */
-    CHECK_INT(size_of(path), RECORD);
-    CHECK_INT(atomic_load(&r.engine[0]->unsettled.count), 1);
-    REQUIRE_OK(end_user("ada", NULL));
-    young = rig_sign_in(&r, 0, "ada"); /* in the same millisecond */
-    CHECK_INT(denied(&old, 1) + denied(&mine, 1), 2);
-    CHECK_INT(denied(&young, 1), 0);
-    ticks(3);
-    CHECK_INT(denied(&young, 1), 0);
-    CHECK_INT(rig_listed(&r, 0, "ada"), 1);
-    CHECK_INT(size_of(path), 0);
-    CHECK_INT(atomic_load(&r.engine[0]->unsettled.count), 0);
-    rig_stop(&r);
-}
-
-static rig_token late;
-
-/** Somebody has signed in, and all are to be ended once more; that is not done. */
-static void
-asked_meanwhile(void)
-{
-    coat_call call = {.op = COAT_CALL_END_USER, .user = COAT_LIT("ada")};
-    coat_call in = {.op = COAT_CALL_CREATE, .user = COAT_LIT("ada")};
-
-    rig_pass(&r, 1);
-    REQUIRE_OK(coat_call_run(r.desk[0], &in));
-    memcpy(late.text, in.token_text, sizeof late.text);
-    coat_session_free(in.session);
-    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
-    CHECK_ERR(coat_call_run(r.desk[0], &call), COAT_STORE_DOWN);
-    CHECK(call.pending);
-}
-
-/** What is done says nothing of what was asked for after it had begun. */
-static void
-all_asked_meanwhile(void)
-{
-    rig_token old;
-
-    prepare();
-    rig_start(&r);
-    old = rig_sign_in(&r, 0, "ada");
-    sched_after(r.store, COAT_OP_REMOVE_OWNER, asked_meanwhile);
-    REQUIRE_OK(end_user("ada", NULL));
-    CHECK_INT(denied(&old, 1) + denied(&late, 1), 2);
-    CHECK_INT(size_of(path), RECORD);
-    CHECK_INT(rig_listed(&r, 0, "ada"), 1);
-    ticks(3);
-    CHECK_INT(rig_listed(&r, 0, "ada"), 0);
-    CHECK_INT(denied(&late, 1), 1);
-    CHECK_INT(size_of(path), 0);
-    rig_stop(&r);
-}
-
-/** Who spares one is not told that it is pending, and nobody is denied. */
-static void
-all_but_one(void)
-{
-    rig_token mine, also;
-
-    prepare();
-    rig_start(&r);
-    mine = rig_sign_in(&r, 0, "ada");
-    also = rig_sign_in(&r, 0, "ada");
-    sched_fail(r.store, COAT_OP_REMOVE_OWNER, SCHED_REFUSE, 1);
-    CHECK_ERR(end_user("ada", &mine), COAT_STORE_DOWN);
-    CHECK(!r.call.pending);
-    CHECK_INT(size_of(path), 0);
-    CHECK(rig_check(&r, 0, &mine) == COAT_OK && rig_check(&r, 0, &also) == COAT_OK);
-    ticks(3);
-    CHECK_INT(rig_listed(&r, 0, "ada"), 2);
-    rig_stop(&r);
-}
-
 static sched_fate removal_fate;
 
 static void
@@ -545,7 +273,7 @@ read_back(const uint8_t *bytes, size_t len)
 {
     coat_unsettled unsettled;
     coat_outbox outbox;
-    coat_changes end;
+    coat_end end;
     uint32_t from = 0;
     unsigned count = 0;
 
@@ -555,7 +283,7 @@ read_back(const uint8_t *bytes, size_t len)
     REQUIRE_OK(coat_outbox_open(&outbox, path, &unsettled));
     CHECK_INT(size_of(path), (off_t)(len - len % RECORD));
     while (coat_unsettled_next(&unsettled, &from, &end)) {
-        coat_unsettled_ended(&unsettled, &end.ended, end.older);
+        coat_unsettled_ended(&unsettled, &end);
         count++;
     }
     coat_outbox_fini(&outbox);
@@ -567,7 +295,7 @@ read_back(const uint8_t *bytes, size_t len)
 static void
 kept_once(void)
 {
-    coat_changes changes = {.ending = true, .ended = handle(1), .owner = true};
+    coat_changes changes = {.end = {COAT_END_OF_SESSION, .last = handle(1)}, .owner = true};
     coat_unsettled unsettled;
     coat_outbox outbox;
 
@@ -580,7 +308,7 @@ kept_once(void)
         CHECK_INT(size_of(path), RECORD);
         CHECK_INT(atomic_load(&unsettled.count), i + 1);
     }
-    coat_unsettled_ended(&unsettled, &changes.ended, false);
+    coat_unsettled_ended(&unsettled, &changes.end);
     coat_outbox_tidy(&outbox, &unsettled);
     CHECK_INT(size_of(path), 0);
     coat_outbox_fini(&outbox);
@@ -601,7 +329,7 @@ damaged(void)
     REQUIRE_OK(coat_outbox_init(&outbox));
     REQUIRE_OK(coat_outbox_open(&outbox, path, &unsettled));
     for (uint8_t i = 0; i < 3; i++) {
-        coat_changes changes = {.ending = true, .ended = handle(i)};
+        coat_changes changes = {.end = {COAT_END_OF_SESSION, .last = handle(i)}};
 
         CHECK(coat_outbox_put(&outbox, &unsettled, &changes));
     }
@@ -622,6 +350,69 @@ damaged(void)
     }
     memcpy(bytes + RECORD, bytes, RECORD); /* twice the same */
     CHECK_INT(read_back(bytes, sizeof bytes), 2);
+}
+
+static bool
+is_ending(const uint8_t *bytes, size_t len, uint8_t number)
+{
+    coat_unsettled unsettled;
+    coat_outbox outbox;
+    coat_handle h = handle(number);
+    bool ending;
+
+    write_file(bytes, len, 0600);
+    REQUIRE_OK(coat_unsettled_init(&unsettled));
+    REQUIRE_OK(coat_outbox_init(&outbox));
+    REQUIRE_OK(coat_outbox_open(&outbox, path, &unsettled));
+    ending = coat_unsettled_ending(&unsettled, &h);
+    coat_outbox_fini(&outbox);
+    coat_unsettled_fini(&unsettled, NULL, 0);
+    return ending;
+}
+
+/** Who is spared stands before what spares him: damaged, more is ended, or nothing. */
+static void
+damaged_spare(void)
+{
+    coat_changes changes = {.end = {COAT_END_OF_OWNER, true, handle(9), handle(3)}};
+    coat_unsettled unsettled;
+    coat_outbox outbox;
+    uint8_t bytes[3 * RECORD], owner[RECORD];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/ended", test_tmpdir());
+    REQUIRE_OK(coat_unsettled_init(&unsettled));
+    REQUIRE_OK(coat_outbox_init(&outbox));
+    REQUIRE_OK(coat_outbox_open(&outbox, path, &unsettled));
+    CHECK(coat_outbox_put(&outbox, &unsettled, &changes));
+    changes.end = (coat_end){COAT_END_OF_SESSION, .last = handle(200)};
+    CHECK(coat_outbox_put(&outbox, &unsettled, &changes));
+    coat_outbox_fini(&outbox);
+    coat_unsettled_fini(&unsettled, NULL, 0);
+    fd = open(path, O_RDONLY);
+    REQUIRE(fd >= 0 && read(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes);
+    (void)close(fd);
+
+    for (size_t len = 0; len <= sizeof bytes; len++) {
+        CHECK(!is_ending(bytes, len, 3));
+        CHECK(is_ending(bytes, len, 4) == (len >= 2 * RECORD));
+        CHECK(is_ending(bytes, len, 200) == (len >= 3 * RECORD));
+    }
+    for (size_t bit = 0; bit < 8 * sizeof bytes; bit++) {
+        size_t record = bit / 8 / RECORD;
+
+        bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        CHECK(is_ending(bytes, sizeof bytes, 3) == (record == 0));
+        CHECK(is_ending(bytes, sizeof bytes, 4) == (record != 1));
+        CHECK(is_ending(bytes, sizeof bytes, 200) == (record != 2));
+        bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
+    }
+    /* One is spared by what stands next to it, not by all that follow. */
+    memcpy(owner, bytes + RECORD, RECORD);
+    memcpy(bytes + RECORD, bytes + 2 * RECORD, RECORD);
+    memcpy(bytes + 2 * RECORD, owner, RECORD);
+    CHECK(!is_ending(bytes, 2 * RECORD, 3) && is_ending(bytes, 2 * RECORD, 200));
+    CHECK(is_ending(bytes, 3 * RECORD, 3));
 }
 
 /** ST-4: what others could read or have put there is not touched. */
@@ -661,17 +452,12 @@ static const coat_test tests[] = {
     {"an end stands in the file once", kept_once},
     {"SF-4: an end that does not come through keeps no other", some_fail},
     {"SF-4: so it is over several restarts, until the store is back", restarted},
-    {"SF-4: all of a user's: denied at once, ended later, and none that began afterwards",
-     all_of_them},
-    {"SF-4: so it is over restarts", all_restarted},
-    {"SF-4: a user's sessions of a clock that is ahead end, too", all_of_a_clock_ahead},
-    {"SF-4: all of a user's, asked for again", all_asked_again},
-    {"SF-4: all of a user's, asked for while they are being ended", all_asked_meanwhile},
-    {"SF-4: all but one are not pending", all_but_one},
     {"LC-7 SF-4: a stolen session whose end the store does not take", stolen},
     {"LC-3: one that has expired needs none of that", expired},
     {"SF-4: a second attempt that comes through leaves nothing to do", tried_again},
     {"SF-4 ST-8: a file that was cut off or damaged", damaged},
+    {"SF-4 ST-8: so who was to be spared is not taken for ended, nor anybody else for spared",
+     damaged_spare},
     {"ST-4: a file that is not ours alone is not touched", not_ours},
 };
 COAT_TEST_MAIN(tests)

@@ -22,15 +22,23 @@ handle_of(uint64_t serial, uint64_t owner)
 static void
 end(const coat_handle *handle)
 {
-    coat_changes changes = {.ending = true, .ended = *handle};
+    coat_changes changes = {.end = coat_end_of_session(handle)};
 
     coat_unsettled_add(&u, &changes);
 }
 
 static void
+ended(const coat_handle *handle)
+{
+    coat_end end = coat_end_of_session(handle);
+
+    coat_unsettled_ended(&u, &end);
+}
+
+static void
 later(const coat_handle *handle)
 {
-    coat_changes end = {.ended = *handle};
+    coat_end end = coat_end_of_session(handle);
 
     coat_unsettled_later(&u, &end);
 }
@@ -60,7 +68,7 @@ beside_each_other(void)
          {7, 7, 7, 7}},
     };
     coat_handle h[4];
-    coat_changes next;
+    coat_end next;
     uint32_t from = 0;
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -78,17 +86,17 @@ beside_each_other(void)
             for (int k = 0; k < 4; k++)
                 CHECK(coat_unsettled_ending(&u, &h[k]) == (k < 3));
             settle(); /* lifts nothing: they are not ended */
-            coat_unsettled_ended(&u, &h[3], false);
-            coat_unsettled_ended(&u, &h[first], false); /* at once */
+            ended(&h[3]);
+            ended(&h[first]); /* at once */
             for (int k = 0; k < 4; k++)
                 CHECK(coat_unsettled_ending(&u, &h[k]) == (k < 3 && k != first));
             settle();
             CHECK_INT(atomic_load(&u.count), 2);
             for (int n = 0; n < 2; n++) {
                 REQUIRE(coat_unsettled_next(&u, &from, &next));
-                CHECK(coat_unsettled_ending(&u, &next.ended));
-                coat_unsettled_ended(&u, &next.ended, false);
-                CHECK(!coat_unsettled_ending(&u, &next.ended));
+                CHECK(coat_unsettled_ending(&u, &next.last));
+                coat_unsettled_ended(&u, &next);
+                CHECK(!coat_unsettled_ending(&u, &next.last));
             }
             CHECK(!coat_unsettled_next(&u, &from, &next));
             settle();
@@ -105,13 +113,13 @@ static void
 gates_only(void)
 {
     coat_changes changes = {.one = true};
-    coat_changes next;
+    coat_end next;
     uint32_t from = 0;
 
-    changes.change.handle = changes.ended = handle_of(1, 2);
+    changes.change.handle = changes.end.last = handle_of(1, 2);
     REQUIRE_OK(coat_unsettled_init(&u));
     coat_unsettled_add(&u, &changes);
-    CHECK(!coat_unsettled_ending(&u, &changes.ended));
+    CHECK(!coat_unsettled_ending(&u, &changes.end.last));
     CHECK(!coat_unsettled_next(&u, &from, &next));
     settle();
     CHECK_INT(atomic_load(&u.count), 0);
@@ -128,7 +136,7 @@ without_the_lock(void)
     end(&ending);
     pthread_mutex_lock(&u.mutex); /* it is no recursive one: waiting would be for ever */
     CHECK(!coat_unsettled_ending(&u, &other));
-    coat_unsettled_ended(&u, &other, false);
+    ended(&other);
     pthread_mutex_unlock(&u.mutex);
     CHECK(coat_unsettled_ending(&u, &ending));
     coat_unsettled_fini(&u, NULL, 0);
@@ -158,7 +166,7 @@ too_many(void)
     }
     for (uint64_t i = COAT_UNSETTLED_MAX; i < most; i++) {
         h = handle_of(i, 1);
-        coat_unsettled_ended(&u, &h, false);
+        ended(&h);
     }
     settle();
     CHECK_INT(atomic_load(&u.count), COAT_UNSETTLED_MAX);
@@ -178,7 +186,7 @@ in_turn(void)
     enum { BUCKETS = COAT_UNSETTLED_BUCKETS };
     const coat_handle low = handle_of(3, 1), high = handle_of(BUCKETS - 1, 1);
     const coat_handle twin = handle_of(3 + BUCKETS, 1);
-    coat_changes next;
+    coat_end next;
     uint32_t from = 4;
 
     REQUIRE_OK(coat_unsettled_init(&u));
@@ -186,18 +194,18 @@ in_turn(void)
     end(&low); /* the later one comes first */
     end(&high);
     REQUIRE(coat_unsettled_next(&u, &from, &next));
-    CHECK(coat_handle_equal(&next.ended, &high) && from == BUCKETS - 1);
+    CHECK(coat_handle_equal(&next.last, &high) && from == BUCKETS - 1);
     later(&high); /* alone in its bucket */
     from++;
     REQUIRE(coat_unsettled_next(&u, &from, &next));
-    CHECK(coat_handle_equal(&next.ended, &low) && from == 3);
+    CHECK(coat_handle_equal(&next.last, &low) && from == 3);
     later(&twin); /* it is not its turn */
     later(&low);
     REQUIRE(coat_unsettled_next(&u, &from, &next));
-    CHECK(coat_handle_equal(&next.ended, &twin));
+    CHECK(coat_handle_equal(&next.last, &twin));
     later(&twin);
     REQUIRE(coat_unsettled_next(&u, &from, &next));
-    CHECK(coat_handle_equal(&next.ended, &low));
+    CHECK(coat_handle_equal(&next.last, &low));
     CHECK(coat_unsettled_ending(&u, &low) && coat_unsettled_ending(&u, &twin) &&
           coat_unsettled_ending(&u, &high));
     from = UINT32_MAX; /* it is a place like any other */
@@ -211,11 +219,11 @@ static void
 end_older(uint64_t owner_number, int64_t until_ms)
 {
     coat_owner owner;
-    coat_changes changes = {.ending = true, .older = true};
+    coat_changes changes = {.end.of = COAT_END_OF_OWNER};
 
     coat_store64be(owner.bytes, owner_number);
-    changes.ended = coat_handle_last(owner, until_ms);
-    if (!coat_unsettled_has(&u, &changes))
+    changes.end.last = coat_handle_last(owner, until_ms);
+    if (!coat_unsettled_has(&u, &changes.end))
         coat_unsettled_add(&u, &changes);
 }
 
@@ -232,7 +240,7 @@ static void
 owners(void)
 {
     const int64_t t = 1800000000000;
-    coat_changes next;
+    coat_end next;
     coat_handle one = handle_of((uint64_t)(t + 9) << 20, 7);
     uint32_t from = 0;
 
@@ -253,20 +261,20 @@ owners(void)
     /* A session of theirs may be among the others as well. */
     end(&one);
     CHECK(ending(t + 9, 0, 7) && !ending(t + 9, 1, 7));
-    coat_unsettled_ended(&u, &one, false);
+    ended(&one);
     CHECK(!ending(t + 9, 0, 7) && ending(t + 2, 0, 7));
 
     settle();
     CHECK_INT(atomic_load(&u.count), 2);
     for (int n = 0; n < 2; n++) {
         REQUIRE(coat_unsettled_next(&u, &from, &next));
-        CHECK(next.older && next.ending);
+        CHECK(next.of == COAT_END_OF_OWNER && !next.has_spare);
         end_older(7, t + 4); /* one is asked for while it is under way */
-        coat_unsettled_ended(&u, &next.ended, true);
+        coat_unsettled_ended(&u, &next);
     }
     settle();
     while (coat_unsettled_next(&u, &from, &next))
-        coat_unsettled_ended(&u, &next.ended, true);
+        coat_unsettled_ended(&u, &next);
     settle();
     CHECK_INT(atomic_load(&u.count), 0);
     CHECK(!ending(t, 0, 7) && !ending(t - 5, 3, 7 + 4096));
@@ -274,8 +282,117 @@ owners(void)
     end_older(7, t);
     REQUIRE(coat_unsettled_next(&u, &from, &next));
     end_older(7, t + 4);
-    coat_unsettled_ended(&u, &next.ended, true); /* what came later is still to be done */
+    coat_unsettled_ended(&u, &next); /* what came later is still to be done */
     CHECK(ending(t, 0, 7) && ending(t + 4, 0, 7));
+    coat_unsettled_fini(&u, NULL, 0);
+}
+
+/* ---- all but one, and everybody's ---- */
+
+static coat_end
+end_until(coat_end_of of, uint64_t owner, int64_t until_ms, const coat_handle *spare)
+{
+    coat_changes changes = {.end.of = of, .end.has_spare = spare != NULL};
+    coat_handle last = handle_of((uint64_t)until_ms << 20 | 0xfffff, owner);
+
+    changes.end.last = last;
+    if (spare != NULL)
+        changes.end.spare = *spare;
+    return changes.end;
+}
+
+static void
+put(const coat_end *end)
+{
+    coat_changes changes = {.end = *end};
+
+    if (!coat_unsettled_has(&u, end))
+        coat_unsettled_add(&u, &changes);
+}
+
+/** Two devices, each of which has the other ones signed out. */
+static void
+all_but_one(void)
+{
+    const int64_t t = 1800000000000;
+    const coat_handle mine = handle_of((uint64_t)t << 20 | 5, 7),
+                      theirs = handle_of((uint64_t)t << 20 | 6, 7),
+                      stranger = handle_of((uint64_t)t << 20 | 5, 8);
+    coat_end but_mine = end_until(COAT_END_OF_OWNER, 7, t, &mine),
+             but_theirs = end_until(COAT_END_OF_OWNER, 7, t, &theirs),
+             all = end_until(COAT_END_OF_OWNER, 7, t - 1, NULL), next;
+    uint32_t from = 0;
+
+    REQUIRE_OK(coat_unsettled_init(&u));
+    put(&but_mine);
+    CHECK(!coat_unsettled_ending(&u, &mine) && coat_unsettled_ending(&u, &theirs) &&
+          !coat_unsettled_ending(&u, &stranger) && ending(t - 1, 0, 7) && !ending(t + 1, 0, 7));
+    put(&but_mine);
+    CHECK_INT(atomic_load(&u.count), 1);
+    put(&but_theirs);
+    CHECK(coat_unsettled_ending(&u, &mine) && coat_unsettled_ending(&u, &theirs));
+    coat_unsettled_ended(&u, &but_mine);
+    CHECK(coat_unsettled_ending(&u, &mine) && !coat_unsettled_ending(&u, &theirs));
+    REQUIRE(coat_unsettled_next(&u, &from, &next));
+    CHECK(next.has_spare && coat_handle_equal(&next.spare, &theirs));
+
+    /* One that spares somebody settles none that spares nobody; the other way round it does, as
+     * far as it reaches. */
+    put(&all);
+    coat_unsettled_ended(&u, &but_theirs);
+    CHECK(!coat_unsettled_ending(&u, &mine) && ending(t - 1, 0, 7));
+    put(&but_theirs);
+    settle();
+    CHECK_INT(atomic_load(&u.count), 2);
+    coat_unsettled_ended(&u, &all);
+    CHECK(coat_unsettled_ending(&u, &mine));
+    all = end_until(COAT_END_OF_OWNER, 7, t, NULL);
+    coat_unsettled_ended(&u, &all);
+    CHECK(!coat_unsettled_next(&u, &from, &next));
+    settle();
+    CHECK_INT(atomic_load(&u.count), 0);
+    coat_unsettled_fini(&u, NULL, 0);
+}
+
+static void
+everybody(void)
+{
+    const int64_t t = 1800000000000;
+    const coat_handle before = handle_of((uint64_t)(t - 9) << 20, 3),
+                      after = handle_of((uint64_t)(t + 9) << 20, 3);
+    coat_end all = end_until(COAT_END_OF_EVERYBODY, 0, t, NULL),
+             more = end_until(COAT_END_OF_EVERYBODY, 0, t + 2, NULL), next;
+    uint32_t from = 0;
+
+    REQUIRE_OK(coat_unsettled_init(&u));
+    CHECK(!ending(t, 0, 1));
+    put(&all);
+    for (uint64_t owner = 0; owner < 3 * COAT_UNSETTLED_BUCKETS; owner += 511) {
+        CHECK(ending(t, 0xfffff, owner) && ending(0, 0, owner));
+        CHECK(!ending(t + 1, 0, owner));
+    }
+    put(&more); /* it reaches further, and takes no room */
+    CHECK_INT(atomic_load(&u.count), 1);
+    CHECK(ending(t + 2, 0xfffff, 1) && !ending(t + 3, 0, 1));
+    from = 17;
+    REQUIRE(coat_unsettled_next(&u, &from, &next));
+    CHECK(next.of == COAT_END_OF_EVERYBODY && from == COAT_UNSETTLED_BUCKETS);
+    coat_unsettled_later(&u, &next);
+    from++; /* on with the first */
+    REQUIRE(coat_unsettled_next(&u, &from, &next));
+
+    /* It settles what it includes of all others, and no more. */
+    end(&before);
+    end(&after);
+    end_older(7, t + 2);
+    end_older(8, t + 3);
+    coat_unsettled_ended(&u, &all);
+    CHECK(ending(t + 2, 0, 1)); /* asked for again since */
+    coat_unsettled_ended(&u, &more);
+    CHECK(!coat_unsettled_ending(&u, &before) && coat_unsettled_ending(&u, &after));
+    CHECK(!ending(t, 0, 1) && !ending(t, 0, 7) && ending(t + 3, 0, 8));
+    settle();
+    CHECK_INT(atomic_load(&u.count), 2);
     coat_unsettled_fini(&u, NULL, 0);
 }
 
@@ -319,7 +436,7 @@ threads(void)
         end(&guest);
         if (!coat_unsettled_ending(&u, &guest))
             atomic_fetch_add(&faults, 1);
-        coat_unsettled_ended(&u, &guest, false);
+        ended(&guest);
         if (n % 16 == 0)
             settle();
     }
@@ -332,6 +449,8 @@ threads(void)
 
 static const coat_test tests[] = {
     {"SF-4: of an owner those that were there then are ending, and nobody else's", owners},
+    {"SF-4: all but one, of two who spare each a session of their own", all_but_one},
+    {"SF-4: everybody's that were there then are ending", everybody},
     {"SF-4: a session that is to be ended is told from all others", beside_each_other},
     {"SF-4: a change whose outcome is unknown ends no session", gates_only},
     {"SF-4: and who asks for another one takes no lock", without_the_lock},

@@ -26,7 +26,7 @@ static bool kept[ALL];
 static coat_changes
 end_of(uint8_t number)
 {
-    return (coat_changes){.ending = true, .ended = {{number, 1, 2, 3}}};
+    return (coat_changes){.end = {COAT_END_OF_SESSION, .last = {{number, 1, 2, 3}}}};
 }
 
 static coat_err
@@ -74,7 +74,7 @@ is_ending(uint8_t number)
 {
     coat_changes changes = end_of(number);
 
-    return coat_unsettled_ending(&unsettled, &changes.ended);
+    return coat_unsettled_ending(&unsettled, &changes.end.last);
 }
 
 static void
