@@ -285,6 +285,8 @@ static const struct {
     {"invalid", "the name, the roles or the hash cannot be used"},
     {"audit_not_writable", "the audit log cannot be written, so nothing is changed"},
     {"store_full", "the store is full"},
+    {"end_pending", "the store does not answer: refused on this machine from now on, and ended "
+                    "everywhere as soon as it does"},
     {"same_store", "source and target are the same store"},
     {"other_store", "the daemon that runs uses another store than that of --from"},
     {"other_copy", "a copy into another store goes on already: it ends when the daemon ends"},

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { race } from './instances.mjs';
-import { Daemon, Jar, freeze, sleep, until } from './lib.mjs';
+import { Daemon, Jar, freeze, password, sleep, until } from './lib.mjs';
 import { Clock, Gate, clockPath, missing } from './module/nginx.mjs';
 import { Redis, only, sameKeys, usable } from './redis.mjs';
 import { metrics, patient, plant, status, storeOps } from './routes.mjs';
@@ -277,6 +277,85 @@ test('SF-4: signing out everywhere by page while the store takes no change: all 
     break;
   }
   await until('the other is live', async () => (await everywhere(other.jar)).every((got) => got === 200));
+});
+
+test('SF-4: all but one, and everybody, by admin socket during an outage: 503, denied at once, replayed, also after kill -9', only, async () => {
+  for (const how of ['lives', 'dies']) {
+    const user = `many-${how}`;
+    const mine = await plant(a, { user }), others = [await plant(a, { user }), await plant(b, { user }), await plant(c, { user })];
+    const stranger = await plant(b, { user: `other-${how}` });
+    const pendingAdmin = async (target, body) => {
+      const res = await a.ask('POST', target, body);
+      assert.equal(res.status, 503, target);
+      assert.equal(res.json().error.code, 'end_pending', target);
+    };
+    const again = async () => {
+      if (how === 'dies') await a.down('SIGKILL');
+      await redis.up();
+      if (how === 'dies') await a.up();
+    };
+    await redis.down();
+    await pendingAdmin(`/v1/users/${user}/end-sessions`, { spare: mine.handle });
+    for (const s of others) assert.equal(await status(a, s.jar), 401, 'denied at once');
+    for (const s of [mine, stranger]) assert.notEqual(await status(a, s.jar), 401, 'the spared one, and nobody else');
+    await again();
+    for (const s of others) {
+      assert.equal(await status(a, s.jar), 401, 'denied where it was ended');
+      for (const d of all) await until('it is replayed', async () => (await status(d, s.jar)) === 401, 5000);
+    }
+    for (const s of [mine, stranger])
+      await until('the others are live', async () => (await everywhere(s.jar)).every((got) => got === 200));
+
+    await redis.down();
+    await pendingAdmin('/v1/end-all');
+    for (const s of [mine, stranger]) assert.equal(await status(a, s.jar), 401, 'everybody is denied at once');
+    await again();
+    for (const s of [mine, stranger]) {
+      assert.equal(await status(a, s.jar), 401, 'denied where it was ended');
+      for (const d of all) await until('it is replayed', async () => (await status(d, s.jar)) === 401, 5000);
+    }
+    /* Nothing is left to be done: whoever signs in now stays. */
+    await until('the replay is over', async () => (await plant(a).then((s) => everywhere(s.jar))).every((got) => got === 200));
+  }
+});
+
+test('SF-4 LC-11: one device by page, and all others by a new password, while the store takes no change', only, async () => {
+  const d = new Daemon({ level: 'info' });
+  d.options.config = `${redis.config()}accounts:\n  url: "lmdb:${d.dir}/data/accounts"\n`;
+  await d.prepare();
+  sameKeys(a, d);
+  await d.up();
+  try {
+    await d.addUser();
+    const jar = new Jar();
+    assert.equal((await d.signIn(jar)).status, 200);
+    const user = (await d.get('/auth/session', { jar })).json().user;
+    const devices = [await plant(d, { user }), await plant(d, { user })];
+    for (const s of devices) await served(d, s.jar);
+    const csrf = await d.csrf(jar);
+    await redis.ask('CONFIG SET min-replicas-to-write 1');
+    try {
+      const one = await byPage(d, `sessions/${devices[0].handle}/end`, jar, csrf);
+      assert.equal(one.status, 503);
+      assert.match(one.body, /end_pending/);
+      assert.equal(one.cookies.length, 0);
+      assert.equal(await status(d, devices[0].jar), 401, 'denied at once');
+      assert.notEqual(await status(d, devices[1].jar), 401);
+      const changed = await d.postJson('/auth/password', { password, new: `${password} two`, csrf }, { jar });
+      assert.equal(changed.status, 503);
+      assert.match(changed.body, /password_pending/);
+      assert.equal(await status(d, devices[1].jar), 401, 'denied at once');
+      assert.notEqual(await status(d, jar), 401, 'who has changed it stays');
+    } finally {
+      await redis.ask('CONFIG SET min-replicas-to-write 0');
+    }
+    for (const s of devices) await until('it is replayed', async () => (await status(b, s.jar)) === 401, 5000);
+    await until('who has changed it stays', async () => (await status(d, jar)) === 200);
+    assert.equal((await d.signIn(new Jar())).status, 401, 'the former password');
+    assert.equal((await d.signIn(new Jar(), { secret: `${password} two` })).status, 200);
+  } finally {
+    await d.stop();
+  }
 });
 
 describe('the nginx module in front of one instance', { skip: !usable ? only.skip : missing }, () => {

@@ -109,10 +109,7 @@ done(coat_account_call *call)
 static void
 sessions_ended(coat_call *call)
 {
-    if (call->result == COAT_OK || call->result == COAT_NO_SESSION)
-        coat_ask_done(call->ctx);
-    else
-        coat_ask_fail(call->ctx, call->result);
+    coat_ask_ended(call->ctx);
 }
 
 static void

@@ -110,6 +110,25 @@ coat_ask_fail(coat_ask *ask, coat_err err)
 }
 
 bool
+coat_ask_has_ended(const coat_ask *ask)
+{
+    return ask->call.result == COAT_OK || ask->call.result == COAT_NO_SESSION;
+}
+
+void
+coat_ask_ended(coat_ask *ask)
+{
+    bool ended = coat_ask_has_ended(ask);
+
+    if (ask->call.pending || (ended && ask->pending))
+        coat_ask_error(ask, 503, "end_pending");
+    else if (ended)
+        coat_ask_done(ask);
+    else
+        coat_ask_fail(ask, ask->call.result);
+}
+
+bool
 coat_ask_text(const coat_ask *ask, const char *name, coat_span *out)
 {
     json_t *value = json_object_get(ask->body, name);

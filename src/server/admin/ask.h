@@ -32,6 +32,7 @@ typedef struct coat_ask {
     json_t *list;
     size_t list_bytes;
     bool list_cut;
+    bool pending; /* the first of two ends is */
     coat_handle last;
     coat_handle handle;
     coat_name name; /* of {user} or {name}, in NFC */
@@ -54,6 +55,10 @@ void coat_ask_done(coat_ask *ask); /* 204 */
 /** 400 and the like with what is wrong and what would be right; detail is a literal. */
 void coat_ask_error(coat_ask *ask, unsigned status, const char *code);
 void coat_ask_fail(coat_ask *ask, coat_err err);
+/** Has ask->call, one of those that end sessions, done so? */
+bool coat_ask_has_ended(const coat_ask *ask);
+/** Say so; or that it is kept, and done as soon as the store answers (SF-4). */
+void coat_ask_ended(coat_ask *ask);
 
 /** A text member of the body: false if it is there but no text. Absent: empty. */
 bool coat_ask_text(const coat_ask *ask, const char *name, coat_span *out);

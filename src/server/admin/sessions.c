@@ -180,10 +180,7 @@ coat_admin_session_patch(coat_http_request *req)
 static void
 ended(coat_call *call)
 {
-    if (call->result == COAT_OK || call->result == COAT_NO_SESSION)
-        coat_ask_done(call->ctx);
-    else
-        coat_ask_fail(call->ctx, call->result);
+    coat_ask_ended(call->ctx);
 }
 
 void
@@ -205,11 +202,11 @@ exact_ended(coat_call *call)
     coat_span given = ask->req->captures[0], name = coat_ask_name(ask, given);
     bool spare = call->has_handle;
 
-    if ((call->result != COAT_OK && call->result != COAT_NO_SESSION) ||
-        coat_span_is(given, name)) {
+    if (coat_span_is(given, name) || !(coat_ask_has_ended(ask) || call->pending)) {
         ended(call);
         return;
     }
+    ask->pending = call->pending;
     memset(call, 0, sizeof *call);
     call->user = name;
     call->has_handle = spare;

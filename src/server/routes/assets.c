@@ -39,6 +39,8 @@ static const struct {
     {"busy", "error_busy"},
     {"too_many_sessions", "error_too_many_sessions"},
     {"sign_out_pending", "text_sign_out_pending"},
+    {"end_pending", "text_end_pending"},
+    {"password_pending", "text_password_pending"},
     {"sign_out_only_here", "text_sign_out_only_here"},
 };
 

@@ -77,7 +77,9 @@ others_ended(coat_call *call)
 {
     coat_visit *visit = call->ctx;
 
-    if (call->result != COAT_OK)
+    if (call->pending) /* the password was changed: do not have it tried again */
+        coat_visit_error(visit, 503, "password_pending");
+    else if (call->result != COAT_OK)
         coat_visit_fail(visit, call->result, 0);
     else
         renew(visit);

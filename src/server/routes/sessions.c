@@ -130,7 +130,7 @@ ended(coat_call *call)
     coat_visit *visit = call->ctx;
     char url[COAT_ORIGIN_MAX + 120];
 
-    if (call->result != COAT_OK) {
+    if (call->result != COAT_OK && !call->pending) {
         coat_visit_fail(visit, call->result == COAT_NO_SESSION ? COAT_NOT_FOUND : call->result,
                         0);
         return;
@@ -138,6 +138,10 @@ ended(coat_call *call)
     if (coat_handle_equal(&call->handle, coat_session_handle(visit->session))) {
         visit->cookie_count = 0;
         coat_visit_delete_cookie(visit, &visit->set->cookie);
+    }
+    if (call->pending) { /* SF-4: no success, and nothing that would have to be repeated */
+        coat_visit_error(visit, 503, "end_pending");
+        return;
     }
     if (!coat_http_wants_html(visit->req)) {
         coat_visit_send_json(visit, coat_visit_reply(visit, 200),
