@@ -91,10 +91,10 @@ function withCookies(jar, res) {
 }
 
 /**
- * options: keeps (what was acknowledged survives a kill of the store), usable, skip, elsewhere: requirements that
+ * options: keeps (what was acknowledged survives a kill of the store), crowd (sessions of a user at most), usable, skip, elsewhere: requirements that
  * another file holds for this store; tests of one store with these instances: halfway(tools), more(tools).
  */
-export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway, more }) {
+export function scenarios(store, { keeps, crowd = Infinity, usable, skip, elsewhere = [], halfway, more }) {
   const scenario = (name, options, run) => {
     if (!elsewhere.includes(name.split(/[ :]/, 1)[0])) test(name, options, run);
   };
@@ -220,7 +220,7 @@ export function scenarios(store, { keeps, usable, skip, elsewhere = [], halfway,
   halfway?.(tools);
 
   scenario('RV-4: three instances: a user, or everybody, is ended by one operation, and who comes later is not', only, async () => {
-    const sum = count(10000, 60);
+    const sum = Math.min(crowd, count(10000, 60));
     await decided(async (turn) => {
       const made = [], user = `crowded${turn}`;
       for (let i = 0; i < sum; i += FLOCK)

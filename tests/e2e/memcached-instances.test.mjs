@@ -15,7 +15,7 @@ class Pair {
   constructor() {
     this.accounts = new Redis();
     this.dir = this.accounts.dir;
-    this.servers = ['one', 'two'].map((name) => new Memcached(this.dir, name, SMALL));
+    this.servers = ['one', 'two'].map((name) => new Memcached(this.dir, name));
   }
 
   async make() {
@@ -50,6 +50,7 @@ const pair = new Pair();
 
 scenarios(pair, {
   keeps: false,
+  crowd: 1500, /* all of a user's are one item, and those have 1 MiB */
   usable: usable && accounts,
   skip: only.skip ?? 'no redis-server for the accounts',
   more({ only: able, instances, at, flock, end, everywhere, statuses, back }) {
@@ -71,6 +72,12 @@ scenarios(pair, {
     });
 
     test('SF-7: three instances: what a full server drops means to sign in again, for whoever was ended too', able, async () => {
+      for (const server of pair.servers) {
+        await server.down();
+        server.args = SMALL;
+        await server.up();
+      }
+      await back();
       const live = await flock(6, 'dropped'), gone = await flock(6, 'ended');
       for (const [i, s] of gone.entries()) assert.equal((await end(at(i), s.handle)).status, 204);
       const value = 'x'.repeat(JUNK_BYTES);
