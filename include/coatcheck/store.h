@@ -70,7 +70,8 @@ typedef enum coat_op {
     /* End every session of everybody: one write that raises the global epoch. With
      * `again` set it is a replay, as above. */
     COAT_OP_END_ALL,
-    /* Report entries of a space through item(), in address order, like LIST_OWNER. */
+    /* Report entries of a space through item(), like LIST_OWNER: in address order, or as
+     * COAT_CAP_CACHE says. */
     COAT_OP_SCAN,
     /* Erase at most `limit` expired or ended entries (and stale index and epoch entries),
      * counting them in `count`. Goes on where the last call stopped; sets more until the end of
@@ -150,8 +151,12 @@ enum coat_store_caps {
     COAT_CAP_SHARED = 1U << 2,   /* other machines may change it: node table needs a lease */
     COAT_CAP_EXPIRES = 1U << 3,  /* expires by itself: SWEEP has nothing to do */
     COAT_CAP_ACCOUNTS = 1U << 4, /* fit to keep accounts */
-    /* May forget anything at any time, which ends sessions. It cannot say what it holds: SCAN
-     * is UNSUPPORTED. And an owner's epoch that was never raised is not 0. */
+    /* May forget anything at any time, which ends sessions. An owner's epoch that was never
+     * raised is not 0. SCAN is not for every day: it is UNSUPPORTED on lanes with a loop, and
+     * where a server does not let its keys be listed (stats.notice says why); one at a time on
+     * a lane, others are BUSY; begun without a cursor it may take a minute, whatever its
+     * timeout. It reports in the order of owners, then serials: by the last half of the
+     * address, then by the first. */
     COAT_CAP_CACHE = 1U << 5,
 };
 

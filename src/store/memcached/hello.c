@@ -28,27 +28,33 @@ say_questions(mc_link *link)
 }
 
 void
+mc_put_password(const mc_store *store, remote_buffer *out)
+{
+    char length[32];
+    int n = snprintf(length, sizeof length, "set auth 0 0 %zu\r\n",
+                     strlen(store->user) + 1 + strlen(store->password));
+
+    out->secret = true;
+    remote_buffer_add(out, length, (size_t)n);
+    remote_buffer_add(out, store->user, strlen(store->user));
+    remote_buffer_add(out, " ", 1);
+    remote_buffer_add(out, store->password, strlen(store->password));
+    remote_buffer_add(out, "\r\n", 2);
+}
+
+void
 mc_hello(mc_link *link)
 {
     const mc_store *store = mc_node_of_link(link)->store;
     uint64_t connection = link->connection;
-    char length[32];
-    int n;
 
     if (store->password[0] == '\0') {
         say_questions(link);
         return;
     }
     /* By itself, so that the password lies in a buffer that never moves and is wiped. */
-    n = snprintf(length, sizeof length, "set auth 0 0 %zu\r\n",
-                 strlen(store->user) + 1 + strlen(store->password));
     link->hello = HELLO_AUTH;
-    link->out.secret = true;
-    remote_buffer_add(&link->out, length, (size_t)n);
-    remote_buffer_add(&link->out, store->user, strlen(store->user));
-    remote_buffer_add(&link->out, " ", 1);
-    remote_buffer_add(&link->out, store->password, strlen(store->password));
-    remote_buffer_add(&link->out, "\r\n", 2);
+    mc_put_password(store, &link->out);
     if (!expect_hello(link))
         return;
     remote_stream_write(link->stream, &link->out);

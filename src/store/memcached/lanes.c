@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * A lane is one of remote/ for each server, on one loop. A request goes to the server its owner
- * is on; END_ALL and SWEEP go to all, and end when all have ended.
+ * is on; END_ALL and SWEEP go to all, and end when all have ended. SCAN is in scan.c.
  */
 
 #include "store/memcached/memcached.h"
@@ -11,6 +11,7 @@ typedef struct mc_lane {
     uv_loop_t own; /* if opened without one */
     bool owned, running, closing;
     coat_lane *lanes[MC_NODES_MAX];
+    mc_scan *scan; /* of a lane of its own loop */
 } mc_lane;
 
 typedef struct all_op all_op;
@@ -38,6 +39,7 @@ static void
 close_all(mc_lane *lane)
 {
     lane->closing = true;
+    mc_scan_stop(lane->scan);
     for (uint32_t i = 0; i < store_of(lane)->node_count; i++)
         if (lane->lanes[i] != NULL)
             remote_lane_close(lane->lanes[i]);
@@ -45,6 +47,7 @@ close_all(mc_lane *lane)
         remote_run(&lane->own, UV_RUN_DEFAULT);
         (void)uv_loop_close(&lane->own);
     }
+    mc_scan_free(lane->scan);
     free(lane);
 }
 
@@ -63,6 +66,8 @@ mc_lane_open(coat_store *base, struct uv_loop_s *loop, coat_lane **out)
     }
     lane->base.store = base;
     lane->owned = loop == NULL;
+    if (lane->owned)
+        err = mc_scan_new(&lane->base, &lane->own, &lane->scan);
     for (uint32_t i = 0; i < store->node_count && err == COAT_OK; i++)
         err = remote_lane_open(&store->nodes[i]->remote.base, lane->owned ? &lane->own : loop,
                                &lane->lanes[i]);
@@ -101,8 +106,8 @@ is_idle(const mc_lane *lane)
 
 /* ---- requests to all servers ---- */
 
-static void
-answer(coat_store_req *req, coat_err result)
+void
+mc_answer(coat_store_req *req, coat_err result)
 {
     remote_pending_of(req)->answered = true;
     req->result = result;
@@ -124,7 +129,7 @@ part_done(coat_store_req *req)
     }
     if (--all->left > 0)
         return;
-    answer(whole, all->result);
+    mc_answer(whole, all->result);
     free(all);
 }
 
@@ -136,7 +141,7 @@ submit_all(mc_lane *lane, coat_store_req *req)
     all_op *all = calloc(1, sizeof *all + count * sizeof all->parts[0]);
 
     if (all == NULL) {
-        answer(req, COAT_NO_MEMORY);
+        mc_answer(req, COAT_NO_MEMORY);
         return;
     }
     all->req = req;
@@ -166,15 +171,19 @@ mc_submit(coat_lane *base, coat_store_req *req)
     const mc_node *node;
 
     *remote_pending_of(req) = (remote_pending){0};
-    /* From within a done() as the lane closes: some of its lanes are closed already. It cannot
-     * say what it holds. */
-    if (lane->closing || req->op == COAT_OP_SCAN) {
-        answer(req, lane->closing ? COAT_CANCELLED : COAT_UNSUPPORTED);
+    /* From within a done() as the lane closes: some of its lanes are closed already. And on a
+     * loop that serves others SCAN would keep them waiting. */
+    if (lane->closing || (req->op == COAT_OP_SCAN && !lane->owned)) {
+        mc_answer(req, lane->closing ? COAT_CANCELLED : COAT_UNSUPPORTED);
         return;
     }
     /* Nobody drives an idle lane of its own loop: see first what has become of its links. */
     if (lane->owned && is_idle(lane))
         run_once(lane, UV_RUN_NOWAIT);
+    if (req->op == COAT_OP_SCAN) {
+        mc_scan_start(lane->scan, req);
+        return;
+    }
     if (req->op == COAT_OP_END_ALL || req->op == COAT_OP_SWEEP) {
         submit_all(lane, req);
         return;

@@ -67,25 +67,37 @@ mc_close(coat_store *base)
     free(store);
 }
 
-/** What an operator should know: which servers are away and why, or what they are. */
+/** What an operator should know of a server: why it is away, why it does not say what it holds,
+ * what it is. Under its mutex. @return NULL: nothing of this kind */
+static const char *
+words_of(const mc_node *node, int kind)
+{
+    const char *const words[] = {node->trouble, node->unlisted,
+                                 node->trouble[0] == '\0' ? node->notice : ""};
+
+    return words[kind][0] != '\0' ? words[kind] : NULL;
+}
+
+/** Of all servers, what matters most first. */
 static void
 describe(const mc_store *store, char *text, size_t cap)
 {
+    enum { KINDS = 3, NOTICE = 2 };
     size_t used = 0;
 
     text[0] = '\0';
-    for (int away = 1; away >= 0; away--)
+    for (int kind = 0; kind < KINDS; kind++)
         for (uint32_t i = 0; i < store->node_count && used + 1 < cap; i++) {
             mc_node *node = store->nodes[i];
-            const char *comma = used > 0 ? "; " : "";
+            const char *comma = used > 0 ? "; " : "", *words;
             int n = 0;
 
             pthread_mutex_lock(&node->remote.mutex);
-            if (away && node->trouble[0] != '\0')
-                n = snprintf(text + used, cap - used, "%s%s: %s", comma, node->name,
-                             node->trouble);
-            else if (!away && node->trouble[0] == '\0' && node->notice[0] != '\0')
-                n = snprintf(text + used, cap - used, "%s%s", comma, node->notice);
+            words = words_of(node, kind);
+            if (words != NULL && kind == NOTICE) /* names it itself */
+                n = snprintf(text + used, cap - used, "%s%s", comma, words);
+            else if (words != NULL)
+                n = snprintf(text + used, cap - used, "%s%s: %s", comma, node->name, words);
             pthread_mutex_unlock(&node->remote.mutex);
             used += n > 0 ? (size_t)n : 0;
         }

@@ -18,6 +18,9 @@
  *  journal.c    what was ended lately, for a server that has forgotten it
  *  box.c        what is kept
  *  meta.c       the wire format
+ *  keys.c       the wire format of a server's list of keys
+ *  dump.c       asking servers what they hold
+ *  scan.c       SCAN: that list, and what is under each key of it
  *
  * Keys, all behind the prefix: `o:OWNER` an owner with all its sessions, `a:ADDRESS` an
  * account, `m:ADDRESS` meta data, `life` the server's life and the global epoch.
@@ -27,6 +30,7 @@
  */
 
 #include "store/memcached/box.h"
+#include "store/memcached/keys.h"
 #include "store/memcached/meta.h"
 #include "store/remote/remote.h"
 #include "store/remote/stream.h"
@@ -44,7 +48,12 @@ enum {
     MC_EMPTY_S = 3600,   /* and a box without sessions: longer than any sign-in takes */
     MC_TURNS_MAX = 1000, /* times that a request looks again because others were faster */
     MC_SIZE_DEFAULT = 1 << 20,
-    MC_ITEM_HEAD = 512, /* of the server's limit: for its own head, and our key */
+    MC_ITEM_HEAD = 512,       /* of the server's limit: for its own head, and our key */
+    MC_PLACES_MAX = 1 << 24,  /* a SCAN knows of: owners, or accounts, or counters */
+    MC_DUMP_QUIET_MS = 10000, /* a server may be silent while it is to say what it holds, */
+    MC_DUMP_MAX_MS = 60000,   /* and take for all of it */
+    MC_DUMP_BUSY_MS = 10000,  /* may have something else to do, and is asked again */
+    MC_DUMP_AGAIN_MS = 50,    /* so often */
 };
 
 typedef struct mc_store mc_store;
@@ -89,7 +98,8 @@ typedef struct mc_node {
     mc_journal journal;
     uint64_t losses, replayed; /* of connections; when the journal was last said */
     char notice[160];
-    char trouble[200]; /* why there is no connection */
+    char trouble[200];  /* why there is no connection */
+    char unlisted[200]; /* why it does not say what it holds */
 } mc_node;
 
 typedef struct mc_point {
@@ -211,6 +221,8 @@ bool mc_random(mc_link *link, uint64_t *out);
 
 /* ---- hello.c ---- */
 
+/** "set auth": user and password, in a buffer that is wiped. Nothing must be in it yet. */
+void mc_put_password(const mc_store *store, remote_buffer *out);
 void mc_hello(mc_link *link);
 void mc_hello_reply(mc_link *link, const mc_reply *reply);
 /** An operation of the link's own has ended. It may be ready for requests now. */
@@ -282,8 +294,48 @@ void mc_journal_add(mc_node *node, const mc_ended *ended);
 /** Say it again if this server may have forgotten it. @return as mc_expect() */
 bool mc_journal_replay(mc_link *link);
 
+/* ---- dump.c ---- */
+
+typedef struct mc_dumps mc_dumps;
+
+/** What dumps report to. Neither may begin or free dumps. */
+typedef struct mc_dumps_owner {
+    void *ctx;
+    /* The name of an item, as mc_name_read() takes it. @return false: no more of them */
+    bool (*name)(void *ctx, coat_span name);
+    /* All servers have said everything, or one cannot. TOO_LARGE: name() has said no;
+     * UNSUPPORTED: node->unlisted says why; BUSY, STORE_DOWN, NO_MEMORY */
+    void (*done)(void *ctx, coat_err result);
+} mc_dumps_owner;
+
+/**
+ * Ask all servers at once what they hold, on connections of their own: a server that lists its
+ * keys loses what comes behind the question.
+ * @param loop  of the caller's alone
+ */
+coat_err mc_dumps_new(mc_store *store, uv_loop_t *loop, const mc_dumps_owner *owner,
+                      mc_dumps **out);
+/** done() follows, perhaps before it returns. Not while one is under way. */
+void mc_dumps_start(mc_dumps *dumps);
+/** Its loop is to be run once more before it is freed. done() is not called any more. */
+void mc_dumps_stop(mc_dumps *dumps);
+void mc_dumps_free(mc_dumps *dumps);
+
+/* ---- scan.c ---- */
+
+typedef struct mc_scan mc_scan;
+
+/** SCAN on a lane that its own loop drives: one at a time, further ones are BUSY. */
+coat_err mc_scan_new(coat_lane *lane, uv_loop_t *loop, mc_scan **out);
+void mc_scan_start(mc_scan *scan, coat_store_req *req);
+/** What is under way is CANCELLED. As mc_dumps_stop() and _free(); NULL is a no-op. */
+void mc_scan_stop(mc_scan *scan);
+void mc_scan_free(mc_scan *scan);
+
 /* ---- lanes.c ---- */
 
+/** A request that no single lane of remote/ answers ends. */
+void mc_answer(coat_store_req *req, coat_err result);
 coat_err mc_lane_open(coat_store *store, struct uv_loop_s *loop, coat_lane **out);
 void mc_lane_close(coat_lane *lane);
 void mc_submit(coat_lane *lane, coat_store_req *req);

@@ -248,7 +248,7 @@ history_step(history *h)
         return run(h);
     }
     if (n < 92)
-        return report(h, n < 88 || h->model.cache ? COAT_OP_LIST_OWNER : COAT_OP_SCAN);
+        return report(h, n < 88 ? COAT_OP_LIST_OWNER : COAT_OP_SCAN);
     if (n < 95)
         return remove_owner(h);
     if (n < 99)
@@ -264,7 +264,7 @@ history_settle(history *h)
                                         COAT_SPACE_META};
     const char *fault = sweep_all(h);
 
-    for (size_t i = 0; fault == NULL && i < 3 && !h->model.cache; i++) {
+    for (size_t i = 0; fault == NULL && i < 3; i++) {
         h->asked = (coat_store_req){.op = COAT_OP_SCAN, .space = spaces[i], .limit = 1000};
         fault = run(h);
     }
