@@ -3,12 +3,13 @@
 
 #include "store/copy_put.h"
 #include "store/mark.h"
+#include "store/order.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What the last pass has left in the target, in the order of SCAN; so one walk through the
- * source beside it finds what is new, changed or gone. */
+/* What the last pass has left in the target, in the order in which the source reports; so one
+ * walk through the source beside it finds what is new, changed or gone. */
 typedef struct known {
     coat_handle address;
     uint64_t version; /* in the source; 0: not known, to be compared */
@@ -74,11 +75,41 @@ now_ms(const coat_copy *copy)
     return copy->clock(copy->clock_ctx);
 }
 
+static int
+compare(const coat_copy *copy, const coat_handle *a, const coat_handle *b)
+{
+    return coat_scan_compare(coat_store_caps_of(copy->from->store), a, b);
+}
+
+static int
+by_address(const void *a, const void *b)
+{
+    return coat_scan_compare(0, &((const known *)a)->address, &((const known *)b)->address);
+}
+
+static int
+by_owner(const void *a, const void *b)
+{
+    return coat_scan_compare(COAT_CAP_CACHE, &((const known *)a)->address,
+                             &((const known *)b)->address);
+}
+
+/** As the source reports. */
+static void
+sort_known(const coat_copy *copy, known_list *list)
+{
+    bool by_owners = (coat_store_caps_of(copy->from->store) & COAT_CAP_CACHE) != 0;
+
+    if (list->count > 0)
+        qsort(list->at, list->count, sizeof *list->at, by_owners ? by_owner : by_address);
+}
+
 /* ---- the target as it is found ---- */
 
 typedef struct look {
     known_list *list;
     coat_handle last;
+    bool has_last;
     coat_err err;
 } look;
 
@@ -88,6 +119,7 @@ found_there(coat_store_req *req, const coat_store_item *item)
     look *l = req->ctx;
 
     l->last = item->address;
+    l->has_last = true;
     if (l->err == COAT_OK &&
         !(req->space == COAT_SPACE_META && coat_copy_stays(&item->address)))
         l->err = add_known(l->list, &item->address, 0);
@@ -100,12 +132,12 @@ look_through(coat_copy *copy, size_t space)
     bool more = true;
 
     copy->before[space].count = 0;
-    for (bool on = false; more; on = true) {
+    while (more) {
         coat_store_req req = {.op = COAT_OP_SCAN,
                               .space = spaces[space],
                               .now_ms = COAT_COPY_NO_TIME,
                               .timeout_ms = COAT_COPY_TIMEOUT_MS,
-                              .has_cursor = on,
+                              .has_cursor = l.has_last,
                               .cursor = l.last,
                               .item = found_there,
                               .ctx = &l};
@@ -116,7 +148,10 @@ look_through(coat_copy *copy, size_t space)
         if (err != COAT_OK)
             return err;
         more = req.more;
+        l.has_last =
+            coat_scan_behind(coat_store_caps_of(copy->to->store), &req, l.has_last, &l.last);
     }
+    sort_known(copy, &copy->before[space]);
     return COAT_OK;
 }
 
@@ -132,17 +167,17 @@ settle(coat_copy *copy)
 
 /**
  * What a copy that was cut off has left there is to be compared, and removed if it is gone from
- * the source. A cache cannot say what it holds.
+ * the source. Into a cache that cannot say what it holds no copy is gone on with (move.c).
  */
 static coat_err
 look_at_target(coat_copy *copy)
 {
+    bool is_cache = (coat_store_caps_of(copy->to->store) & COAT_CAP_CACHE) != 0;
     coat_err err = COAT_OK;
 
-    if ((coat_store_caps_of(copy->to->store) & COAT_CAP_CACHE) == 0)
-        for (size_t i = copy->first; i < copy->spaces && err == COAT_OK; i++)
-            err = look_through(copy, i);
-    return err;
+    for (size_t i = copy->first; i < copy->spaces && err == COAT_OK; i++)
+        err = look_through(copy, i);
+    return is_cache && err == COAT_UNSUPPORTED ? COAT_OK : err;
 }
 
 /* ---- epochs ---- */
@@ -258,7 +293,7 @@ plan(coat_copy *copy, size_t *next)
 
         while (*next < before->count && err == COAT_OK) {
             const known *k = &before->at[*next];
-            int order = memcmp(k->address.bytes, unit->address.bytes, sizeof k->address.bytes);
+            int order = compare(copy, &k->address, &unit->address);
 
             if (order > 0)
                 break;
@@ -346,9 +381,7 @@ give_up(coat_copy *copy)
     while (err == COAT_OK && (i < copy->slice.count || next < before->count)) {
         const coat_handle *a = i < copy->slice.count ? &copy->slice.units[i].address : NULL;
         const coat_handle *b = next < before->count ? &before->at[next].address : NULL;
-        int order = a == NULL   ? 1
-                    : b == NULL ? -1
-                                : memcmp(a->bytes, b->bytes, sizeof a->bytes);
+        int order = a == NULL ? 1 : b == NULL ? -1 : compare(copy, a, b);
 
         err = add_known(&copy->now, order <= 0 ? a : b, 0);
         i += order <= 0;
@@ -379,7 +412,7 @@ slice(coat_copy *copy)
         return err;
     }
     copy->next = next;
-    copy->has_cursor = true;
+    copy->has_cursor = copy->slice.has_last;
     copy->cursor = copy->slice.last;
     if (!copy->slice.more)
         end_space(copy);
@@ -424,11 +457,8 @@ coat_err
 coat_copy_new(coat_lane *from, coat_lane *to, coat_copy_what what, coat_clock_fn clock,
               void *clock_ctx, coat_copy **out)
 {
-    coat_copy *copy;
+    coat_copy *copy = calloc(1, sizeof *copy);
 
-    if ((coat_store_caps_of(from->store) & COAT_CAP_CACHE) != 0)
-        return COAT_UNSUPPORTED;
-    copy = calloc(1, sizeof *copy);
     if (copy == NULL)
         return COAT_NO_MEMORY;
     copy->from = from;

@@ -13,7 +13,7 @@
  *
  * Nothing is judged: values are bytes, and expiry is copied, not looked at, so a clock that
  * stands wrong loses nothing. Versions and epochs are each store's own. Nobody else may write
- * to the target.
+ * to the target. What a cache forgets meanwhile is gone from the source, as if it were ended.
  *
  * Works on lanes without loop. One thread.
  */
@@ -39,7 +39,6 @@ typedef struct coat_copy coat_copy;
 /**
  * @param from, to  borrowed until coat_copy_free
  * @param clock  decides nothing but how long a cache keeps what it is given
- * @retval COAT_UNSUPPORTED  the source cannot say what it holds
  */
 coat_err coat_copy_new(coat_lane *from, coat_lane *to, coat_copy_what what, coat_clock_fn clock,
                        void *clock_ctx, coat_copy **out) COAT_MUST_USE;
@@ -52,6 +51,7 @@ void coat_copy_free(coat_copy *copy); /* NULL is a no-op */
  * call
  * @retval COAT_REVOKED  everybody's sessions were ended in the target, later than in the source
  * @retval COAT_TAMPERED  there is something in the target that it cannot read
+ * @retval COAT_UNSUPPORTED  the source, a cache, does not let its keys be listed
  */
 coat_err coat_copy_step(coat_copy *copy, bool *complete) COAT_MUST_USE;
 /** A whole pass from its beginning, also if one was under way. Errors as above. */

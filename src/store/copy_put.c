@@ -2,6 +2,7 @@
 #include "store/copy_put.h"
 
 #include "store/copy.h"
+#include "store/order.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,7 @@ take(coat_store_req *req, const coat_store_item *item)
     coat_unit *unit;
 
     slice->last = item->address;
+    slice->has_last = true;
     if (slice->err != COAT_OK ||
         (slice->space == COAT_SPACE_META && coat_copy_stays(&item->address)))
         return;
@@ -88,10 +90,13 @@ coat_slice_read(coat_slice *slice, coat_lane *from, coat_space space, const coat
     slice->count = slice->drops = slice->len = 0;
     slice->written = slice->removed = 0;
     slice->err = COAT_OK;
+    slice->has_last = after != NULL;
     if (after != NULL)
         slice->last = req.cursor = *after;
     err = coat_store_run(from, &req);
     slice->more = req.more;
+    slice->has_last =
+        coat_scan_behind(coat_store_caps_of(from->store), &req, slice->has_last, &slice->last);
     return err != COAT_OK ? err : slice->err;
 }
 

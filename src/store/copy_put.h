@@ -45,8 +45,8 @@ typedef struct coat_slice {
     size_t count, drops, cap;
     uint8_t *bytes;
     size_t len, bytes_cap;
-    coat_handle last;
-    bool more;
+    coat_handle last; /* where the next one goes on */
+    bool has_last, more;
     uint64_t written, removed;
     coat_err err;
 } coat_slice;

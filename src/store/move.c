@@ -3,6 +3,7 @@
 
 #include "core/out.h"
 #include "store/copy_put.h"
+#include "store/order.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct coat_move {
     coat_lane *from, *to;
     coat_mark here, there;
     coat_copy *copy;
+    bool is_new;  /* the source had no mark */
     bool resumed; /* the target was begun by a process that is no more */
 };
 
@@ -41,7 +43,10 @@ coat_move_explain(coat_err err, char *message, size_t cap)
         {COAT_TAMPERED, "there is something in the target that cannot be read: empty it and "
                         "begin anew"},
         {COAT_STORE_FULL, "the target is full"},
-        {COAT_CONFLICT, "the copy was given up, or is finished by somebody else"},
+        {COAT_CONFLICT,
+         "the copy was given up, or is finished by somebody else; or the source is "
+         "a cache that has forgotten of it: begin anew"},
+        {COAT_BUSY, "one of the stores has something else to do: try again"},
         {COAT_STORE_DOWN, "one of the stores does not answer"},
     };
 
@@ -71,29 +76,57 @@ coat_move_pause(const coat_move_conf *conf, int64_t ms)
         }
 }
 
+static bool
+is_cache(const coat_store *store)
+{
+    return (coat_store_caps_of(store) & COAT_CAP_CACHE) != 0;
+}
+
 /* ---- beginning ---- */
+
+typedef struct search {
+    bool any, has_last;
+    coat_handle last;
+} search;
 
 static void
 note_one(coat_store_req *req, const coat_store_item *item)
 {
-    bool *any = req->ctx;
+    search *s = req->ctx;
 
+    s->last = item->address;
+    s->has_last = true;
     if (req->space != COAT_SPACE_META || !coat_copy_stays(&item->address))
-        *any = true;
+        s->any = true;
 }
 
+/** Is there anything but what stays? A report may pass over much that is dead. */
 static coat_err
 has_any(coat_lane *lane, coat_space space, bool *any)
 {
-    coat_store_req req = {.op = COAT_OP_SCAN,
-                          .space = space,
-                          .now_ms = COAT_COPY_NO_TIME,
-                          .timeout_ms = COAT_COPY_TIMEOUT_MS,
-                          .limit = 4, /* one more than may stay */
-                          .item = note_one,
-                          .ctx = any};
+    search s = {.any = false};
+    bool more = true;
 
-    return coat_store_run(lane, &req);
+    while (more && !s.any) {
+        coat_store_req req = {.op = COAT_OP_SCAN,
+                              .space = space,
+                              .now_ms = COAT_COPY_NO_TIME,
+                              .timeout_ms = COAT_COPY_TIMEOUT_MS,
+                              .limit = 4, /* one more than may stay */
+                              .has_cursor = s.has_last,
+                              .cursor = s.last,
+                              .item = note_one,
+                              .ctx = &s};
+        coat_err err = coat_store_run(lane, &req);
+
+        if (err != COAT_OK)
+            return err;
+        more = req.more;
+        s.has_last =
+            coat_scan_behind(coat_store_caps_of(lane->store), &req, s.has_last, &s.last);
+    }
+    *any = *any || s.any;
+    return COAT_OK;
 }
 
 static coat_mark_of
@@ -108,12 +141,12 @@ must_be_empty(const coat_move *move, char *message, size_t cap)
     bool any = false;
     coat_err err = COAT_OK;
 
-    if ((coat_store_caps_of(move->conf->to) & COAT_CAP_CACHE) != 0)
-        return COAT_OK; /* it cannot say */
     for (int space = move->conf->what == COAT_COPY_ACCOUNTS ? COAT_SPACE_ACCOUNT
                                                             : COAT_SPACE_SESSION;
          space <= COAT_SPACE_META && err == COAT_OK; space++)
         err = has_any(move->to, (coat_space)space, &any);
+    if (err == COAT_UNSUPPORTED && is_cache(move->conf->to))
+        return COAT_OK; /* it does not say */
     if (err != COAT_OK || !any)
         return err;
     return coat_move_say(
@@ -153,6 +186,29 @@ mark_source(coat_move *move)
     return coat_mark_write(move->from, m);
 }
 
+/** A cache may have lost its mark: the target was being filled from the same place. */
+static bool
+is_forgotten(const coat_move *move)
+{
+    return is_cache(move->conf->from) && move->is_new &&
+           strcmp(move->there.other, move->conf->from_url) == 0;
+}
+
+/** A copy that was cut off is gone on with where the target says what it has of it. */
+static coat_err
+must_list(const coat_move *move, char *message, size_t cap)
+{
+    bool any = false;
+    coat_err err =
+        is_cache(move->conf->to) ? has_any(move->to, COAT_SPACE_SESSION, &any) : COAT_OK;
+
+    if (err != COAT_UNSUPPORTED)
+        return err;
+    return coat_move_say(
+        COAT_EXISTS, message, cap,
+        "the target has kept what it will of a copy that was cut off: empty it");
+}
+
 static coat_err
 look_at_target(coat_move *move, char *message, size_t cap)
 {
@@ -168,13 +224,8 @@ look_at_target(coat_move *move, char *message, size_t cap)
     if (m->state == COAT_MARK_NONE)
         return must_be_empty(move, message, cap);
     move->resumed = true;
-    if (m->state == COAT_MARK_FILLING && ours &&
-        (coat_store_caps_of(move->conf->to) & COAT_CAP_CACHE) != 0)
-        return coat_move_say(
-            COAT_EXISTS, message, cap,
-            "the target has kept what it will of a copy that was cut off: empty it");
-    if (m->state == COAT_MARK_FILLING && ours)
-        return COAT_OK;
+    if (m->state == COAT_MARK_FILLING && (ours || is_forgotten(move)))
+        return must_list(move, message, cap);
     if (m->state == COAT_MARK_FILLING)
         return coat_move_say(
             COAT_EXISTS, message, cap,
@@ -191,7 +242,7 @@ mark_target(coat_move *move)
 {
     coat_mark *m = &move->there;
 
-    if (m->state != COAT_MARK_NONE)
+    if (m->state != COAT_MARK_NONE && memcmp(m->id, move->here.id, sizeof m->id) == 0)
         return COAT_OK;
     m->state = COAT_MARK_FILLING;
     memcpy(m->id, move->here.id, sizeof m->id);
@@ -199,22 +250,34 @@ mark_target(coat_move *move)
     return coat_mark_write(move->to, m);
 }
 
+/** A cache may be unable to say what it holds; it knows why. */
 static coat_err
-check_kinds(const coat_move *move, char *message, size_t cap)
+check_source(const coat_move *move, char *message, size_t cap)
+{
+    bool any = false;
+    coat_store_stats stats = {0};
+    coat_err err =
+        is_cache(move->conf->from) ? has_any(move->from, COAT_SPACE_SESSION, &any) : COAT_OK;
+    coat_out out = coat_out_init(message, cap);
+
+    if (err != COAT_UNSUPPORTED)
+        return err;
+    coat_out_str(&out, "the source does not say what it holds, so nothing can be copied out");
+    if (coat_store_stats_get(move->conf->from, &stats) == COAT_OK && stats.notice[0] != '\0') {
+        coat_out_str(&out, ": ");
+        coat_out_str(&out, stats.notice);
+    }
+    (void)coat_out_end(&out);
+    return err;
+}
+
+static coat_err
+check_accounts(const coat_move *move, char *message, size_t cap)
 {
     const coat_move_conf *c = move->conf;
     bool any = false;
     coat_err err = COAT_OK;
 
-    if (strcmp(c->from_url, c->to_url) == 0 || c->from == c->to)
-        return coat_move_say(COAT_INVALID, message, cap,
-                             "source and target are the same store");
-    if (strlen(c->from_url) > COAT_MARK_URL_MAX || strlen(c->to_url) > COAT_MARK_URL_MAX)
-        return coat_move_say(COAT_INVALID, message, cap, "the URL of a store is too long");
-    if ((coat_store_caps_of(c->from) & COAT_CAP_CACHE) != 0)
-        return coat_move_say(
-            COAT_UNSUPPORTED, message, cap,
-            "this kind of store cannot say what it holds, so nothing can be copied out");
     if (c->what != COAT_COPY_SESSIONS && (coat_store_caps_of(c->to) & COAT_CAP_ACCOUNTS) == 0)
         err = has_any(move->from, COAT_SPACE_ACCOUNT, &any);
     if (err == COAT_OK && any)
@@ -226,14 +289,28 @@ check_kinds(const coat_move *move, char *message, size_t cap)
 }
 
 static coat_err
+check_kinds(const coat_move *move, char *message, size_t cap)
+{
+    const coat_move_conf *c = move->conf;
+    coat_err err;
+
+    if (strcmp(c->from_url, c->to_url) == 0 || c->from == c->to)
+        return coat_move_say(COAT_INVALID, message, cap,
+                             "source and target are the same store");
+    if (strlen(c->from_url) > COAT_MARK_URL_MAX || strlen(c->to_url) > COAT_MARK_URL_MAX)
+        return coat_move_say(COAT_INVALID, message, cap, "the URL of a store is too long");
+    err = check_source(move, message, cap);
+    return err == COAT_OK ? check_accounts(move, message, cap) : err;
+}
+
+static coat_err
 begin(coat_move *move, char *message, size_t cap)
 {
-    bool was_marked;
     coat_err err = check_kinds(move, message, cap);
 
     if (err == COAT_OK)
         err = look_at_source(move, message, cap);
-    was_marked = move->here.state != COAT_MARK_NONE;
+    move->is_new = move->here.state == COAT_MARK_NONE;
     if (err == COAT_OK)
         err = mark_source(move);
     if (err != COAT_OK)
@@ -241,7 +318,8 @@ begin(coat_move *move, char *message, size_t cap)
     err = look_at_target(move, message, cap);
     if (err == COAT_OK)
         err = mark_target(move);
-    if (err != COAT_OK && !was_marked && coat_mark_remove(move->from, mark_of(move)) != COAT_OK)
+    if (err != COAT_OK && move->is_new &&
+        coat_mark_remove(move->from, mark_of(move)) != COAT_OK)
         return err; /* it stays, and does no harm: the source may be used with it */
     /* What the former process had under way is decided by then. */
     if (err == COAT_OK && move->resumed &&
@@ -396,6 +474,28 @@ take_back(coat_move *move)
         move->here.state = COAT_MARK_HOLDING;
 }
 
+static coat_err
+end_source(coat_move *move)
+{
+    coat_store_req req = {.op = COAT_OP_END_ALL,
+                          .now_ms = move->conf->clock(move->conf->clock_ctx),
+                          .timeout_ms = COAT_COPY_TIMEOUT_MS};
+
+    return coat_store_run(move->from, &req);
+}
+
+/**
+ * A cache may forget that it was moved, and would be taken for one to be used: then it must not
+ * let in whose sessions have ended since. Not before the target is free: from here on a pass
+ * would carry that over.
+ */
+static void
+leave_nothing(coat_move *move)
+{
+    if (is_cache(move->conf->from) && move->conf->what != COAT_COPY_ACCOUNTS)
+        (void)insist(move, end_source);
+}
+
 coat_err
 coat_move_finish(coat_move *move, char *message, size_t cap)
 {
@@ -408,8 +508,10 @@ coat_move_finish(coat_move *move, char *message, size_t cap)
     /* In this order: between both nobody may use either. */
     if (err == COAT_OK)
         err = insist(move, free_target);
-    if (err == COAT_OK)
+    if (err == COAT_OK) {
+        leave_nothing(move);
         return COAT_OK;
+    }
     coat_move_explain(err, message, cap);
     take_back(move);
     return err;

@@ -135,6 +135,27 @@ empty_with(const cancelling *c, coat_lane *nothing)
     return err;
 }
 
+static void
+nothing_seen(coat_store_req *req, const coat_store_item *item)
+{
+    (void)req;
+    (void)item;
+}
+
+/** @retval COAT_UNSUPPORTED  a cache that does not say what it holds */
+static coat_err
+can_list(const cancelling *c)
+{
+    coat_store_req req = {.op = COAT_OP_SCAN,
+                          .space = COAT_SPACE_SESSION,
+                          .now_ms = COAT_COPY_NO_TIME,
+                          .timeout_ms = COAT_COPY_TIMEOUT_MS,
+                          .limit = 1,
+                          .item = nothing_seen};
+
+    return coat_store_run(c->to, &req);
+}
+
 static coat_err
 empty_target(const cancelling *c)
 {
@@ -143,6 +164,8 @@ empty_target(const cancelling *c)
     coat_lane *nothing = NULL;
     coat_err err = coat_store_open(&conf, &store);
 
+    if (err == COAT_OK)
+        err = can_list(c);
     if (err == COAT_OK)
         err = coat_lane_open(store, NULL, &nothing);
     if (err == COAT_OK)
@@ -159,10 +182,10 @@ free_target(const cancelling *c)
 
     if (c->there.state == COAT_MARK_NONE)
         return COAT_OK;
-    if ((coat_store_caps_of(c->conf->to) & COAT_CAP_CACHE) != 0)
+    err = empty_target(c);
+    if (err == COAT_UNSUPPORTED && (coat_store_caps_of(c->conf->to) & COAT_CAP_CACHE) != 0)
         return coat_move_say(COAT_OK, c->message, c->cap,
                              "flush the target before it is used for something else");
-    err = empty_target(c);
     return err == COAT_OK ? coat_mark_remove(c->to, mark_of(c)) : err;
 }
 

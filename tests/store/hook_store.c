@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hook_store.h"
 
+#include "store/order.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum { LATE_MAX = 64 };
+enum { LATE_MAX = 64, SCANNED_MAX = 2048, VALUE_MAX = 256 };
 
 typedef struct late {
     coat_store_req req;
@@ -19,6 +21,7 @@ typedef struct hook_store {
     void *ctx;
     late late[LATE_MAX];
     size_t late_count;
+    unsigned scans; /* of a cache */
 } hook_store;
 
 typedef struct hook_lane {
@@ -110,6 +113,104 @@ catch_up(hook_store *store, hook_lane *lane)
     store->late_count = 0;
 }
 
+/* ---- SCAN of a cache ---- */
+
+typedef struct scanned {
+    coat_store_item items[SCANNED_MAX];
+    uint8_t values[SCANNED_MAX][VALUE_MAX];
+    size_t count;
+} scanned;
+
+static void
+gather(coat_store_req *req, const coat_store_item *item)
+{
+    scanned *all = req->ctx;
+
+    if (all->count == SCANNED_MAX || item->value.len > VALUE_MAX)
+        abort(); /* a test has more than there is room for */
+    all->items[all->count] = *item;
+    if (item->value.len > 0)
+        memcpy(all->values[all->count], item->value.ptr, item->value.len);
+    all->items[all->count].value.ptr = all->values[all->count];
+    all->count++;
+    req->cursor = item->address;
+}
+
+static int
+by_owner(const void *a, const void *b)
+{
+    return coat_scan_compare(COAT_CAP_CACHE, &((const coat_store_item *)a)->address,
+                             &((const coat_store_item *)b)->address);
+}
+
+static bool
+is_behind(const coat_store_req *req, const coat_store_item *item)
+{
+    return !req->has_cursor ||
+           coat_scan_compare(COAT_CAP_CACHE, &item->address, &req->cursor) > 0;
+}
+
+/** Just before the next one: as if there had been much with nothing in it. */
+static void
+pass_over(coat_store_req *req, const coat_store_item *next)
+{
+    coat_handle before = next->address;
+
+    if (before.bytes[7]-- == 0)
+        return;
+    req->cursor = before;
+    req->has_cursor = true;
+}
+
+/** The next of them; each third time nothing, but how far that goes. */
+static void
+report(hook_store *store, coat_store_req *req, const scanned *all)
+{
+    bool passes_over = ++store->scans % 3 == 0;
+
+    req->count = 0;
+    req->more = false;
+    for (size_t i = 0; i < all->count && !req->more; i++) {
+        const coat_store_item *item = &all->items[i];
+
+        if (!is_behind(req, item))
+            continue;
+        req->more = req->count == req->limit || passes_over;
+        if (passes_over)
+            pass_over(req, item);
+        if (req->more)
+            continue;
+        req->count++;
+        req->item(req, item);
+    }
+}
+
+/** In its own order, and now and then with less than could be. */
+static void
+scan_cache(hook_store *store, hook_lane *lane, coat_store_req *req)
+{
+    scanned *all = calloc(1, sizeof *all);
+    coat_store_req inner = {.op = COAT_OP_SCAN,
+                            .space = req->space,
+                            .now_ms = req->now_ms,
+                            .item = gather,
+                            .ctx = all};
+
+    req->result = all == NULL ? COAT_NO_MEMORY : COAT_OK;
+    do {
+        inner.more = false;
+        if (req->result == COAT_OK)
+            req->result = coat_store_run(lane->inner, &inner);
+        inner.has_cursor = true;
+    } while (inner.more);
+    if (req->result == COAT_OK) {
+        qsort(all->items, all->count, sizeof all->items[0], by_owner);
+        report(store, req, all);
+    }
+    free(all);
+    req->done(req);
+}
+
 static void
 submit(coat_lane *base, coat_store_req *req)
 {
@@ -117,6 +218,11 @@ submit(coat_lane *base, coat_store_req *req)
     hook_store *store = store_of(base);
     hook_fate fate = store->hook != NULL ? store->hook(store->ctx, req) : HOOK_RUN;
 
+    if (fate == HOOK_RUN && req->op == COAT_OP_SCAN &&
+        (store->ops.caps & COAT_CAP_CACHE) != 0) {
+        scan_cache(store, lane, req);
+        return;
+    }
     if (fate == HOOK_RUN) {
         if (req->op == COAT_OP_SWEEP)
             catch_up(store, lane);
@@ -127,7 +233,7 @@ submit(coat_lane *base, coat_store_req *req)
         run_aside(lane, req);
     if (fate == HOOK_LATE)
         keep_late(store, req);
-    req->result = COAT_STORE_DOWN;
+    req->result = fate == HOOK_UNABLE ? COAT_UNSUPPORTED : COAT_STORE_DOWN;
     req->done(req);
 }
 

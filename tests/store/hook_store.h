@@ -4,7 +4,8 @@
 
 /**
  * A store over another one, one thread: before each request the test may do something else, and
- * says what becomes of it. Its capabilities are the test's, too.
+ * says what becomes of it. Its capabilities are the test's, too: with COAT_CAP_CACHE SCAN is as
+ * such a store answers it.
  */
 
 #include <coatcheck/store.h>
@@ -14,6 +15,7 @@ typedef enum hook_fate {
     HOOK_REFUSE, /* does not take place; STORE_DOWN */
     HOOK_LOSE,   /* takes place; STORE_DOWN */
     HOOK_LATE,   /* STORE_DOWN; takes place before the next SWEEP */
+    HOOK_UNABLE, /* does not take place; UNSUPPORTED */
 } hook_fate;
 
 typedef hook_fate (*hook_fn)(void *ctx, const coat_store_req *req);
