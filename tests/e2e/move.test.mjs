@@ -267,8 +267,40 @@ test('UP-4: from PostgreSQL to memcached; a machine that was forgotten stops by 
   b = null;
 });
 
+test('a memcached that does not list its keys is refused, with what would be right', only, async () => {
+  assert.match(await cache.ask('lru_crawler disable'), /^OK/);
+  const res = await copy(a, '--sessions-only', `--to=lmdb:${a.dir}/data/again`);
+  assert.equal(res.code, FAILED, res.stdout);
+  assert.match(res.stderr, /does not say what it holds.*LRU crawler is off.*lru_crawler enable/s);
+  assert.match(await cache.ask('lru_crawler enable'), /^OK/);
+  await crowd.settle('refused');
+});
+
+test('UP-4: from memcached to LMDB under load', only, async () => {
+  await move(`lmdb:${a.dir}/data/again`, { accounts: `postgresql+unix:${server.dir}`, args: ['--sessions-only'] });
+});
+
+test('UP-4: without a daemon the command moves into memcached and out of it', only, async () => {
+  const accounts = `postgresql+unix:${server.dir}`, from = `lmdb:${a.dir}/data/again`, to = `lmdb:${a.dir}/data/last`;
+  const between = `memcached+unix:${cache.socket}?prefix=between`;
+  await a.down();
+  for (const [one, other] of [[from, between], [between, to]]) {
+    const res = run(['store', 'copy', '--config', a.file, '--sessions-only', `--from=${one}`, `--to=${other}`, '--json'], { timeout: 60000 });
+    assert.equal(res.status, 0, res.stderr);
+    const last = JSON.parse(res.stdout.trim().split('\n').at(-1));
+    assert.equal(last.state, 'moved');
+    assert.ok(last.sessions >= 20, res.stdout);
+  }
+  const again = run(['store', 'copy', '--config', a.file, '--sessions-only', `--from=${between}`, `--to=${to}`], { timeout: 60000 });
+  assert.equal(again.status, CONFIG, again.stdout);
+  assert.match(again.stderr, /finished already/);
+  use(a, config(to, accounts));
+  await a.up();
+  await crowd.settle('moved twice by the command');
+});
+
 test('UP-4: accounts are moved by themselves, while no daemon runs', only, async () => {
-  const sessions = `memcached+unix:${cache.socket}`, from = `postgresql+unix:${server.dir}`, to = `lmdb:${a.dir}/data/accounts`;
+  const sessions = `lmdb:${a.dir}/data/last`, from = `postgresql+unix:${server.dir}`, to = `lmdb:${a.dir}/data/accounts`;
   const refused = await copy(a, '--accounts', `--to=${to}`);
   assert.equal(refused.code, FAILED);
   assert.match(refused.stderr, /Stop the daemons/);

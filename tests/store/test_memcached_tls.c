@@ -72,6 +72,31 @@ open_stranger(const char *query, int port, char *message, size_t cap, coat_store
 }
 
 static void
+count_item(coat_store_req *req, const coat_store_item *item)
+{
+    (void)item;
+    ++*(size_t *)req->ctx;
+}
+
+/** Its list of keys comes through TLS as well, in more than one record, to who has let himself
+ * in. */
+static void
+list_works(coat_lane *lane)
+{
+    enum { MANY = 900 };
+    size_t seen = 0;
+    coat_store_req req = session_req(COAT_OP_SCAN, 0, 0);
+
+    for (uint64_t owner = 100; owner < 100 + MANY; owner++)
+        CHECK_ERR(sign_in(lane, owner, 1, 10), COAT_OK);
+    req.item = count_item;
+    req.ctx = &seen;
+    CHECK_ERR(coat_store_run(lane, &req), COAT_OK);
+    CHECK_INT(seen, MANY);
+    CHECK(!req.more);
+}
+
+static void
 works(void)
 {
     coat_store *store;
@@ -81,6 +106,7 @@ works(void)
     store = open_ready(open_url, with_ca("ca.pem"), server.port);
     REQUIRE_OK(coat_lane_open(store, NULL, &lane));
     much_works(lane);
+    list_works(lane);
     coat_lane_close(lane);
     coat_store_close(store);
     coat_store_close(
