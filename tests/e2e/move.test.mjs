@@ -276,13 +276,21 @@ test('a memcached that does not list its keys is refused, with what would be rig
   await crowd.settle('refused');
 });
 
-test('UP-4: from memcached to LMDB under load', only, async () => {
-  await move(`lmdb:${a.dir}/data/again`, { accounts: `postgresql+unix:${server.dir}`, args: ['--sessions-only'] });
+test('UP-4: from memcached to Redis under load, with two machines', only, async () => {
+  b = new Daemon({ config: a.options.config });
+  await b.prepare();
+  sameKeys(a, b);
+  await b.up();
+  crowd.daemons = [a, b];
+  await move(`redis+unix:${redis.socket}?prefix=second`, { accounts: `postgresql+unix:${server.dir}`, args: ['--sessions-only'] });
 });
 
 test('UP-4: without a daemon the command moves into memcached and out of it', only, async () => {
-  const accounts = `postgresql+unix:${server.dir}`, from = `lmdb:${a.dir}/data/again`, to = `lmdb:${a.dir}/data/last`;
+  const accounts = `postgresql+unix:${server.dir}`, from = `redis+unix:${redis.socket}?prefix=second`, to = `lmdb:${a.dir}/data/last`;
   const between = `memcached+unix:${cache.socket}?prefix=between`;
+  crowd.daemons = [a];
+  await b.stop();
+  b = null;
   await a.down();
   for (const [one, other] of [[from, between], [between, to]]) {
     const res = run(['store', 'copy', '--config', a.file, '--sessions-only', `--from=${one}`, `--to=${other}`, '--json'], { timeout: 60000 });
