@@ -269,6 +269,7 @@ test('UP-4: from PostgreSQL to memcached; a machine that was forgotten stops by 
 
 test('a memcached that does not list its keys is refused, with what would be right', only, async () => {
   assert.match(await cache.ask('lru_crawler disable'), /^OK/);
+  await until('its thread has ended', async () => /lru crawler disabled/.test(await cache.ask('lru_crawler metadump hash')));
   const res = await copy(a, '--sessions-only', `--to=lmdb:${a.dir}/data/again`);
   assert.equal(res.code, FAILED, res.stdout);
   assert.match(res.stderr, /does not say what it holds.*LRU crawler is off.*lru_crawler enable/s);

@@ -21,7 +21,6 @@ typedef struct hook_store {
     void *ctx;
     late late[LATE_MAX];
     size_t late_count;
-    unsigned scans; /* of a cache */
 } hook_store;
 
 typedef struct hook_lane {
@@ -150,24 +149,25 @@ is_behind(const coat_store_req *req, const coat_store_item *item)
            coat_scan_compare(COAT_CAP_CACHE, &item->address, &req->cursor) > 0;
 }
 
-/** Just before the next one: as if there had been much with nothing in it. */
-static void
+/** Just before it: as if there were much with nothing in it up to there. @return false: that is
+ * where the request goes on anyway, or cannot be said */
+static bool
 pass_over(coat_store_req *req, const coat_store_item *next)
 {
     coat_handle before = next->address;
 
-    if (before.bytes[7]-- == 0)
-        return;
+    if (before.bytes[7]-- == 0 || (req->has_cursor && coat_handle_equal(&req->cursor, &before)))
+        return false;
     req->cursor = before;
     req->has_cursor = true;
+    return true;
 }
 
-/** The next of them; each third time nothing, but how far that goes. */
+/** The next of them. Before some there is nothing, but how far that goes: who does not go on
+ * from there comes no further. */
 static void
-report(hook_store *store, coat_store_req *req, const scanned *all)
+report(coat_store_req *req, const scanned *all)
 {
-    bool passes_over = ++store->scans % 3 == 0;
-
     req->count = 0;
     req->more = false;
     for (size_t i = 0; i < all->count && !req->more; i++) {
@@ -175,9 +175,9 @@ report(hook_store *store, coat_store_req *req, const scanned *all)
 
         if (!is_behind(req, item))
             continue;
-        req->more = req->count == req->limit || passes_over;
-        if (passes_over)
-            pass_over(req, item);
+        req->more =
+            req->count == req->limit ||
+            (req->count == 0 && item->address.bytes[6] % 3 == 0 && pass_over(req, item));
         if (req->more)
             continue;
         req->count++;
@@ -187,7 +187,7 @@ report(hook_store *store, coat_store_req *req, const scanned *all)
 
 /** In its own order, and now and then with less than could be. */
 static void
-scan_cache(hook_store *store, hook_lane *lane, coat_store_req *req)
+scan_cache(hook_lane *lane, coat_store_req *req)
 {
     scanned *all = calloc(1, sizeof *all);
     coat_store_req inner = {.op = COAT_OP_SCAN,
@@ -205,7 +205,7 @@ scan_cache(hook_store *store, hook_lane *lane, coat_store_req *req)
     } while (inner.more);
     if (req->result == COAT_OK) {
         qsort(all->items, all->count, sizeof all->items[0], by_owner);
-        report(store, req, all);
+        report(req, all);
     }
     free(all);
     req->done(req);
@@ -220,7 +220,7 @@ submit(coat_lane *base, coat_store_req *req)
 
     if (fate == HOOK_RUN && req->op == COAT_OP_SCAN &&
         (store->ops.caps & COAT_CAP_CACHE) != 0) {
-        scan_cache(store, lane, req);
+        scan_cache(lane, req);
         return;
     }
     if (fate == HOOK_RUN) {

@@ -185,6 +185,29 @@ server_start(mc_server *s)
     test_abort();
 }
 
+/** Let it list its keys no more. Its thread ends a moment later, and cannot begin anew before.
+ */
+static inline void
+server_crawler_off(const mc_server *s)
+{
+    static const char off[] = "CLIENT_ERROR lru crawler disabled";
+    bool is_off = false;
+
+    CHECK(strncmp(server_ask(s, "lru_crawler disable"), "OK", 2) == 0);
+    for (int i = 0; i < 4000 && !is_off; i++) {
+        is_off = strncmp(server_ask(s, "lru_crawler metadump hash"), off, sizeof off - 1) == 0;
+        if (!is_off)
+            server_sleep();
+    }
+    CHECK(is_off);
+}
+
+static inline void
+server_crawler_on(const mc_server *s)
+{
+    CHECK(strncmp(server_ask(s, "lru_crawler enable"), "OK", 2) == 0);
+}
+
 /** A store on some servers' sockets, under a prefix of its own: empty. */
 static inline coat_err
 servers_open(const mc_server *servers, size_t count, const char *params, coat_store **out)

@@ -397,13 +397,13 @@ refused(void)
     REQUIRE_OK(open_memory(&target));
     REQUIRE_OK(coat_lane_open(target, NULL, &reader));
     conf = conf_of();
-    CHECK(strncmp(server_ask(&servers[0], "lru_crawler disable"), "OK", 2) == 0);
+    server_crawler_off(&servers[0]);
     CHECK_ERR(coat_move_begin(&conf, &move, message, sizeof message), COAT_UNSUPPORTED);
     CHECK(strstr(message, "does not say what it holds") != NULL);
     CHECK(strstr(message, "lru_crawler enable") != NULL);
     REQUIRE_OK(coat_mark_read(lane, COAT_MARK_OF_STORE, &mark));
     CHECK_INT(mark.state, COAT_MARK_NONE);
-    CHECK(strncmp(server_ask(&servers[0], "lru_crawler enable"), "OK", 2) == 0);
+    server_crawler_on(&servers[0]);
     REQUIRE_OK(coat_move_begin(&conf, &move, message, sizeof message));
     REQUIRE_OK(coat_move_finish(move, message, sizeof message));
     coat_move_free(move);

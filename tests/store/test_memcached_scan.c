@@ -295,10 +295,10 @@ switched_on(void)
 
     begin(1);
     CHECK_ERR(sign_in(lane, 1, 1, 10), COAT_OK);
-    CHECK(strncmp(server_ask(&servers[0], "lru_crawler disable"), "OK", 2) == 0);
+    server_crawler_off(&servers[0]);
     CHECK_ERR(scan_all(lane, COAT_SPACE_SESSION, 10, &s), COAT_UNSUPPORTED);
     CHECK(strstr(notice(), "lru_crawler enable") != NULL);
-    CHECK(strncmp(server_ask(&servers[0], "lru_crawler enable"), "OK", 2) == 0);
+    server_crawler_on(&servers[0]);
     CHECK_INT(scan_count(lane, COAT_SPACE_SESSION), 1);
     CHECK(strstr(notice(), "lru_crawler") == NULL);
     end();
