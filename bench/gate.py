@@ -9,7 +9,8 @@ import statistics
 from daemon import Daemon
 from pressure import BOTH, metric
 from report import Row, us
-from rig import CONNECTIONS, LOAD_CORE, Missing, ask, free_port, median, page, until
+from rig import (CONNECTIONS, LOAD_CORE, ROOT, Missing, Server, ask, free_port, median, page,
+                 program, until)
 from verify import ASKING, apache, nginx
 
 PAGE_BYTES = 4000
@@ -29,16 +30,19 @@ HTTP = '''
     coatcheck_daemon unix:{few.gate};
     coatcheck_cookie id;
     upstream app {{ server 127.0.0.1:{app}; keepalive 64; keepalive_requests 1000000000; }}
+    upstream node {{ server 127.0.0.1:{node}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{off};
         location / {{ }}
         location /app/ {{ proxy_pass http://app; {cached} }}
+        location /node/ {{ proxy_pass http://node; {cached} }}
     }}
     server {{
         listen 127.0.0.1:{on};
         coatcheck on;
         location / {{ }}
         location /app/ {{ proxy_pass http://app; {cached} }}
+        location /node/ {{ proxy_pass http://node; {cached} }}
     }}
     server {{
         listen 127.0.0.1:{on_many};
@@ -154,6 +158,9 @@ def report(out):
     rows += beside(out, f'nginx, {SPREAD:,} of 10^6 sessions in turn', 'many', 'off',
                    'without the module', 0.95, 0.9)
     rows += beside(out, 'nginx, proxied', 'app_on', 'app_off', 'without the module', 0.96)
+    if 'node_on' in out:
+        rows += beside(out, 'nginx, proxied to an application in Node.js', 'node_on', 'node_off',
+                       'without the module', 0.96)
     cost, low, high = added(out, 'invented', 'absent')
     rows.append(Row('nginx, an invented cookie, refused', us(cost), goal='<= 0.15 us',
                     met=cost <= 0.15, note='more than the same request whose cookie is another\'s; '
@@ -171,8 +178,8 @@ def load_module(rig):
 
 def start_others(rig, few):
     """Who is asked by the gateway: (application, who answers 204, ports, configuration)"""
-    ports = {name: free_port() for name in ('off', 'on', 'on_many', 'optional', 'app', 'tcp', 'a0',
-                                            'a1', 'a2')}
+    ports = {name: free_port() for name in ('off', 'on', 'on_many', 'optional', 'app', 'node',
+                                            'tcp', 'a0', 'a1', 'a2')}
     socket = rig.path('answers.sock')
     app = nginx(rig, 'app', f'''server {{ listen 127.0.0.1:{ports['app']};
         location / {{ return 200 "{'an answer of the application ' * 20}"; }} }}''')
@@ -211,6 +218,23 @@ def sides_of(few, gateway, app, answers, ports):
     }
 
 
+def start_node(rig, ports):
+    """An application that costs something, though it does nothing; or None."""
+    try:
+        node = program('node')
+    except Missing:
+        return None
+    app = Server(rig, 'app-node', [node, ROOT / 'bench/node/app.js', ports['node']],
+                 env={'NODE_ENV': 'production', 'PATH': '/usr/bin:/bin'})
+    until('the application', lambda: ask(ports['node'], 'GET', '/')[0] == 200, app)
+    return app
+
+
+def node_sides(gateway, app, ports):
+    return {f'node_{side}': Side([gateway, app], ports[side], '/node/page', slice=500)
+            for side in ('off', 'on')} if app else {}
+
+
 def apache_sides(rig):
     try:
         servers, port, cookie = apache(rig)
@@ -245,10 +269,11 @@ def in_nginx(rig):
         app, answers, ports, asking = start_others(rig, few)
     except Missing as why:
         return [Row('what the nginx module adds', note=str(why))]
-    out, peers = {}, apache_sides(rig)
+    out, peers, node = {}, apache_sides(rig), start_node(rig, ports)
     for _ in range(PROCESSES):
         gateway = start_gateway(rig, few, many, ports, asking)
         sides = sides_of(few, gateway, app, answers, ports) | peers
+        sides |= node_sides(gateway, node, ports)
         add_rounds(out, turns(rig, sides, 25 if rig.full else 10))
         gateway.stop()
     asked = sum(metric(d, 'coatcheck_slow_checks_total') for d in (few, many))

@@ -107,7 +107,7 @@ def main():
         few = Daemon(rig, name='few', data=rig.memory('few.data'))
         tokens = [c.split('=')[1] for c in few.fill(FEW, FEW, 0, FEW, slots=DEFAULT_SLOTS)]
         few.start()
-        ports = {n: free_port() for n in ('off', 'on', 'on_many', 'optional', 'app')}
+        ports = {n: free_port() for n in ('off', 'on', 'on_many', 'optional', 'app', 'node')}
         worker = gateway(rig, few, ports)
         one = [f'{OTHERS}id={tokens[0]}']
         many = [f'{OTHERS}id={t}' for t in tokens]
