@@ -276,9 +276,10 @@ drill_remove(drill *d, uint64_t serial)
     if (err == COAT_OK && !d->may_corrupt) {
         s->state = KNOWN_ABSENT;
         s->ended = true;
-    } else if (s->state != KNOWN_ABSENT || d->may_corrupt) {
-        s->undecided = true;
-        s->state = KNOWN_MAYBE;
+    } else {
+        s->undecided = true; /* of one that is absent, too: it may meet a later sign-in */
+        if (s->state != KNOWN_ABSENT || d->may_corrupt)
+            s->state = KNOWN_MAYBE;
     }
     if (err != COAT_OK && !drill_undecided(err) && !d->may_corrupt)
         d->fault = coat_err_name(err);

@@ -568,6 +568,23 @@ partitions(void)
 }
 
 /** Without anybody's death, as an operator does it: nobody is signed out. */
+/** Sentinels give one up if the machine is too slow for it: then it is asked for again. */
+static void
+ask_for_failover(int former)
+{
+    enum { AGAIN_MS = 10000 };
+    int64_t until_ms = real_ms() + PATIENCE_MS / 2, again_ms = 0;
+
+    while (group_primary(&group, 0) == former && real_ms() < until_ms) {
+        if (real_ms() >= again_ms) {
+            (void)server_ask(&group.sentinels[0], "SENTINEL FAILOVER mymaster");
+            again_ms = real_ms() + AGAIN_MS;
+        }
+        nobody_is_wrong(1, 1, 2, 2);
+        (void)try_op(watched, COAT_OP_EPOCHS, 1, 0);
+    }
+}
+
 static void
 switched(void)
 {
@@ -579,7 +596,7 @@ switched(void)
     CHECK_ERR(run_op(lane, COAT_OP_REMOVE, 1, 1), COAT_OK);
     all_have(1, 2);
     former = group_primary(&group, 0);
-    CHECK(server_ask(&group.sentinels[0], "SENTINEL FAILOVER mymaster")[0] == '+');
+    ask_for_failover(former);
     (void)arrive(former, 1, 1, 2, 2);
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 1), COAT_NO_SESSION);
     CHECK_ERR(run_op(lane, COAT_OP_LOAD, 1, 2), COAT_OK);
