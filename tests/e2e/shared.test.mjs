@@ -284,6 +284,7 @@ test('SF-4: all but one, and everybody, by admin socket during an outage: 503, d
     const user = `many-${how}`;
     const mine = await plant(a, { user }), others = [await plant(a, { user }), await plant(b, { user }), await plant(c, { user })];
     const stranger = await plant(b, { user: `other-${how}` });
+    const accented = await plant(b, { user: `zo\u00e9-${how}` }); /* and asked for as it is not written in accounts */
     const pendingAdmin = async (target, body) => {
       const res = await a.ask('POST', target, body);
       assert.equal(res.status, 503, target);
@@ -296,10 +297,11 @@ test('SF-4: all but one, and everybody, by admin socket during an outage: 503, d
     };
     await redis.down();
     await pendingAdmin(`/v1/users/${user}/end-sessions`, { spare: mine.handle });
-    for (const s of others) assert.equal(await status(a, s.jar), 401, 'denied at once');
+    await pendingAdmin(`/v1/users/${encodeURIComponent(`zoe\u0301-${how}`)}/end-sessions`);
+    for (const s of [...others, accented]) assert.equal(await status(a, s.jar), 401, 'denied at once');
     for (const s of [mine, stranger]) assert.notEqual(await status(a, s.jar), 401, 'the spared one, and nobody else');
     await again();
-    for (const s of others) {
+    for (const s of [...others, accented]) {
       assert.equal(await status(a, s.jar), 401, 'denied where it was ended');
       for (const d of all) await until('it is replayed', async () => (await status(d, s.jar)) === 401, 5000);
     }
